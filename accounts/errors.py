@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""The one error tree. A leaf: imports nothing.
+
+An error carries the sentence for the user (without program name and newline). It never carries an exit
+status: those differ from tool to tool and live in the tables of cli/, keyed by these classes.
+"""
+
+
+class AccountsError(Exception):
+    """Base of all errors that end a tool with one clear message.
+
+    message: what to print after "PROG: "; None when what was to be said has been said in notes already.
+    """
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Usage(AccountsError):
+    """The command line is wrong; the usage text follows the message."""
+
+
+class BadOption(AccountsError):
+    """Options that contradict each other or may not be combined (shadow's E_USAGE without usage text)."""
+
+
+class BadArgument(AccountsError):
+    """A value is not valid: a name, an id, a date, a field."""
+
+
+class BadName(BadArgument):
+    """A user or group name is not valid."""
+
+
+class IdInUse(AccountsError):
+    """The requested UID or GID is taken."""
+
+
+class NoSuchUser(AccountsError):
+    """The user does not exist."""
+
+
+class NoSuchGroup(AccountsError):
+    """The group does not exist."""
+
+
+class NameInUse(AccountsError):
+    """The user or group name is taken."""
+
+
+class UserBusy(AccountsError):
+    """The user is logged in or has processes."""
+
+
+class PrimaryGroup(AccountsError):
+    """The group is some user's primary group."""
+
+
+class NoId(AccountsError):
+    """No unused id is left in the configured range."""
+
+
+class NotPermitted(AccountsError):
+    """The caller may not do this."""
+
+
+class PasswdFileError(AccountsError):
+    """passwd or shadow cannot be locked, opened, updated or written."""
+
+
+class GroupFileError(AccountsError):
+    """group or gshadow cannot be locked, opened, updated or written."""
+
+
+class SubuidFileError(AccountsError):
+    """subuid cannot be locked, opened, updated or written."""
+
+
+class SubgidFileError(AccountsError):
+    """subgid cannot be locked, opened, updated or written."""
+
+
+class HomeError(AccountsError):
+    """A home directory cannot be created, moved or removed."""
+
+
+class MailError(AccountsError):
+    """A mail spool cannot be created, moved or removed."""
+
+
+class DefaultsError(AccountsError):
+    """default/useradd cannot be written."""
+
+
+class Refusal(AccountsError):
+    """The classic result cannot be expressed as a delta over a read-only image (design.md, the law)."""
