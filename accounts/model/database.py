@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""The layered database: the view that NSS gives, and edits that keep the local layer a minimal delta. Pure.
+
+An edit speaks of the view ("alice is now in video"); put() and remove() turn it at once into the smallest
+local row that gives that view over the image (the delta forms of docs/contract.md), or raise Refusal when no
+delta can.
+"""
+
+from __future__ import annotations
+
+from accounts.errors import Refusal
+from accounts.model.policy import DATABASES, Policy
+from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
+from accounts.model.table import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+KINDS: dict[str, Any] = {
+    "passwd": Passwd,
+    "group": Group,
+    "shadow": Shadow,
+    "gshadow": Gshadow,
+    "subuid": Subid,
+    "subgid": Subid,
+}
+# Where an id that must not change is found.
+ID_FIELDS = {"passwd": "uid", "group": "gid"}
+BASE = "accounts/base"
+
+
+class Base:
+    """/etc/accounts/base: for each override row the image row that it was made from, "DB:ROW" a line."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+        self._lines: dict[tuple[str, bytes], bytes] | None = None
+
+    def lines(self) -> dict[tuple[str, bytes], bytes]:
+        """(database, name) -> the image's row, without newline. Lines that say nothing are dropped."""
+        if self._lines is None:
+            self._lines = {}
+            for line in self.data.split(b"\n"):
+                database, _, row = line.partition(b":")
+                name = row.split(b":", 1)[0]
+                if name and database.isalpha() and database.decode() in KINDS:
+                    self._lines[database.decode(), name] = row
+        return self._lines
+
+    def record(self, database: str, row: Any) -> None:
+        """Remember the image's row for an override; the first one stays, for it is what was edited."""
+        self.lines().setdefault((database, row.name), row.format_line())
+
+    def forget(self, database: str, name: bytes) -> None:
+        """The override is gone."""
+        if self.data or self._lines:
+            self.lines().pop((database, name), None)
+
+    def render(self) -> bytes:
+        """The bytes of the file, in the order of the databases and then of the names."""
+        if self._lines is None:
+            return self.data
+        order = list(KINDS)
+        rows = sorted(self._lines.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+        return b"".join(b"%s:%s\n" % (database.encode(), row) for (database, _), row in rows)
+
+
+class Layered:
+    """One database over two layers: local rows first, then the image's, as NSS reads them."""
+
+    __slots__ = ("_base", "image", "local", "merge", "name")
+
+    def __init__(self, name: str, local: Table, image: Table, merge: bool, base: Base) -> None:
+        self.name = name
+        self.local = local
+        self.image = image
+        self.merge = merge
+        self._base = base
+
+    @property
+    def present(self) -> bool:
+        """Whether the database exists in either layer (shadow's *_file_present)."""
+        return self.local.present or self.image.present
+
+    # -- the view ------------------------------------------------------------------------------------
+
+    def get(self, name: bytes) -> Any | None:
+        """What NSS answers for a name: a Record or None. Members of a merged group: local first."""
+        local = self.local.get(name)
+        if local is not None and not self.merge:
+            return local
+        image = self.image.get(name) if self.image.data else None
+        return _join(local, image) if local is not None else image
+
+    def get_id(self, value: int) -> Any | None:
+        """What NSS answers for a UID (passwd) or GID (group): a Record or None."""
+        attribute = ID_FIELDS[self.name]
+        local = self.local.first_with_id(attribute, value)
+        if local is not None and not self.merge:
+            return local
+        image = self.image.first_with_id(attribute, value) if self.image.data else None
+        if local is not None:
+            return _join(local, image)
+        return image
+
+    def origin(self, name: bytes) -> str | None:
+        """Which layer has a row of that name: "local", "image", "both" or None."""
+        local = self.local.find(name) is not None
+        image = self.image.find(name) is not None
+        if local and image:
+            return "both"
+        return "local" if local else "image" if image else None
+
+    def __iter__(self) -> Iterator[Any]:
+        """All rows of the view, one a name where the image has it too: local ones first."""
+        for record in self.local:
+            yield _join(record, self.image.get(record.name)) if self.merge and self.image.data else record
+        for record in self.image:
+            if self.local.find(record.name) is None:
+                yield record
+
+    def with_token(self, token: bytes) -> list[Any]:
+        """The rows of the view whose line, in either layer, contains token. A fast filter, local first."""
+        names: dict[bytes, None] = {}
+        for table in (self.local, self.image):
+            for _, record in table.entries_with(token):
+                names.setdefault(record.name)
+        return [record for record in map(self.get, names) if record is not None]
+
+    def ids(self) -> set[int]:
+        """All ids of both layers."""
+        used = self.local.ids()
+        if self.image.data:
+            used |= self.image.ids()
+        return used
+
+    # -- edits ---------------------------------------------------------------------------------------
+
+    def put(self, record: Any) -> None:
+        """Make the view answer record for its name, by the smallest local row.
+
+        Raises Refusal when no local row can do that, DuplicateName when the local layer has two such rows.
+        """
+        image = self.image.get(record.name) if self.image.data else None
+        if image is None:
+            self.local.put(record)
+            return
+        attribute = ID_FIELDS.get(self.name)
+        if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
+            current = self.get(record.name)
+            if getattr(current, attribute) == getattr(image, attribute):
+                raise Refusal(refuse_id(self.name, record.name))
+        if self.merge and image.gid == record.gid:
+            self._put_merged(record, image)
+        elif record == image:
+            self.local.remove(record.name)
+            self._base.forget(self.name, record.name)
+        else:
+            self.local.put(record)
+            self._base.record(self.name, image)
+
+    def _put_merged(self, record: Group, image: Group) -> None:
+        missing = [member for member in image.members if member not in record.members]
+        if missing:
+            raise Refusal(refuse_member(record.name, missing[0]))
+        members = tuple(dict.fromkeys(member for member in record.members if member not in image.members))
+        if record.passwd != image.passwd:
+            self.local.put(record.replace(members=members))
+            self._base.record(self.name, image)
+            return
+        if members:
+            self.local.put(record.replace(members=members))
+        else:
+            self.local.remove(record.name)
+        self._base.forget(self.name, record.name)
+
+    def add(self, record: Any) -> None:
+        """Add a row of a new name."""
+        self.put(record)
+
+    def remove(self, name: bytes) -> bool:
+        """Make the view answer nothing for a name; False when it does already.
+
+        Raises Refusal when the image has the name, DuplicateName when the local layer has two such rows.
+        """
+        if self.image.data and self.image.find(name) is not None:
+            raise Refusal(refuse_removal(self.name, name))
+        removed = self.local.remove(name)
+        if removed:
+            self._base.forget(self.name, name)
+        return removed
+
+
+def _join(local: Any, image: Any | None) -> Any:
+    """Two group rows as glibc merges them: only when name and GID agree, members appended."""
+    if image is None or local.name != image.name or local.gid != image.gid:
+        return local
+    return local.replace(
+        members=local.members + tuple(member for member in image.members if member not in local.members)
+    )
+
+
+class Database:
+    """All account tables of one root. subuid and subgid have a local layer only."""
+
+    def __init__(
+        self, local: dict[str, Table], image: dict[str, Table], policy: Policy, base: Base | None = None
+    ) -> None:
+        self.base = base or Base()
+        self.policy = policy
+        tables = {}
+        for name, kind in KINDS.items():
+            layer = image.get(name) if name in DATABASES and policy.image[name] else None
+            tables[name] = Layered(
+                name,
+                local.get(name) or Table(kind, present=False),
+                layer or Table(kind, present=False),
+                name == "group" and policy.merge_groups and layer is not None,
+                self.base,
+            )
+        self.tables = tables
+        self.passwd: Layered = tables["passwd"]
+        self.group: Layered = tables["group"]
+        self.shadow: Layered = tables["shadow"]
+        self.gshadow: Layered = tables["gshadow"]
+        self.subuid: Table = tables["subuid"].local
+        self.subgid: Table = tables["subgid"].local
+
+    def render_changes(self) -> list[tuple[str, bytes | None, bytes | None]]:
+        """(file name below /etc, old bytes, new bytes) of each local file that changes; None is "no file".
+
+        A file that becomes empty disappears where the image has that database; without an image an empty
+        file stays, as the real tools leave it (its presence switches shadow passwords on).
+        """
+        changes: list[tuple[str, bytes | None, bytes | None]] = []
+        for name, layered in self.tables.items():
+            table = layered.local
+            if not table.changed:
+                continue
+            old = table.data if table.present else None
+            new: bytes | None = table.render()
+            if not new and (layered.image.present or old is None):
+                new = None
+            if new != old:
+                changes.append((name, old, new))
+        base = self.base.render()
+        if base != self.base.data:
+            changes.append((BASE, self.base.data or None, base or None))
+        return changes
+
+
+def refuse_removal(database: str, name: bytes) -> str:
+    """The sentence for a row that only a new image can remove."""
+    kind = "group" if database in ("group", "gshadow") else "user"
+    shown = name.decode(errors="backslashreplace")
+    if database in ("shadow", "gshadow"):
+        return (
+            f"{kind} '{shown}' has a {database} row in the read-only image; "
+            f"it cannot be removed here: only a new image can do that"
+        )
+    instead = "lock it instead: usermod -L -e 1" if kind == "user" else "leave it empty instead: gpasswd -M ''"
+    return (
+        f"{kind} '{shown}' comes from the read-only image and can be removed only by a new image; "
+        f"{instead} {shown}"
+    )
+
+
+def refuse_id(database: str, name: bytes) -> str:
+    """The sentence for an id that only a new image can change."""
+    kind, attribute = ("user", "UID") if database == "passwd" else ("group", "GID")
+    shown = name.decode(errors="backslashreplace")
+    return (
+        f"{kind} '{shown}' comes from the read-only image, which owns files under its {attribute}; "
+        f"only a new image can change it (pin it in the image's id ledger)"
+    )
+
+
+def refuse_member(group: bytes, member: bytes) -> str:
+    """The sentence for a member that the image's own row lists."""
+    shown = group.decode(errors="backslashreplace")
+    who = member.decode(errors="backslashreplace")
+    return (
+        f"user '{who}' is a member of group '{shown}' in the read-only image; only a new image can remove it, "
+        f"or set GROUP_POLICY=first in /etc/accounts/accounts.conf and group: files altfiles in nsswitch.conf"
+    )

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""One record class per account file: parse_line and format_line in pairs. Pure: never opens a file.
+
+Parsing accepts exactly what shadow 4.13 on glibc accepts, because a row that the real tools cannot parse
+does not exist for them: passwd and group as shadow's own sgetpwent/sgetgrent, shadow and gshadow as glibc's
+sgetspent(3)/sgetsgent, subuid and subgid as shadow's subid_parse.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self
+
+MAX_ID = 0xFFFFFFFF
+MAX_ULONG = 0xFFFFFFFFFFFFFFFF
+# shadow's PASSWD_ENTRY_MAX_LENGTH: longer passwd rows are not parsed.
+MAX_PASSWD_LINE = 32768
+_SPACES = b" \t\n\v\f\r"
+
+
+def parse_integer(text: bytes) -> int | None:
+    """The value of text as strtoll(3) in base 10 reads it to the end (leading blanks and a sign), or None."""
+    if text.isdigit():
+        return int(text)
+    digits = text.lstrip(_SPACES)
+    sign = 1
+    if digits[:1] in (b"+", b"-"):
+        sign = -1 if digits[:1] == b"-" else 1
+        digits = digits[1:]
+    return sign * int(digits) if digits.isdigit() else None
+
+
+def parse_unsigned(text: bytes) -> int | None:
+    """The value of text as shadow's getulong() takes it: strtoul(3) in base 0 (0x1f, 017, 15), or None."""
+    digits = text.lstrip(_SPACES)
+    sign = digits[:1]
+    if sign in (b"+", b"-"):
+        digits = digits[1:]
+    if not digits.isalnum():
+        return None
+    lower = digits.lower()
+    base = 16 if lower.startswith(b"0x") else 8 if lower.startswith(b"0") else 10
+    try:
+        value = int(digits, base)
+    except ValueError:
+        return None
+    if value > MAX_ULONG:
+        return None
+    return (-value) & MAX_ULONG if sign == b"-" else value
+
+
+def parse_id(text: bytes) -> int | None:
+    """A UID or GID as shadow's get_uid() takes it: 0..2^32-1; (uid_t)-1 included."""
+    value = parse_integer(text)
+    return value if value is not None and 0 <= value <= MAX_ID else None
+
+
+class Record:
+    """Base: a fixed tuple of fields with value equality. Text fields are bytes, ids and days int."""
+
+    __slots__: ClassVar[tuple[str, ...]] = ("name",)  # type: ignore[misc]
+    name: bytes
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        copy = type(self).__new__(type(self))
+        for field in self.fields():
+            setattr(copy, field, changes[field] if field in changes else getattr(self, field))
+        return copy
+
+    @classmethod
+    def fields(cls) -> tuple[str, ...]:
+        return ("name", *cls.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, field) == getattr(other, field) for field in self.fields())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # Never the password field: reprs end up in tracebacks and logs.
+        shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in self.fields() if field != "passwd")
+        return f"{type(self).__name__}({shown})"
+
+
+class Passwd(Record):
+    """A row of passwd(5)."""
+
+    __slots__ = ("gecos", "gid", "home", "passwd", "shell", "uid")
+
+    def __init__(
+        self, name: bytes, passwd: bytes, uid: int, gid: int, gecos: bytes, home: bytes, shell: bytes
+    ) -> None:
+        self.name = name
+        self.passwd = passwd
+        self.uid = uid
+        self.gid = gid
+        self.gecos = gecos
+        self.home = home
+        self.shell = shell
+
+    @staticmethod
+    def parse_line(line: bytes) -> Passwd | None:
+        """Seven fields, both ids numeric; else None."""
+        fields = line.split(b":")
+        if len(fields) != 7 or len(line) >= MAX_PASSWD_LINE:
+            return None
+        uid = parse_id(fields[2])
+        gid = parse_id(fields[3])
+        if uid is None or gid is None:
+            return None
+        return Passwd(fields[0], fields[1], uid, gid, fields[4], fields[5], fields[6])
+
+    def format_line(self) -> bytes:
+        return b"%s:%s:%d:%d:%s:%s:%s" % (
+            self.name, self.passwd, self.uid, self.gid, self.gecos, self.home, self.shell,
+        )  # fmt: skip
+
+
+class Shadow(Record):
+    """A row of shadow(5). Days are int since the epoch or counts, -1 where the field is empty; flag None."""
+
+    __slots__ = ("expire", "flag", "inactive", "lstchg", "max", "min", "passwd", "warn")
+
+    def __init__(
+        self,
+        name: bytes,
+        passwd: bytes,
+        lstchg: int = -1,
+        min: int = -1,
+        max: int = -1,
+        warn: int = -1,
+        inactive: int = -1,
+        expire: int = -1,
+        flag: int | None = None,
+    ) -> None:
+        self.name = name
+        self.passwd = passwd
+        self.lstchg = lstchg
+        self.min = min
+        self.max = max
+        self.warn = warn
+        self.inactive = inactive
+        self.expire = expire
+        self.flag = flag
+
+    @staticmethod
+    def parse_line(line: bytes) -> Shadow | None:
+        """As glibc's sgetspent: nine fields, or five (the SVR4 form), or eight that end in a number."""
+        fields = line.split(b":")
+        count = len(fields)
+        if count == 2 or count > 9:
+            return None
+        if count == 5 or (count == 6 and not fields[5].strip(_SPACES)):
+            numbers = _parse_days(fields[2:5])
+            # The string must not end where a number is expected, so an empty fifth field needs its colon.
+            if numbers is None or (count == 5 and not fields[4]):
+                return None
+            return Shadow(fields[0], fields[1], numbers[0], numbers[1], numbers[2])
+        if count < 8 or (count == 8 and not fields[7]):
+            return None
+        numbers = _parse_days(fields[2:8])
+        if numbers is None:
+            return None
+        flag = None
+        if count == 9 and fields[8]:
+            flag = parse_integer(fields[8])
+            if flag is None:
+                return None
+            flag = None if _as_int32(flag) == -1 else flag
+        return Shadow(fields[0], fields[1], *numbers, flag)
+
+    def format_line(self) -> bytes:
+        """As glibc's putspent(3): -1 is written as nothing."""
+        days = (self.lstchg, self.min, self.max, self.warn, self.inactive, self.expire)
+        texts = [b"" if day == -1 else b"%d" % day for day in days]
+        texts.append(b"" if self.flag is None else b"%d" % self.flag)
+        return b"%s:%s:%s" % (self.name, self.passwd, b":".join(texts))
+
+
+def _as_int32(value: int) -> int:
+    # strtoul, clamped to 32 bits unsigned, then cast to int: what glibc's line parser does with numbers.
+    value = min(value & 0xFFFFFFFFFFFFFFFF if value < 0 else value, MAX_ID)
+    return value - 0x100000000 if value > 0x7FFFFFFF else value
+
+
+def _parse_days(texts: list[bytes]) -> list[int] | None:
+    days = []
+    for text in texts:
+        value = parse_integer(text) if text else -1
+        if value is None:
+            return None
+        days.append(_as_int32(value))
+    return days
+
+
+class Group(Record):
+    """A row of group(5). members is a tuple of user names, in file order, duplicates kept."""
+
+    __slots__ = ("gid", "members", "passwd")
+
+    def __init__(self, name: bytes, passwd: bytes, gid: int, members: tuple[bytes, ...]) -> None:
+        self.name = name
+        self.passwd = passwd
+        self.gid = gid
+        self.members = members
+
+    @staticmethod
+    def parse_line(line: bytes) -> Group | None:
+        """Three or four fields, a numeric GID; else None."""
+        fields = line.split(b":")
+        if len(fields) not in (3, 4):
+            return None
+        gid = parse_id(fields[2])
+        if gid is None:
+            return None
+        members: list[bytes] = []
+        if len(fields) == 4 and fields[3]:
+            members = fields[3].split(b",")
+            if not members[-1]:
+                members.pop()
+        return Group(fields[0], fields[1], gid, tuple(members))
+
+    def format_line(self) -> bytes:
+        return b"%s:%s:%d:%s" % (self.name, self.passwd, self.gid, b",".join(self.members))
+
+
+class Gshadow(Record):
+    """A row of gshadow(5): administrators and members are tuples of user names."""
+
+    __slots__ = ("admins", "members", "passwd")
+
+    def __init__(
+        self, name: bytes, passwd: bytes, admins: tuple[bytes, ...], members: tuple[bytes, ...]
+    ) -> None:
+        self.name = name
+        self.passwd = passwd
+        self.admins = admins
+        self.members = members
+
+    @staticmethod
+    def parse_line(line: bytes) -> Gshadow | None:
+        """As glibc's sgetsgent: missing fields are empty, blanks before and empty items in lists are dropped."""
+        fields = line.split(b":", 3) + [b"", b"", b""]
+        if not fields[0]:
+            return None
+        return Gshadow(fields[0], fields[1], _parse_list(fields[2]), _parse_list(fields[3]))
+
+    def format_line(self) -> bytes:
+        return b"%s:%s:%s:%s" % (
+            self.name, self.passwd, b",".join(self.admins), b",".join(self.members),
+        )  # fmt: skip
+
+
+def _parse_list(text: bytes) -> tuple[bytes, ...]:
+    if not text:
+        return ()
+    return tuple(item for item in (part.lstrip(_SPACES) for part in text.split(b",")) if item)
+
+
+class Subid(Record):
+    """A row of subuid(5) or subgid(5): name is the owner (a login name or a UID), then start and count."""
+
+    __slots__ = ("count", "start")
+
+    def __init__(self, name: bytes, start: int, count: int) -> None:
+        self.name = name
+        self.start = start
+        self.count = count
+
+    @staticmethod
+    def parse_line(line: bytes) -> Subid | None:
+        """Three fields, start and count numeric; else None."""
+        fields = line.split(b":")
+        if len(fields) != 3 or not fields[0]:
+            return None
+        start = parse_unsigned(fields[1])
+        count = parse_unsigned(fields[2])
+        if start is None or count is None or len(line) >= 1024:
+            return None
+        return Subid(fields[0], start, count)
+
+    def format_line(self) -> bytes:
+        return b"%s:%d:%d" % (self.name, self.start, self.count)

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+"""One account file as a lossless table: every line that is not changed survives byte for byte. Pure.
+
+The rows are never split up front. A table keeps the bytes of the file and finds the few rows that a command
+needs with bytes.find, so that a command over 100,000 rows costs milliseconds and little memory; only when a
+command asks for many names (newusers, chpasswd) an index of all names is built.
+
+The rules are those of shadow's commonio.c: rows that do not parse and rows that begin with + or - (NIS) do
+not exist; new rows go before the first NIS row; a name that occurs twice can be neither changed nor removed.
+"""
+
+from __future__ import annotations
+
+from accounts.errors import AccountsError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+# After this many searches of the bytes an index of all names pays.
+INDEX_AFTER = 48
+
+
+class DuplicateName(AccountsError):
+    """The table has more than one row of that name, so it is not clear which one to change."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(None)
+        self.name = name
+
+
+class Table:
+    """The rows of one file. data: its bytes; present: whether the file exists (an absent one is empty).
+
+    kind is the Record class. A row is addressed by its position: the offset of its line in data, or -1, -2,
+    ... for the rows added since.
+    """
+
+    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "kind", "present")
+
+    def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
+        self.kind = kind
+        self.data = data
+        self.present = present
+        # Position in data -> the record that replaces the row there, or None when it is removed.
+        self._edits: dict[int, Any] = {}
+        self._added: list[Any] = []
+        self._added_names: dict[bytes, int] = {}
+        self._finds = 0
+        self._index: dict[bytes, int] | None = None
+        self._nis: int | None = None
+
+    # -- looking up ----------------------------------------------------------------------------------
+
+    def get(self, name: bytes) -> Any | None:
+        """The first valid row of that name, as a Record, or None."""
+        position = self.find(name)
+        return None if position is None else self.at(position)
+
+    def find(self, name: bytes, after: int | None = None) -> int | None:
+        """The position of the first valid row of that name (after another position of it), or None."""
+        if after is None or after >= 0:
+            position = self._find_in_data(name, -1 if after is None else after)
+            if position is not None:
+                return position
+            after = 0
+        added = self._added_names.get(name)
+        if added is None or after == added:
+            return None
+        return added
+
+    def at(self, position: int) -> Any | None:
+        """The record at a position, or None when it has been removed or does not parse."""
+        if position < 0:
+            return self._added[-position - 1]
+        if position in self._edits:
+            return self._edits[position]
+        end = self.data.find(b"\n", position)
+        return self._parse(self.data[position : end if end >= 0 else None])
+
+    def is_duplicate(self, name: bytes) -> bool:
+        """Whether more than one valid row has the name."""
+        first = self.find(name)
+        return first is not None and self.find(name, first) is not None
+
+    def entries(self) -> Iterator[tuple[int, Any]]:
+        """All valid rows in file order: (position, record)."""
+        data, position, size = self.data, 0, len(self.data)
+        insert_at = self._insert_offset() if self._added else size
+        pending = bool(self._added)
+        while position < size:
+            if pending and position >= insert_at:
+                pending = False
+                yield from self._added_entries()
+            end = data.find(b"\n", position)
+            if end < 0:
+                end = size
+            record = (
+                self._edits[position] if position in self._edits else self._parse(data[position:end])
+            )
+            if record is not None:
+                yield position, record
+            position = end + 1
+        if pending:
+            yield from self._added_entries()
+
+    def __iter__(self) -> Iterator[Any]:
+        """All valid records in file order."""
+        for _, record in self.entries():
+            yield record
+
+    def entries_with(self, token: bytes) -> Iterator[tuple[int, Any]]:
+        """The valid rows whose line contains token, in file order: a fast filter for members and ids."""
+        data, position = self.data, 0
+        while True:
+            hit = data.find(token, position)
+            if hit < 0:
+                break
+            start = data.rfind(b"\n", 0, hit) + 1
+            end = data.find(b"\n", hit)
+            position = end + 1 if end >= 0 else len(data)
+            if start in self._edits:
+                record = self._edits[start]
+            else:
+                record = self._parse(data[start : end if end >= 0 else None])
+            if record is not None:
+                yield start, record
+        # A row edited to contain the token need not contain it in data.
+        for position, record in self._edits.items():
+            if record is not None and token in record.format_line() and token not in self._line(position):
+                yield position, record
+        for position, record in self._added_entries():
+            if token in record.format_line():
+                yield position, record
+
+    def first_with_id(self, attribute: str, value: int) -> Any | None:
+        """The first valid row whose uid or gid (attribute) is value, or None."""
+        best: tuple[int, Any] | None = None
+        # The plain number, and the odd spellings that strtoll takes too: 0042, +42, " 42".
+        for prefix in (b":", b"0", b"+", b" ", b"\t"):
+            for position, record in self.entries_with(b"%s%d:" % (prefix, value)):
+                if getattr(record, attribute) == value:
+                    order = position if position >= 0 else len(self.data) - position
+                    if best is None or order < best[0]:
+                        best = (order, record)
+                    break
+        return None if best is None else best[1]
+
+    def ids(self) -> set[int]:
+        """All ids (third field) of the valid rows of a passwd or group table."""
+        fields = 7 if self.kind.__name__ == "Passwd" else 0
+        found: set[int] = set()
+        texts = set()
+        for line in self.data.split(b"\n"):
+            parts = line.split(b":", 3)
+            if len(parts) >= 3 and (not fields or line.count(b":") == fields - 1):
+                texts.add(parts[2])
+        for text in texts:
+            if text.isdigit():
+                found.add(int(text))
+        if len(found) != len(texts) or self._edits:
+            # Odd numbers, broken rows or removed rows: rare, so be exact and slow.
+            return {record.uid if fields else record.gid for record in self}
+        for record in self._added:
+            if record is not None:
+                found.add(record.uid if fields else record.gid)
+        return found
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def put(self, record: Any) -> None:
+        """Replace the row of record's name, or add it before the NIS rows. Raises DuplicateName."""
+        position = self.find(record.name)
+        if position is None:
+            self.add(record)
+            return
+        if self.find(record.name, position) is not None:
+            raise DuplicateName(record.name)
+        self.replace_at(position, record)
+
+    def add(self, record: Any) -> None:
+        """Add a row, whatever names there are: before the first NIS row, or at the end."""
+        self._added.append(record)
+        self._added_names.setdefault(record.name, -len(self._added))
+
+    def replace_at(self, position: int, record: Any) -> None:
+        """Replace the row at a position; its name must stay."""
+        if position < 0:
+            self._added[-position - 1] = record
+        else:
+            self._edits[position] = record
+
+    def remove_at(self, position: int) -> None:
+        """Remove the row at a position."""
+        if position < 0:
+            record = self._added[-position - 1]
+            self._added[-position - 1] = None
+            self._added_names.pop(record.name, None)
+        else:
+            self._edits[position] = None
+
+    def remove(self, name: bytes) -> bool:
+        """Remove the row of that name; False when there is none. Raises DuplicateName."""
+        position = self.find(name)
+        if position is None:
+            return False
+        if self.find(name, position) is not None:
+            raise DuplicateName(name)
+        self.remove_at(position)
+        return True
+
+    def sort(self, key: Callable[[Any], Any]) -> None:
+        """Order the rows by key as shadow's commonio_sort: broken rows last, NIS rows and all behind stay."""
+        lines = self.render().split(b"\n")
+        if lines and not lines[-1]:
+            lines.pop()
+        stop = next((i for i, line in enumerate(lines) if line[:1] in (b"+", b"-")), len(lines))
+        rows = []
+        broken = []
+        for line in lines[:stop]:
+            record = self._parse(line)
+            if record is None:
+                broken.append(line)
+            else:
+                rows.append((key(record), line))
+        ordered = [line for _, line in sorted(rows, key=_first)] + broken
+        if ordered != lines[:stop]:
+            self._reset(b"".join(line + b"\n" for line in ordered + lines[stop:]))
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was put, added or removed; render() may still equal the file."""
+        return bool(self._edits or self._added)
+
+    def render(self) -> bytes:
+        """The bytes of the file with all changes."""
+        data = self.data
+        added = b"".join(record.format_line() + b"\n" for record in self._added if record is not None)
+        insert_at = self._insert_offset() if added else len(data)
+        pieces = []
+        position = 0
+        edits: list[tuple[int, Any]] = sorted(self._edits.items(), key=_first)
+        if added:
+            edits.append((insert_at, added))
+            edits.sort(key=_first)
+        for start, change in edits:
+            if position < start:
+                pieces.append(data[position:start])
+                position = start
+            if isinstance(change, bytes):
+                # The last line may lack its newline, and may be kept, changed or removed.
+                if pieces and not pieces[-1].endswith(b"\n"):
+                    pieces.append(b"\n")
+                pieces.append(change)
+                continue
+            end = data.find(b"\n", start)
+            position = end + 1 if end >= 0 else len(data)
+            if change is not None:
+                pieces.append(change.format_line() + b"\n")
+        pieces.append(data[position:])
+        return b"".join(pieces)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _parse(self, line: bytes) -> Any | None:
+        if line[:1] in (b"+", b"-") or b"\0" in line:
+            return None
+        return self.kind.parse_line(line)
+
+    def _line(self, position: int) -> bytes:
+        end = self.data.find(b"\n", position)
+        return self.data[position : end if end >= 0 else None]
+
+    def _added_entries(self) -> Iterator[tuple[int, Any]]:
+        for number, record in enumerate(self._added, 1):
+            if record is not None:
+                yield -number, record
+
+    def _find_in_data(self, name: bytes, after: int) -> int | None:
+        """The first valid row of that name in data that begins behind the offset after."""
+        if not name or b"\n" in name or b":" in name:
+            return None
+        data = self.data
+        prefix = name + b":"
+        if after < 0:
+            self._finds += 1
+            if self._finds > INDEX_AFTER and self._index is None:
+                self._index = self._build_index()
+            if self._index is not None:
+                position = self._index.get(name)
+                if position is None or self.at(position) is not None:
+                    return position
+                # The first row of that name is broken or removed: look further the slow way.
+                after = position
+            elif data.startswith(prefix) and self.at(0) is not None:
+                return 0
+        search = max(after, 0)
+        while True:
+            hit = data.find(b"\n" + prefix, search)
+            if hit < 0:
+                return None
+            if self.at(hit + 1) is not None:
+                return hit + 1
+            search = hit + 1
+
+    def _build_index(self) -> dict[bytes, int]:
+        index: dict[bytes, int] = {}
+        position = 0
+        for line in self.data.split(b"\n"):
+            colon = line.find(b":")
+            if colon > 0:
+                index.setdefault(line[:colon], position)
+            position += len(line) + 1
+        return index
+
+    def _insert_offset(self) -> int:
+        """Where new rows go: the offset of the first NIS row, else the end."""
+        if self._nis is None:
+            if self.data[:1] in (b"+", b"-"):
+                self._nis = 0
+            else:
+                hits = [hit + 1 for hit in (self.data.find(b"\n+"), self.data.find(b"\n-")) if hit >= 0]
+                self._nis = min(hits, default=len(self.data))
+        return self._nis
+
+    def _reset(self, data: bytes) -> None:
+        self.data = data
+        self._edits = {}
+        self._added = []
+        self._added_names = {}
+        self._index = None
+        self._nis = None
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
