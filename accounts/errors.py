@@ -9,12 +9,14 @@ status: those differ from tool to tool and live in the tables of cli/, keyed by 
 class AccountsError(Exception):
     """Base of all errors that end a tool with one clear message.
 
-    message: what to print after "PROG: "; None when what was to be said has been said in notes already.
+    message: what to print after "PROG: "; None when everything has been said in details or notes.
+    details: lines to print before it, each after "PROG: ".
     """
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
+        self.details = details
 
 
 class Usage(AccountsError):
@@ -94,4 +96,12 @@ class DefaultsError(AccountsError):
 
 
 class Refusal(AccountsError):
-    """The classic result cannot be expressed as a delta over a read-only image (design.md, the law)."""
+    """The classic result cannot be expressed as a delta over a read-only image (docs/contract.md, the law)."""
+
+
+class UserRefusal(Refusal):
+    """A refusal about a passwd or shadow row."""
+
+
+class GroupRefusal(Refusal):
+    """A refusal about a group or gshadow row."""

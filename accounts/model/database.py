@@ -8,7 +8,7 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import Refusal
+from accounts.errors import GroupRefusal, Refusal, UserRefusal
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
 from accounts.model.table import Table
@@ -151,7 +151,7 @@ class Layered:
         if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
             current = self.get(record.name)
             if getattr(current, attribute) == getattr(image, attribute):
-                raise Refusal(refuse_id(self.name, record.name))
+                raise refuse_id(self.name, record.name)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
@@ -164,7 +164,7 @@ class Layered:
     def _put_merged(self, record: Group, image: Group) -> None:
         missing = [member for member in image.members if member not in record.members]
         if missing:
-            raise Refusal(refuse_member(record.name, missing[0]))
+            raise refuse_member(record.name, missing[0])
         members = tuple(dict.fromkeys(member for member in record.members if member not in image.members))
         if record.passwd != image.passwd:
             self.local.put(record.replace(members=members))
@@ -186,7 +186,7 @@ class Layered:
         Raises Refusal when the image has the name, DuplicateName when the local layer has two such rows.
         """
         if self.image.data and self.image.find(name) is not None:
-            raise Refusal(refuse_removal(self.name, name))
+            raise refuse_removal(self.name, name)
         removed = self.local.remove(name)
         if removed:
             self._base.forget(self.name, name)
@@ -239,7 +239,7 @@ class Database:
             table = layered.local
             if not table.changed:
                 continue
-            old = table.data if table.present else None
+            old = table.original if table.present else None
             new: bytes | None = table.render()
             if not new and (layered.image.present or old is None):
                 new = None
@@ -251,37 +251,61 @@ class Database:
         return changes
 
 
-def refuse_removal(database: str, name: bytes) -> str:
-    """The sentence for a row that only a new image can remove."""
-    kind = "group" if database in ("group", "gshadow") else "user"
+def refuse_removal(database: str, name: bytes) -> Refusal:
+    """The refusal for a row that only a new image can remove."""
     shown = name.decode(errors="backslashreplace")
-    if database in ("shadow", "gshadow"):
-        return (
-            f"{kind} '{shown}' has a {database} row in the read-only image; "
-            f"it cannot be removed here: only a new image can do that"
+    if database == "shadow":
+        return UserRefusal(
+            f"user '{shown}' has a shadow row in the read-only image; only a new image can remove that"
         )
-    instead = "lock it instead: usermod -L -e 1" if kind == "user" else "leave it empty instead: gpasswd -M ''"
-    return (
-        f"{kind} '{shown}' comes from the read-only image and can be removed only by a new image; "
-        f"{instead} {shown}"
+    if database == "gshadow":
+        return GroupRefusal(
+            f"group '{shown}' has a gshadow row in the read-only image; only a new image can remove that"
+        )
+    if database == "passwd":
+        return UserRefusal(
+            f"user '{shown}' comes from the read-only image, only a new image can remove it; "
+            f"to lock it: usermod -L -e 1 {shown}"
+        )
+    return GroupRefusal(
+        f"group '{shown}' comes from the read-only image, only a new image can remove it; "
+        f"to remove members added here: gpasswd -d USER {shown}"
     )
 
 
-def refuse_id(database: str, name: bytes) -> str:
-    """The sentence for an id that only a new image can change."""
-    kind, attribute = ("user", "UID") if database == "passwd" else ("group", "GID")
+def refuse_rename(database: str, name: bytes) -> Refusal:
+    """The refusal for a name that only a new image can change."""
     shown = name.decode(errors="backslashreplace")
-    return (
-        f"{kind} '{shown}' comes from the read-only image, which owns files under its {attribute}; "
-        f"only a new image can change it (pin it in the image's id ledger)"
+    if database == "passwd":
+        return UserRefusal(
+            f"user '{shown}' comes from the read-only image, only a new image can rename it; "
+            f"to have another name: useradd -o -u $(id -u {shown}) NAME"
+        )
+    return GroupRefusal(
+        f"group '{shown}' comes from the read-only image, only a new image can rename it; "
+        f"to have another name: groupadd -o -g GID NAME"
     )
 
 
-def refuse_member(group: bytes, member: bytes) -> str:
-    """The sentence for a member that the image's own row lists."""
+def refuse_id(database: str, name: bytes) -> Refusal:
+    """The refusal for an id that only a new image can change."""
+    shown = name.decode(errors="backslashreplace")
+    if database == "passwd":
+        return UserRefusal(
+            f"user '{shown}' comes from the read-only image, only a new image can change its UID; "
+            f"pin it in the image's id ledger"
+        )
+    return GroupRefusal(
+        f"group '{shown}' comes from the read-only image, only a new image can change its GID; "
+        f"pin it in the image's id ledger"
+    )
+
+
+def refuse_member(group: bytes, member: bytes) -> Refusal:
+    """The refusal for a member that the image's own row lists."""
     shown = group.decode(errors="backslashreplace")
     who = member.decode(errors="backslashreplace")
-    return (
-        f"user '{who}' is a member of group '{shown}' in the read-only image; only a new image can remove it, "
-        f"or set GROUP_POLICY=first in /etc/accounts/accounts.conf and group: files altfiles in nsswitch.conf"
+    return GroupRefusal(
+        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it; "
+        f"or let local rows hide the image's: 'group: files altfiles' in /etc/nsswitch.conf"
     )

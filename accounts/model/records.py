@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_ID = 0xFFFFFFFF
 MAX_ULONG = 0xFFFFFFFFFFFFFFFF
+LONG_MAX = 0x7FFFFFFFFFFFFFFF
 # shadow's PASSWD_ENTRY_MAX_LENGTH: longer passwd rows are not parsed.
 MAX_PASSWD_LINE = 32768
 _SPACES = b" \t\n\v\f\r"
@@ -48,6 +49,20 @@ def parse_unsigned(text: bytes) -> int | None:
     if value > MAX_ULONG:
         return None
     return (-value) & MAX_ULONG if sign == b"-" else value
+
+
+def parse_long(text: bytes) -> int | None:
+    """The value of text as shadow's getlong() takes it: strtol(3) in base 0, or None."""
+    digits = text.lstrip(_SPACES)
+    negative = digits[:1] == b"-"
+    if negative:
+        digits = digits[1:]
+        if not digits[:1].isdigit():
+            return None
+    value = parse_unsigned(digits)
+    if value is None or value > LONG_MAX + negative:
+        return None
+    return -value if negative else value
 
 
 def parse_id(text: bytes) -> int | None:

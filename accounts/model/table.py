@@ -36,11 +36,12 @@ class Table:
     ... for the rows added since.
     """
 
-    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "kind", "present")
+    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "kind", "original", "present")
 
     def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
         self.kind = kind
         self.data = data
+        self.original = data
         self.present = present
         # Position in data -> the record that replaces the row there, or None when it is removed.
         self._edits: dict[int, Any] = {}
@@ -183,6 +184,10 @@ class Table:
         self._added.append(record)
         self._added_names.setdefault(record.name, -len(self._added))
 
+    def append(self, record: Any) -> None:
+        """Add a row behind all others, NIS rows included (shadow's commonio_append, for subordinate ids)."""
+        self._reset(_complete(self.render()) + record.format_line() + b"\n")
+
     def replace_at(self, position: int, record: Any) -> None:
         """Replace the row at a position; its name must stay."""
         if position < 0:
@@ -232,7 +237,7 @@ class Table:
     @property
     def changed(self) -> bool:
         """Whether anything was put, added or removed; render() may still equal the file."""
-        return bool(self._edits or self._added)
+        return bool(self._edits or self._added) or self.data is not self.original
 
     def render(self) -> bytes:
         """The bytes of the file with all changes."""
@@ -332,6 +337,10 @@ class Table:
         self._added_names = {}
         self._index = None
         self._nis = None
+
+
+def _complete(data: bytes) -> bytes:
+    return data + b"\n" if data and not data.endswith(b"\n") else data
 
 
 def _first(pair: tuple[Any, Any]) -> Any:

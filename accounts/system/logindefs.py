@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""login.defs(5) over its layers: /etc first, then the vendor's copies, then the caller's default. Hot path.
+
+Parsing, conversions and complaints are those of shadow 4.13's lib/getdef.c.
+"""
+
+from __future__ import annotations
+
+from accounts.model.records import LONG_MAX, parse_long, parse_unsigned
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KNOWN = frozenset(
+    b"""CHFN_RESTRICT CONSOLE_GROUPS CONSOLE CREATE_HOME DEFAULT_HOME ENCRYPT_METHOD ENV_PATH ENV_SUPATH
+    ERASECHAR FAILLOG_ENAB FAKE_SHELL FTMP_FILE GID_MAX GID_MIN HOME_MODE HUSHLOGIN_FILE KILLCHAR
+    LASTLOG_UID_MAX LOGIN_RETRIES LOGIN_TIMEOUT LOG_OK_LOGINS LOG_UNKFAIL_ENAB MAIL_DIR MAIL_FILE
+    MAX_MEMBERS_PER_GROUP MD5_CRYPT_ENAB NONEXISTENT PASS_MAX_DAYS PASS_MIN_DAYS PASS_WARN_AGE
+    SHA_CRYPT_MAX_ROUNDS SHA_CRYPT_MIN_ROUNDS BCRYPT_MAX_ROUNDS BCRYPT_MIN_ROUNDS YESCRYPT_COST_FACTOR
+    SUB_GID_COUNT SUB_GID_MAX SUB_GID_MIN SUB_UID_COUNT SUB_UID_MAX SUB_UID_MIN SULOG_FILE SU_NAME
+    SYS_GID_MAX SYS_GID_MIN SYS_UID_MAX SYS_UID_MIN TTYGROUP TTYPERM TTYTYPE_FILE UID_MAX UID_MIN UMASK
+    USERDEL_CMD USERGROUPS_ENAB SYSLOG_SG_ENAB SYSLOG_SU_ENAB FORCE_SHADOW GRANT_AUX_GROUP_SUBIDS
+    PREVENT_NO_AUTH""".split()
+)
+# Known to others (PAM modules, util-linux): passed over without a word.
+FOREIGN = frozenset(
+    b"""CHFN_AUTH CHSH_AUTH CRACKLIB_DICTPATH ENV_HZ ENVIRON_FILE ENV_TZ FAILLOG_ENAB HMAC_CRYPTO_ALGO
+    ISSUE_FILE LASTLOG_ENAB LOGIN_STRING MAIL_CHECK_ENAB MOTD_FILE NOLOGINS_FILE OBSCURE_CHECKS_ENAB
+    PASS_ALWAYS_WARN PASS_CHANGE_TRIES PASS_MAX_LEN PASS_MIN_LEN PORTTIME_CHECKS_ENAB QUOTAS_ENAB
+    SU_WHEEL_ONLY ULIMIT ALWAYS_SET_PATH ENV_ROOTPATH LOGIN_KEEP_USERNAME LOGIN_PLAIN_PROMPT
+    MOTD_FIRSTONLY""".split()
+)
+INT_MAX = 0x7FFFFFFF
+
+
+class LoginDefs:
+    """The values of one login.defs. warn is called with each complaint, newline included where shadow has it.
+
+    Keys are str, values bytes.
+    """
+
+    def __init__(self, text: bytes, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self.values: dict[str, bytes] = {}
+        for raw in text.split(b"\n"):
+            line = raw.rstrip(b" \t\n\v\f\r").lstrip(b" \t")
+            name = line.replace(b"\t", b" ").split(b" ", 1)[0]
+            if len(name) == len(line) or line[:1] == b"#":
+                continue
+            value = line[len(name) :].lstrip(b' "\t').split(b'"', 1)[0]
+            if name in KNOWN:
+                self.values[name.decode()] = value
+            elif name not in FOREIGN:
+                shown = name.decode(errors="surrogateescape")
+                warn(f"configuration error - unknown item '{shown}' (notify administrator)\n")
+
+    def get(self, name: str) -> bytes | None:
+        """The text of an item, or None."""
+        return self.values.get(name)
+
+    def get_bool(self, name: str) -> bool:
+        """True for "yes" in any case only."""
+        return self.values.get(name, b"").lower() == b"yes"
+
+    def get_number(self, name: str, default: int, low: int, high: int) -> int:
+        """An integer in base 10, 8 or 16 in low..high; else a complaint and the default."""
+        text = self.values.get(name)
+        if text is None:
+            return default
+        value = parse_long(text)
+        if value is None or not low <= value <= high:
+            # The real tools print no newline here.
+            shown = text.decode(errors="surrogateescape")
+            self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
+            return default
+        return value
+
+    def get_int(self, name: str, default: int) -> int:
+        """getdef_num: a C int."""
+        return self.get_number(name, default, -INT_MAX - 1, INT_MAX)
+
+    def get_unsigned(self, name: str, default: int) -> int:
+        """getdef_unum: a C int of at least 0."""
+        return self.get_number(name, default, 0, INT_MAX)
+
+    def get_long(self, name: str, default: int) -> int:
+        """getdef_long: a C long."""
+        return self.get_number(name, default, -LONG_MAX - 1, LONG_MAX)
+
+    def get_ulong(self, name: str, default: int) -> int:
+        """getdef_ulong: a C unsigned long; "-1" is the largest one, as strtoul has it."""
+        text = self.values.get(name)
+        if text is None:
+            return default
+        value = parse_unsigned(text)
+        if value is None:
+            shown = text.decode(errors="surrogateescape")
+            self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
+            return default
+        return value

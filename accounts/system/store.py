@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""The account files of a target root: lock, recover, load both layers, commit. Hot path.
+
+Never reads the host's files for another root, never follows a link in place of an account file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from accounts.errors import (
+    AccountsError,
+    BadArgument,
+    GroupFileError,
+    PasswdFileError,
+    SubgidFileError,
+    SubuidFileError,
+)
+from accounts.model.database import BASE, KINDS, Base, Database
+from accounts.model.policy import DATABASES, Policy, default_policy, parse_nsswitch
+from accounts.model.table import Table
+from accounts.system.commit import Change, commit, recover
+from accounts.system.locks import LockError, Locks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FILE_ERRORS: dict[str, type[AccountsError]] = {
+    "passwd": PasswdFileError,
+    "shadow": PasswdFileError,
+    "group": GroupFileError,
+    "gshadow": GroupFileError,
+    "subuid": SubuidFileError,
+    "subgid": SubgidFileError,
+}
+# Where vendor copies of configuration files are looked for, below the root, after /etc.
+VENDOR_DIRS = (b"usr/etc", b"usr/share/accounts", b"usr/lib")
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+FILE_MODE = 0o644
+
+
+def read_fd(fd: int) -> bytes:
+    """All bytes of a regular file; closes fd. OSError(EINVAL) for anything else."""
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
+        pieces = []
+        while True:
+            piece = os.read(fd, max(status.st_size + 1, 65536))
+            if not piece:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.append(piece)
+    finally:
+        os.close(fd)
+
+
+class Target:
+    """A root directory whose accounts are worked on.
+
+    root, etc: directory descriptors; prefix: what --prefix gave, put before "/etc/..." in messages (with the
+    slash that shadow has there); live: whether it is the running system's own root.
+    """
+
+    def __init__(self, root: bytes = b"/", prefix: bytes = b"") -> None:
+        """Raises OSError when the root cannot be opened."""
+        self.prefix = prefix
+        self.path = prefix or root
+        self.live = self.path == b"/"
+        self.root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._etc: int | None = None
+        self._conf: dict[bytes, bytes] | None = None
+
+    @property
+    def etc(self) -> int:
+        """Directory descriptor of /etc. Raises PasswdFileError when there is none."""
+        if self._etc is None:
+            try:
+                self._etc = os.open(
+                    b"etc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.root
+                )
+            except OSError as error:
+                raise PasswdFileError(f"cannot open {self.shown('')}: {error.strerror}") from None
+        return self._etc
+
+    def shown(self, name: str) -> str:
+        """The path of a file of /etc as messages name it."""
+        path = f"/etc/{name}" if name else "/etc"
+        return f"{os.fsdecode(self.prefix)}/{path}" if self.prefix else path
+
+    def read(self, path: bytes) -> bytes | None:
+        """The bytes of a configuration file below the root, or None when it cannot be read."""
+        try:
+            return read_fd(os.open(path, READ, dir_fd=self.root))
+        except OSError:
+            return None
+
+    def read_layered(self, name: bytes) -> bytes | None:
+        """The bytes of /etc/NAME, else of the vendor's copy of it, or None."""
+        for directory in (b"etc", *VENDOR_DIRS):
+            text = self.read(directory + b"/" + name)
+            if text is not None:
+                return text
+        return None
+
+    def setting(self, key: bytes, default: bytes) -> bytes:
+        """A value of accounts.conf: /etc/accounts/accounts.conf over /usr/share/accounts/accounts.conf."""
+        if self._conf is None:
+            self._conf = {}
+            for path in (b"usr/share/accounts/accounts.conf", b"etc/accounts/accounts.conf"):
+                for line in (self.read(path) or b"").split(b"\n"):
+                    name, equals, value = line.strip().partition(b"=")
+                    if equals and not name.startswith(b"#"):
+                        self._conf[name.strip()] = value.strip().strip(b"\"'")
+        return self._conf.get(key, default)
+
+    def image_dir(self) -> bytes:
+        """IMAGE_DIR of accounts.conf, relative to the root."""
+        path = self.setting(b"IMAGE_DIR", b"/usr/lib")
+        if not path.startswith(b"/"):
+            raise BadArgument(f"accounts.conf: IMAGE_DIR must be an absolute path: '{os.fsdecode(path)}'")
+        return path.strip(b"/") or b"."
+
+    def policy(self) -> Policy:
+        """The NSS policy: GROUP_POLICY, else nsswitch.conf of the target, else the vendor's, else merge."""
+        wanted = self.setting(b"GROUP_POLICY", b"auto")
+        if wanted in (b"merge", b"first"):
+            return default_policy(wanted == b"merge")
+        if wanted != b"auto":
+            raise BadArgument(
+                f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{os.fsdecode(wanted)}'"
+            )
+        text = self.read_layered(b"nsswitch.conf")
+        return default_policy() if text is None else parse_nsswitch(text)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for fd in (self._etc, self.root):
+            if fd is not None:
+                os.close(fd)
+        self._etc = None
+
+
+class Store:
+    """The locked account files of a target. Use: open, edit the database, commit, close."""
+
+    def __init__(self, target: Target, warn: Callable[[str], None]) -> None:
+        """warn is called with each line (without "PROG: " and newline) that a recovery has to report."""
+        self.target = target
+        self._warn = warn
+        self._locks: Locks | None = None
+        self._modes: dict[str, tuple[int, int, int]] = {}
+
+    def is_present(self, name: str) -> bool:
+        """Whether an account file exists in either layer (shadow's *_file_present, before locking)."""
+        target = self.target
+        for path in (b"etc/" + name.encode(), target.image_dir() + b"/" + name.encode()):
+            if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
+                try:
+                    os.stat(path, dir_fd=target.root)
+                except OSError:
+                    continue
+                return True
+        return False
+
+    def open(self, names: Sequence[str], read: Sequence[str] = ()) -> Database:
+        """Lock the files in the given order, finish a crashed commit, read both layers.
+
+        names: the files to lock, of passwd group shadow gshadow subuid subgid; those of shadow, gshadow,
+        subuid and subgid that exist nowhere are left out, as shadow does. read: files to read besides.
+        Raises the error class of the file, with shadow's words.
+        """
+        target = self.target
+        etc = target.etc
+        self._locks = locks = Locks(
+            etc, passwd_lock=not target.prefix, path=target.shown(""), timeout=15.0
+        )
+        wanted = []
+        for name in names:
+            if name in ("passwd", "group") or self.is_present(name):
+                try:
+                    locks.acquire(name)
+                except LockError as error:
+                    raise FILE_ERRORS[name](error.message, tuple(error.details)) from None
+                wanted.append(name)
+        for line in recover(etc):
+            self._warn(line)
+        return self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
+
+    def load(self, names: Sequence[str]) -> Database:
+        """Read both layers of the named files, without locking. Raises the error class of the file."""
+        target = self.target
+        policy = target.policy()
+        local = {}
+        image = {}
+        for name in names:
+            local[name] = self._read_table(target.etc, name.encode(), name, target.shown(name))
+            if name in DATABASES and policy.image[name]:
+                path = target.image_dir() + b"/" + name.encode()
+                image[name] = self._read_table(target.root, path, name, "/" + os.fsdecode(path), image=True)
+        base = Base()
+        if any(table.present for table in image.values()):
+            base = Base(target.read(b"etc/" + BASE.encode()) or b"")
+        return Database(local, image, policy, base)
+
+    def _read_table(self, fd: int, path: bytes, name: str, shown: str, image: bool = False) -> Table:
+        kind = KINDS[name]
+        try:
+            file = os.open(path, READ | os.O_NOFOLLOW, dir_fd=fd)
+            if image:
+                status = os.fstat(file)
+                self._modes[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+            return Table(kind, read_fd(file))
+        except FileNotFoundError:
+            return Table(kind, present=False)
+        except OSError as error:
+            why = f": {error.strerror}" if image else ""
+            raise FILE_ERRORS[name](f"cannot open {shown}{why}") from None
+
+    def commit(self, database: Database) -> bool:
+        """Write the delta, all or nothing. Returns whether anything had to be written."""
+        changes = []
+        for name, old, new in database.render_changes():
+            mode, uid, gid = self._new_file_mode(name, database)
+            changes.append(Change(name, old, new, mode, uid, gid, name != BASE))
+        if changes:
+            commit(self.target.etc, changes)
+        return bool(changes)
+
+    def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
+        """(mode, uid, gid) of a local file that does not exist yet: never wider than the image's."""
+        if name == BASE:
+            return 0o600, 0, 0
+        if name not in ("shadow", "gshadow"):
+            return FILE_MODE, 0, 0
+        if name in self._modes:
+            mode, _, gid = self._modes[name]
+            return mode & 0o640, 0, gid if mode & 0o040 else 0
+        shadow = database.group.get(b"shadow")
+        return (0o640, 0, shadow.gid) if shadow is not None else (0o400, 0, 0)
+
+    def close(self) -> None:
+        """Release the locks. Safe to call twice."""
+        if self._locks is not None:
+            self._locks.release()
+            self._locks = None
