@@ -95,6 +95,19 @@ class DefaultsError(AccountsError):
     """default/useradd cannot be written."""
 
 
+class DuplicateRow(AccountsError):
+    """A row cannot be put or removed because the local file has its name twice.
+
+    database: "passwd", ...; name: the row's; removing: whether it was to be removed.
+    """
+
+    def __init__(self, database: str, name: bytes, removing: bool) -> None:
+        super().__init__(None)
+        self.database = database
+        self.name = name
+        self.removing = removing
+
+
 class Refusal(AccountsError):
     """The classic result cannot be expressed as a delta over a read-only image (docs/contract.md, the law)."""
 

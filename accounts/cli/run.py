@@ -10,9 +10,14 @@ import os
 import sys
 import time
 
-from accounts.errors import AccountsError, BadArgument, Usage
+from accounts.cli.options import OptionError
+from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
+from accounts.model.database import Database
+from accounts.model.ids import allocate_id, parse_ledger
+from accounts.system import nss
 from accounts.system.logindefs import LoginDefs
-from accounts.system.store import Store, Target
+from accounts.system.notify import flush_caches, syslog
+from accounts.system.store import FILE_ERRORS, Store, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +25,11 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 DAY = 86400
+LEDGER = b"usr/share/accounts/ids"
+
+
+class Done(Exception):
+    """There is nothing (more) to do: the tool exits successfully."""
 
 
 class Session:
@@ -54,19 +64,22 @@ class Session:
             self._target = Target()
         return self._target
 
-    def select(self, root: bytes | None, prefix: bytes | None) -> None:
-        """--root and --prefix, with shadow's checks. Raises BadArgument."""
+    def select_root(self, argv: list[bytes], prefix_too: bool = True) -> None:
+        """--root and --prefix, found before all other options as shadow does. Raises BadArgument."""
+        options = ((b"--root", b"-R"), (b"--prefix", b"-P"))[: 2 if prefix_too else 1]
+        found = {long: find_root_option(argv, long, short) for long, short in options}
+        root, prefix = found[b"--root"], found.get(b"--prefix")
         if root is not None:
             if not root.startswith(b"/"):
                 raise BadArgument(
                     f"invalid chroot path '{os.fsdecode(root)}', only absolute paths are supported."
                 )
             self._open(root, b"", f"cannot access chroot directory {os.fsdecode(root)}")
-        elif prefix not in (None, b"", b"/"):
-            assert prefix is not None
+        if prefix is not None and prefix.strip(b"/"):
             if not prefix.startswith(b"/"):
                 raise BadArgument("prefix must be an absolute path")
-            self._open(b"/", prefix, f"cannot access prefix directory {os.fsdecode(prefix)}")
+            inside = (root or b"").rstrip(b"/") + prefix
+            self._open(inside, prefix, f"cannot access prefix directory {os.fsdecode(prefix)}")
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:
@@ -88,6 +101,50 @@ class Session:
             text = self.target.read_layered(b"login.defs")
             self._defs = LoginDefs(text or b"", self.print_error)
         return self._defs
+
+    def override_key(self, pair: bytes) -> None:
+        """-K KEY=VALUE: override an item of login.defs. Raises BadArgument."""
+        key, equals, value = pair.partition(b"=")
+        if not equals:
+            raise BadArgument("-K requires KEY=VALUE")
+        if not self.defs.override(key, value):
+            raise BadArgument
+
+    # -- accounts, NSS included ----------------------------------------------------------------------
+
+    def find_user(self, database: Database, name: bytes) -> tuple[int, int] | None:
+        """(UID, GID) of a user of either layer, or on the live system of NSS; None when there is none."""
+        row = database.passwd.get(name)
+        if row is not None:
+            return row.uid, row.gid
+        return nss.find_user(name) if self.target.live else None
+
+    def find_group(self, database: Database, name: bytes) -> int | None:
+        """GID of a group of either layer, or on the live system of NSS; None when there is none."""
+        row = database.group.get(name)
+        if row is not None:
+            gid: int = row.gid
+            return gid
+        return nss.find_group(name) if self.target.live else None
+
+    def has_uid(self, database: Database, uid: int) -> bool:
+        """Whether a UID is taken in either layer, or on the live system in NSS."""
+        return database.passwd.get_id(uid) is not None or (self.target.live and nss.has_uid(uid))
+
+    def has_gid(self, database: Database, gid: int) -> bool:
+        """Whether a GID is taken in either layer, or on the live system in NSS."""
+        return database.group.get_id(gid) is not None or (self.target.live and nss.has_gid(gid))
+
+    def commit(self, database: Database) -> None:
+        """Write the delta, release the locks, tell the caching daemons."""
+        written = self.store.commit(database)
+        self.store.close()
+        if written:
+            flush_caches(self.target.live)
+
+    def log(self, text: str, priority: int = 6) -> None:
+        """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
+        syslog(self.prog, priority, text)
 
     def close(self) -> None:
         """Release locks."""
@@ -132,29 +189,41 @@ def write_all(fd: int, text: str) -> None:
         pass
 
 
-def find_root_options(argv: list[bytes], prog: str, prefix_too: bool = True) -> tuple[bytes | None, bytes | None]:
-    """(--root, --prefix) of a command line, found before all other options as shadow does.
+def find_root_option(argv: list[bytes], long: bytes, short: bytes) -> bytes | None:
+    """The value of --root or --prefix. Raises BadArgument when it is given twice or without argument."""
+    found: bytes | None = None
+    index = 0
+    while index < len(argv):
+        argument = argv[index]
+        if argument in (long, short) or argument.startswith(long + b"="):
+            if found is not None:
+                raise BadArgument(f"multiple {long.decode()} options")
+            if argument not in (long, short):
+                found = argument[len(long) + 1 :]
+            elif index + 1 == len(argv):
+                raise BadArgument(f"option '{argument.decode()}' requires an argument")
+            else:
+                index += 1
+                found = argv[index]
+        index += 1
+    return found
 
-    Raises BadArgument for an option given twice or without its argument.
+
+def free_id(
+    session: Session, kind: str, system: bool, database: Database, preferred: int | None = None
+) -> int:
+    """A free "UID" or "GID": not in either layer, the image's id ledger, or on the live system NSS.
+
+    Raises NoId.
     """
-    found: dict[bytes, bytes] = {}
-    options = ((b"--root", b"-R"),) + (((b"--prefix", b"-P"),) if prefix_too else ())
-    for long, short in options:
-        index = 0
-        while index < len(argv):
-            argument = argv[index]
-            if argument in (long, short) or argument.startswith(long + b"="):
-                if long in found:
-                    raise BadArgument(f"multiple {long.decode()} options")
-                if argument not in (long, short):
-                    found[long] = argument[len(long) + 1 :]
-                elif index + 1 == len(argv):
-                    raise BadArgument(f"option '{argument.decode()}' requires an argument")
-                else:
-                    index += 1
-                    found[long] = argv[index]
-            index += 1
-    return found.get(b"--root"), found.get(b"--prefix")
+    name = "passwd" if kind == "UID" else "group"
+    used = database.tables[name].ids()
+    ledger = session.target.read(LEDGER)
+    if ledger:
+        used |= parse_ledger(ledger, name)
+    ask = nss.has_uid if kind == "UID" else nss.has_gid
+    is_taken = ask if session.target.live else lambda _: False
+    return allocate_id(kind, system, session.defs, used, is_taken, preferred)
 
 
 def status_of(error: AccountsError, statuses: Mapping[type[AccountsError], int]) -> int:
@@ -181,6 +250,22 @@ def run(
     session = Session(prog)
     try:
         status = body(session, [os.fsencode(argument) for argument in sys.argv[1:]])
+    except Done:
+        status = 0
+    except OptionError as error:
+        session.warn(str(error))
+        session.print_error(usage)
+        status = status_of(Usage(), statuses)
+    except DuplicateRow as error:
+        path, name = session.target.shown(error.database), os.fsdecode(error.name)
+        session.print_error(
+            f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
+        )
+        if error.removing:
+            session.warn(f"cannot remove entry '{name}' from {path}")
+        else:
+            session.warn(f"failed to prepare the new {path} entry '{name}'")
+        status = status_of(FILE_ERRORS[error.database](), statuses)
     except AccountsError as error:
         for line in error.details:
             session.warn(line)

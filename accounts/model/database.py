@@ -8,10 +8,10 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import GroupRefusal, Refusal, UserRefusal
+from accounts.errors import DuplicateRow, GroupRefusal, Refusal, UserRefusal
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
-from accounts.model.table import Table
+from accounts.model.table import DuplicateName, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,8 +141,14 @@ class Layered:
     def put(self, record: Any) -> None:
         """Make the view answer record for its name, by the smallest local row.
 
-        Raises Refusal when no local row can do that, DuplicateName when the local layer has two such rows.
+        Raises Refusal when no local row can do that, DuplicateRow when the local layer has two such rows.
         """
+        try:
+            self._put(record)
+        except DuplicateName:
+            raise DuplicateRow(self.name, record.name, False) from None
+
+    def _put(self, record: Any) -> None:
         image = self.image.get(record.name) if self.image.data else None
         if image is None:
             self.local.put(record)
@@ -176,18 +182,17 @@ class Layered:
             self.local.remove(record.name)
         self._base.forget(self.name, record.name)
 
-    def add(self, record: Any) -> None:
-        """Add a row of a new name."""
-        self.put(record)
-
     def remove(self, name: bytes) -> bool:
         """Make the view answer nothing for a name; False when it does already.
 
-        Raises Refusal when the image has the name, DuplicateName when the local layer has two such rows.
+        Raises Refusal when the image has the name, DuplicateRow when the local layer has two such rows.
         """
         if self.image.data and self.image.find(name) is not None:
             raise refuse_removal(self.name, name)
-        removed = self.local.remove(name)
+        try:
+            removed = self.local.remove(name)
+        except DuplicateName:
+            raise DuplicateRow(self.name, name, True) from None
         if removed:
             self._base.forget(self.name, name)
         return removed

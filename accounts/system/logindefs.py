@@ -6,6 +6,8 @@ Parsing, conversions and complaints are those of shadow 4.13's lib/getdef.c.
 
 from __future__ import annotations
 
+import os
+
 from accounts.model.records import LONG_MAX, parse_long, parse_unsigned
 
 TYPE_CHECKING = False
@@ -49,11 +51,17 @@ class LoginDefs:
             if len(name) == len(line) or line[:1] == b"#":
                 continue
             value = line[len(name) :].lstrip(b' "\t').split(b'"', 1)[0]
-            if name in KNOWN:
-                self.values[name.decode()] = value
-            elif name not in FOREIGN:
-                shown = name.decode(errors="surrogateescape")
-                warn(f"configuration error - unknown item '{shown}' (notify administrator)\n")
+            self.override(name, value)
+
+    def override(self, name: bytes, value: bytes) -> bool:
+        """Set an item (option -K); False, with a complaint unless others use it, when it is unknown."""
+        if name in KNOWN:
+            self.values[name.decode()] = value
+            return True
+        if name not in FOREIGN:
+            shown = os.fsdecode(name)
+            self._warn(f"configuration error - unknown item '{shown}' (notify administrator)\n")
+        return False
 
     def get(self, name: str) -> bytes | None:
         """The text of an item, or None."""
@@ -71,7 +79,7 @@ class LoginDefs:
         value = parse_long(text)
         if value is None or not low <= value <= high:
             # The real tools print no newline here.
-            shown = text.decode(errors="surrogateescape")
+            shown = os.fsdecode(text)
             self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
             return default
         return value
@@ -95,7 +103,7 @@ class LoginDefs:
             return default
         value = parse_unsigned(text)
         if value is None:
-            shown = text.decode(errors="surrogateescape")
+            shown = os.fsdecode(text)
             self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
             return default
         return value
