@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""Judges one replayed run: against the record byte for byte (classic), or by the law (split).
+
+Every way in which a run may differ from its record is one of RULES; there is no exemption for a single case.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+
+from tests.support import hashes
+from tests.support.recordings import Case
+from tests.support.state import File, Node, Outcome, State
+from tests.support.view import DATABASES, delta_faults, entry_of, inexpressible, lines_of, parse_line, view
+
+RULES = {
+    "salted-hash": "a new hash has a new salt (and rounds, if login.defs gives a range): same method, crypt(3) verifies both",
+    "pid-in-message": "the process id in `currently used by process N`",
+    "no-op-backup": "a file whose content does not change need not be rewritten, nor its NAME- (design.md 4.6)",
+    "row-order": "passwd -Sa, pwck, grpck, groupmems -l print rows in file order, and there are two files now",
+    "pam-clock": "oracle only: pam_unix takes the day from the clock, not from SOURCE_DATE_EPOCH",
+}
+ACCOUNT_FILES = (*DATABASES, "subuid", "subgid")
+REFUSAL = re.compile(rb"the image|read-only image")
+# Made by every tool (lckpwdf), or by useradd -D, and not part of the records.
+_UNRECORDED = {".pwd.lock", "default/useradd-"}
+_BASE = re.compile(r"accounts/base-?")
+_LISTING_TOOLS = ("pwck", "grpck", "groupmems", "passwd")
+
+
+@dataclass
+class Verdict:
+    """faults: what differs, one text each (may have several lines). refused: the law's reasons for a refusal."""
+
+    faults: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    rules: set[str] = field(default_factory=set)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs (a rightful refusal included)."""
+        return not self.faults
+
+
+def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = False) -> Verdict:
+    """Same exit status, output, files, modes, owners and trees as recorded. oracle: the real tools run."""
+    verdict = Verdict()
+    _judge_output(case, outcome, verdict)
+    expected = {name: file for name, file in case.after.etc.items() if name not in _UNRECORDED}
+    got = {name: file for name, file in outcome.after.etc.items() if name not in _UNRECORDED}
+    for name in sorted(expected.keys() | got.keys()):
+        want, have = expected.get(name), got.get(name)
+        if want == have:
+            continue
+        owner = name.removesuffix("-")
+        if name != owner and owner in ACCOUNT_FILES and _same_text(before, expected, owner):
+            if have == before.etc.get(name):
+                verdict.rules.add("no-op-backup")
+                continue
+        if want and have:
+            have = _unsalted(want, have, case, verdict, oracle)
+        verdict.faults += _file_differences(name, want, have)
+    if not oracle and all(_same_text(before, expected, name) for name in ACCOUNT_FILES):
+        _judge_untouched(outcome, verdict)
+    _judge_rest(case, before, outcome, verdict)
+    return verdict
+
+
+def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
+    """The law: the view, the exit status and the messages of the record; the image untouched; a minimal delta."""
+    verdict = Verdict()
+    view_before, view_after = view({}, case.before.etc), view({}, case.after.etc)
+    reasons = inexpressible(before.image, view_before, view_after)
+    if outcome.exit and REFUSAL.search(outcome.stderr):
+        verdict.refused = reasons
+        if not reasons:
+            verdict.faults.append("refused, but a delta can say what the record says: " + _text(outcome.stderr))
+        if outcome.after.etc.keys() - _UNRECORDED != before.etc.keys() or outcome.touched & before.etc.keys():
+            verdict.faults.append("refused, but the local files changed: " + " ".join(sorted(outcome.touched)))
+        verdict.faults += _tree_differences(before.tree, outcome.after.tree)
+        _judge_image(before, outcome, verdict)
+        return verdict
+    if reasons:
+        verdict.faults.append("a refusal is expected: " + "; ".join(reasons))
+    _judge_output(case, outcome, verdict, split=True)
+    local = dict(outcome.after.etc)
+    for name in DATABASES:
+        if name in local and name in case.after.etc:
+            local[name] = _unsalted(case.after.etc[name], local[name], case, verdict)
+    verdict.faults += view_after.differences(view(before.image, local))
+    verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc)
+    _judge_local_files(case, before, outcome, verdict)
+    if view_after == view_before and all(_same_text(case.before, case.after.etc, n) for n in ("subuid", "subgid")):
+        _judge_untouched(outcome, verdict)
+    _judge_rest(case, before, outcome, verdict)
+    return verdict
+
+
+def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = False) -> None:
+    if outcome.exit != case.exit:
+        status = "time limit" if outcome.exit is None else outcome.exit
+        verdict.faults.append(f"exit: expected {case.exit}, got {status}")
+    for name, want, have in (("stdout", case.stdout, outcome.stdout), ("stderr", case.stderr, outcome.stderr)):
+        if want == have:
+            continue
+        pid = rb"(used by process )\d+"
+        if re.sub(pid, rb"\1N", want) == re.sub(pid, rb"\1N", have):
+            verdict.rules.add("pid-in-message")
+        elif split and case.command.tool in _LISTING_TOOLS and _sorted_words(want) == _sorted_words(have):
+            verdict.rules.add("row-order")
+        else:
+            verdict.faults.append(f"{name}:\n" + _diff(want, have))
+
+
+def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Verdict) -> None:
+    """The local files themselves: names, modes, owners, and the lines that were none of the command's business."""
+    recorded = {name: file for name, file in case.after.etc.items() if name.removesuffix("-") not in DATABASES}
+    for name in sorted(recorded.keys() | outcome.after.etc.keys()):
+        want, have = recorded.get(name), outcome.after.etc.get(name)
+        owner = name.removesuffix("-")
+        if name in _UNRECORDED or _BASE.fullmatch(name) or want == have:
+            continue
+        if owner in DATABASES and have:
+            _judge_mode(case, name, have, verdict)
+            if name != owner and owner in before.etc and have.data not in (b"", before.etc[owner].data):
+                verdict.faults.append(f"{name} is not the old {owner}:\n" + _diff(before.etc[owner].data, have.data))
+        elif owner in ACCOUNT_FILES and name != owner and _same_text(before, case.after.etc, owner):
+            if have == before.etc.get(name):
+                verdict.rules.add("no-op-backup")
+            else:
+                verdict.faults += _file_differences(name, want, have)
+        else:
+            verdict.faults += _file_differences(name, want, have)
+    old, new = view(before.image, before.etc), view({}, case.after.etc)
+    for database in DATABASES:
+        kept = set(lines_of(outcome.after.etc, database))
+        recorded_lines = set(lines_of(case.after.etc, database))
+        for line in lines_of(before.etc, database):
+            row = parse_line(database, line)
+            same_entry = row is not None and (
+                old.entries[database].get(row[0]) == new.entries[database].get(row[0])
+                and entry_of(database, row) == old.entries[database].get(row[0])
+            )
+            if line not in kept and (line in recorded_lines or same_entry):
+                verdict.faults.append(f"an untouched {database} line is gone or changed: {_text(line)}")
+
+
+def _judge_mode(case: Case, name: str, have: File, verdict: Verdict) -> None:
+    model = case.after.etc.get(name.removesuffix("-")) or case.before.etc.get(name.removesuffix("-"))
+    if model and (have.mode & ~model.mode or (have.uid, have.gid) != (model.uid, model.gid)):
+        verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image")
+
+
+def _judge_untouched(outcome: Outcome, verdict: Verdict) -> None:
+    touched = sorted(outcome.touched & {*ACCOUNT_FILES, *(name + "-" for name in ACCOUNT_FILES)})
+    if touched:
+        verdict.faults.append("nothing changes, yet these files were written: " + " ".join(touched))
+
+
+def _judge_rest(case: Case, before: State, outcome: Outcome, verdict: Verdict) -> None:
+    verdict.faults += _tree_differences(case.after.tree, outcome.after.tree)
+    _judge_image(before, outcome, verdict)
+
+
+def _judge_image(before: State, outcome: Outcome, verdict: Verdict) -> None:
+    if outcome.after.image != before.image or outcome.strays:
+        verdict.faults.append("wrote where it must not: " + " ".join(outcome.strays))
+
+
+def _same_text(before: State, after: dict[str, File], name: str) -> bool:
+    old, new = before.etc.get(name), after.get(name)
+    return (old and old.data) == (new and new.data)
+
+
+def _unsalted(
+    want: File, have: File, case: Case, verdict: Verdict, oracle: bool = False
+) -> File:
+    words = hashes.plaintexts(case.command)
+    rounds = hashes.sha_rounds(case.before.etc["login.defs"].data) if "login.defs" in case.before.etc else None
+    data = hashes.unsalt(have.data, want.data, words, rounds) if words else have.data
+    if data != have.data:
+        verdict.rules.add("salted-hash")
+    if oracle and data != want.data and len(data.split(b"\n")) == len(want.data.split(b"\n")):
+        lines = []
+        for mine, theirs in zip(data.split(b"\n"), want.data.split(b"\n"), strict=True):
+            left, right = mine.split(b":"), theirs.split(b":")
+            if len(left) == len(right) == 9 and left[:2] + left[3:] == right[:2] + right[3:] and left != right:
+                verdict.rules.add("pam-clock")
+                mine = theirs
+            lines.append(mine)
+        data = b"\n".join(lines)
+    return have._replace(data=data)
+
+
+def _file_differences(name: str, want: File | None, have: File | None) -> list[str]:
+    if want is None or have is None:
+        return [f"{name}: {'is there, expected not' if have else 'expected, is not there'}"]
+    faults = []
+    if want.data != have.data:
+        faults.append(f"{name}:\n" + _diff(want.data, have.data))
+    if want[1:] != have[1:]:
+        faults.append(
+            f"{name}: expected {want.mode:o} {want.uid}:{want.gid}, got {have.mode:o} {have.uid}:{have.gid}"
+        )
+    return faults
+
+
+def _tree_differences(want: dict[str, Node], have: dict[str, Node]) -> list[str]:
+    return [
+        f"tree {path}: expected {_show_node(want.get(path))}, got {_show_node(have.get(path))}"
+        for path in sorted(want.keys() | have.keys())
+        if want.get(path) != have.get(path) and path != "/nonexistent"  # records name what is in it
+    ]
+
+
+def _show_node(node: Node | None) -> str:
+    if node is None:
+        return "nothing"
+    return f"{node.kind} {node.mode:o} {node.uid}:{node.gid} {node.target or node.size}"
+
+
+def _sorted_words(text: bytes) -> list[bytes]:
+    return sorted(re.split(rb"[\s,]+", text))
+
+
+def _diff(want: bytes, have: bytes) -> str:
+    lines = difflib.unified_diff(
+        _text(want).splitlines(), _text(have).splitlines(), "expected", "got", lineterm="", n=1
+    )
+    text = "\n".join("    " + line for line in lines)
+    return text or f"    expected {want!r}\n    got      {have!r}"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Replays recorded cases in parallel and collects the verdicts and the table."""
+
+from __future__ import annotations
+
+import shlex
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.replay.compare import RULES, Verdict, judge_classic, judge_split
+from tests.replay.layout import LAYOUTS, split
+from tests.support.recordings import Case
+from tests.support.state import Command, Outcome, State
+from tests.support.worker import DEBIAN, Tools, run_all
+
+
+@dataclass
+class Replayed:
+    """One run and its verdict. layout: empty for a classic run."""
+
+    case: Case
+    layout: str
+    before: State
+    outcome: Outcome
+    verdict: Verdict
+
+    @property
+    def label(self) -> str:
+        """Where and what, in one line."""
+        words = shlex.join(word.decode("utf-8", "backslashreplace") for word in self.case.command.argv)
+        return f"{self.case.name} {self.layout or 'classic'}: {self.case.command.tool} {words}"
+
+
+@dataclass
+class Report:
+    """Counts by tool, the failures and the refusals."""
+
+    cases: Counter[str] = field(default_factory=Counter)
+    ok: Counter[tuple[str, str]] = field(default_factory=Counter)
+    total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    failures: list[Replayed] = field(default_factory=list)
+    refusals: list[Replayed] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def add(self, run: Replayed) -> None:
+        """Count one run."""
+        tool, mode = run.case.command.tool, "split" if run.layout else "classic"
+        if run.case.name not in self.seen:
+            self.seen.add(run.case.name)
+            self.cases[tool] += 1
+        self.total[tool, mode] += 1
+        self.rules.update(run.verdict.rules)
+        if not run.verdict.ok:
+            self.failures.append(run)
+            return
+        self.ok[tool, mode] += 1
+        if run.verdict.refused:
+            self.refused[tool] += 1
+            self.refusals.append(run)
+            self.kinds.update({reason.split(":")[0] for reason in run.verdict.refused})
+
+    def table(self) -> str:
+        """Tool by (cases, classic, split, refused), then what was refused and which rules were used."""
+        lines = [f"{'tool':12}{'cases':>7}{'classic ok':>14}{'split ok':>14}{'(refused)':>11}"]
+        for tool in [*sorted(self.cases), "all"]:
+            pick = sorted(self.cases) if tool == "all" else [tool]
+            cells = []
+            for mode in ("classic", "split"):
+                total = sum(self.total[name, mode] for name in pick)
+                cells.append(f"{sum(self.ok[name, mode] for name in pick)}/{total}" if total else "-")
+            refused = sum(self.refused[name] for name in pick)
+            count = sum(self.cases[name] for name in pick)
+            lines.append(f"{tool:12}{count:>7}{cells[0]:>14}{cells[1]:>14}{refused:>11}")
+        lines += [f"refused: {count:5} {kind}" for kind, count in sorted(self.kinds.items())]
+        lines += [f"rule:    {count:5} {rule} – {RULES[rule]}" for rule, count in sorted(self.rules.items())]
+        return "\n".join(lines)
+
+
+def layouts_of(case: Case, layout: str) -> tuple[str, ...]:
+    """The layouts to run a case in. layout: one of LAYOUTS, `each`, or `seed` (one, chosen by the case's name)."""
+    if layout == "each":
+        return LAYOUTS
+    if layout == "seed":
+        return (LAYOUTS[zlib.crc32(case.name.encode()) % len(LAYOUTS)],)
+    return (layout,)
+
+
+def replay(
+    cases: list[Case], modes: tuple[str, ...] = ("classic", "split"), layout: str = "seed",
+    tools: Tools | None = None, processes: int = 0,
+) -> Iterator[Replayed]:  # fmt: skip
+    """Run the cases classic and split as asked, in parallel, and judge them. tools: default the source checkout."""
+    from tests.support.worker import SOURCE
+
+    chosen = tools or SOURCE
+
+    def jobs() -> Iterator[tuple[tuple[Case, str, State], State, str, Command]]:
+        for case in cases:
+            program = chosen.path(case.command.tool)
+            if "classic" in modes:
+                yield (case, "", case.before), case.before, program, case.command
+            if "split" in modes:
+                for name in layouts_of(case, layout):
+                    before = split(case.before, case.name, name)
+                    yield (case, name, before), before, program, case.command
+
+    for (case, name, before), outcome in run_all(jobs(), chosen.lower, processes):
+        if name:
+            verdict = judge_split(case, before, outcome)
+        else:
+            verdict = judge_classic(case, before, outcome, oracle=chosen is DEBIAN)
+        yield Replayed(case, name, before, outcome, verdict)

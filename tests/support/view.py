@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""What NSS answers by name over two layers, written a second time so that accounts.model is not its own judge.
+
+Follows glibc 2.36: the files parsers (nss/nss_files, pwd/fgetpwent), the lookup of `files altfiles`, and
+`[SUCCESS=merge]` for groups. Must not import anything from accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.support.state import File
+
+DATABASES = ("passwd", "group", "shadow", "gshadow")
+Row = tuple[bytes, ...]
+Members = frozenset[bytes]
+
+_FIELDS = {"passwd": 7, "group": 4, "shadow": 9, "gshadow": 4}
+_NUMBERS = {"passwd": (2, 3), "group": (2,), "shadow": (2, 3, 4, 5, 6, 7, 8), "gshadow": ()}
+_LISTS = {"passwd": (), "group": (3,), "shadow": (), "gshadow": (2, 3)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answer: the plain fields, and the member lists as sets (NSS promises no order)."""
+
+    fields: Row
+    lists: tuple[Members, ...] = ()
+
+
+@dataclass
+class View:
+    """By database, by name: the entry."""
+
+    entries: dict[str, dict[bytes, Entry]] = field(default_factory=dict)
+
+    def differences(self, other: View) -> list[str]:
+        """One line for each name that self and other answer differently (self is what was expected)."""
+        lines = []
+        for database in DATABASES:
+            mine, theirs = self.entries[database], other.entries[database]
+            for name in sorted(mine.keys() | theirs.keys()):
+                if mine.get(name) != theirs.get(name):
+                    lines.append(f"{database} {_text(name)}: expected {_show(mine.get(name))}")
+                    lines.append(f"{' ' * len(database)} {' ' * len(_text(name))}  got      {_show(theirs.get(name))}")
+        return lines
+
+
+def lines_of(files: Mapping[str, File], database: str) -> list[bytes]:
+    """The lines of a database's file, without newlines; none when there is no file."""
+    if database not in files:
+        return []
+    return files[database].data.removesuffix(b"\n").split(b"\n") if files[database].data else []
+
+
+def parse_line(database: str, line: bytes) -> Row | None:
+    """The fields of a line that NSS accepts, else None (blank, comment, compat entry, broken number)."""
+    line = line.lstrip(b" \t\v\f\r")
+    if not line or line[:1] in b"#+-":
+        return None
+    count = _FIELDS[database]
+    parts = line.split(b":", count - 1)
+    if database in ("group", "gshadow", "shadow") and b":" in parts[-1] and len(parts) == count:
+        # The last field ends at the next colon for lists and numbers; for passwd the shell takes the rest.
+        parts[-1] = parts[-1].split(b":")[0]
+    if not parts[0]:
+        return None
+    for index in _NUMBERS[database]:
+        word = parts[index] if index < len(parts) else b""
+        if not (word.isdigit() or (database == "shadow" and word.removeprefix(b"-").isdigit() or word == b"")):
+            return None
+        if word == b"" and database != "shadow":
+            return None
+    if database == "shadow" and len(parts) < 2:
+        return None
+    return tuple(parts) + (b"",) * (count - len(parts))
+
+
+def entry_of(database: str, row: Row) -> Entry:
+    """A row as NSS hands it out: numbers without leading zeros, lists as sets."""
+    fields = list(row)
+    for index in _NUMBERS[database]:
+        fields[index] = b"%d" % int(row[index]) if row[index] else b""
+    lists = tuple(frozenset(row[index].replace(b" ", b"").split(b",")) - {b""} for index in _LISTS[database])
+    return Entry(tuple(value for index, value in enumerate(fields) if index not in _LISTS[database]), lists)
+
+
+def entries_of(files: Mapping[str, File], database: str) -> dict[bytes, Entry]:
+    """Name -> entry of one layer: the first valid row of a name wins."""
+    found: dict[bytes, Entry] = {}
+    for line in lines_of(files, database):
+        row = parse_line(database, line)
+        if row is not None:
+            found.setdefault(row[0], entry_of(database, row))
+    return found
+
+
+def merges(local: Entry, image: Entry) -> bool:
+    """Whether glibc joins two group entries of one name: the gids must be equal too."""
+    return local.fields[2] == image.fields[2]
+
+
+def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = True) -> View:
+    """What NSS answers by name for every name of both layers. merge: `group: files [SUCCESS=merge] altfiles`."""
+    result = View()
+    for database in DATABASES:
+        below, above = entries_of(image, database), entries_of(local, database)
+        joined = below | above
+        if database == "group" and merge:
+            for name in below.keys() & above.keys():
+                if merges(above[name], below[name]):
+                    joined[name] = Entry(above[name].fields, (above[name].lists[0] | below[name].lists[0],))
+        result.entries[database] = joined
+    return result
+
+
+def delta_faults(image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File]) -> list[str]:
+    """What the local layer holds without need, or in wrong form: one line each (design.md section 2).
+
+    A line that was in the same file before is left alone: tools do not tidy rows that they do not touch.
+    """
+    faults = []
+    for database in DATABASES:
+        below = entries_of(image, database)
+        old_lines = set(lines_of(before, database))
+        for line in lines_of(after, database):
+            row = parse_line(database, line)
+            if line in old_lines or row is None:
+                continue
+            entry, base = entry_of(database, row), below.get(row[0])
+            if base is None:
+                continue
+            if entry == base:
+                faults.append(f"needless {database} row, the image says the same: {_text(line)}")
+            elif database == "group" and merges(entry, base):
+                if not entry.lists[0]:
+                    faults.append(f"member row without members: {_text(line)}")
+                elif row[1] in (b"x", base.fields[1]) and entry.lists[0] & base.lists[0]:
+                    faults.append(f"member row repeats members of the image: {_text(line)}")
+        if database in after and not after[database].data and database in image:
+            if database not in before or before[database].data:
+                faults.append(f"empty {database} file over an image that has one")
+    return faults
+
+
+def inexpressible(image: Mapping[str, File], before: View, after: View, merge: bool = True) -> list[str]:
+    """Why no delta over this image can give the view `after`: the law's three kinds, as `kind: what`."""
+    reasons = []
+    for name, base in entries_of(image, "passwd").items():
+        then = after.entries["passwd"].get(name)
+        if then is None:
+            reasons.append(f"image user deleted or renamed: {_text(name)}")
+        elif then.fields[2] != before.entries["passwd"][name].fields[2]:
+            reasons.append(f"image user's UID changed: {_text(name)}")
+    for name, base in entries_of(image, "group").items():
+        then = after.entries["group"].get(name)
+        if then is None:
+            reasons.append(f"image group deleted or renamed: {_text(name)}")
+        elif then.fields[2] != before.entries["group"][name].fields[2]:
+            reasons.append(f"image group's GID changed: {_text(name)}")
+        elif merge and merges(then, base) and base.lists[0] - then.lists[0]:
+            gone = b",".join(sorted(base.lists[0] - then.lists[0]))
+            reasons.append(f"image-listed member removed: {_text(gone)} from {_text(name)}")
+    for database in ("shadow", "gshadow"):
+        for name in entries_of(image, database):
+            if name not in after.entries[database]:
+                reasons.append(f"image's {database} row removed: {_text(name)}")
+    return reasons
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _show(entry: Entry | None) -> str:
+    if entry is None:
+        return "nothing"
+    lists = ["{" + ",".join(sorted(map(_text, members))) + "}" for members in entry.lists]
+    return ":".join([*map(_text, entry.fields), *lists])

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Worker processes that run account tools in throw-away roots, and the pool that feeds them.
+
+Each worker lives in its own mount and pid namespace (unshare(1) from util-linux) and does one case at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import TypeVar
+
+from tests.support.root import REPO_IN_ROOT, Root
+from tests.support.state import Command, Outcome, State
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where the tools under test are.
+
+    directories: searched in this order, as paths inside the root. lower: a DESTDIR of `make install` that is
+    stacked over the machine's /usr.
+    """
+
+    directories: tuple[str, ...]
+    lower: str = ""
+
+    def path(self, tool: str) -> str:
+        """The program's path inside the root. Raises FileNotFoundError when the tool is not there (yet)."""
+        for directory in self.directories:
+            outside = directory.replace(REPO_IN_ROOT, REPO, 1) if directory.startswith(REPO_IN_ROOT) else directory
+            # Never the machine's own tool in place of an installed one of ours that is missing.
+            if os.path.exists(f"{self.lower}{outside}/{tool}"):
+                return f"{directory}/{tool}"
+        raise FileNotFoundError(f"{tool} is not in {', '.join(self.directories)}")
+
+    def installed_here(self, tool: str) -> bool:
+        """Whether the tool exists."""
+        try:
+            self.path(tool)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+SOURCE = Tools((REPO_IN_ROOT + "/shims",))
+DEBIAN = Tools(("/usr/sbin", "/usr/bin"))
+
+
+def installed(destdir: str) -> Tools:
+    """The tools of `make install DESTDIR=destdir PREFIX=/usr`."""
+    return Tools(("/usr/sbin", "/usr/bin"), os.path.abspath(destdir))
+
+
+class Worker:
+    """One worker process. Requests are answered in order."""
+
+    def __init__(self, lower: str = "") -> None:
+        self.connection, theirs = Pipe()
+        self._base = tempfile.mkdtemp(prefix="accounts-root-")
+        descriptor = theirs.fileno()
+        self._process = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child", sys.executable, "-m", __spec__.name),
+                *(str(descriptor), self._base, lower),
+            ],
+            cwd=REPO,
+            pass_fds=[descriptor],
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": REPO},
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+
+    def send(self, state: State, program: str, command: Command) -> None:
+        """Start one run; receive() gives its outcome."""
+        self.connection.send((state, program, command))
+
+    def receive(self) -> Outcome:
+        """The outcome of the oldest run that was sent. Raises RuntimeError when the worker failed."""
+        try:
+            answer = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise RuntimeError(f"worker died with status {self._process.wait()}") from None
+        if not isinstance(answer, Outcome):
+            raise RuntimeError(f"worker failed: {answer}")
+        return answer
+
+    def run(self, state: State, program: str, command: Command) -> Outcome:
+        """One run."""
+        self.send(state, program, command)
+        return self.receive()
+
+    def close(self) -> None:
+        """End the worker; its mounts go with its namespace."""
+        self.connection.close()
+        self._process.wait()
+        shutil.rmtree(self._base, ignore_errors=True)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+
+def run_all(
+    jobs: Iterable[tuple[Key, State, str, Command]], lower: str = "", processes: int = 0
+) -> Iterator[tuple[Key, Outcome]]:
+    """Run every job (key, state, program, command) and yield (key, outcome) as they finish."""
+    workers = [Worker(lower) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
+    busy: dict[Connection, tuple[Worker, Key]] = {}
+    try:
+        idle = list(workers)
+        queue = iter(jobs)
+        while True:
+            while idle and (job := next(queue, None)) is not None:
+                key, state, program, command = job
+                worker = idle.pop()
+                worker.send(state, program, command)
+                busy[worker.connection] = (worker, key)
+            if not busy:
+                return
+            for ready in wait(list(busy)):
+                assert isinstance(ready, Connection)
+                worker, key = busy.pop(ready)
+                yield key, worker.receive()
+                idle.append(worker)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _serve(descriptor: int, base: str, lower: str) -> None:
+    connection = Connection(descriptor)
+    try:
+        root = Root(base, REPO, (lower,) if lower else ())
+    except OSError as error:
+        connection.send(f"cannot build the root: {error}")
+        return
+    while True:
+        try:
+            state, program, command = connection.recv()
+        except (EOFError, pickle.UnpicklingError):
+            return
+        try:
+            connection.send(root.run(state, program, command))
+        except OSError as error:
+            connection.send(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), sys.argv[2], sys.argv[3])
