@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# demo test bench lint install: see README.md.
+
+PREFIX ?= /usr
+DESTDIR ?=
+SBINDIR = $(PREFIX)/sbin
+BINDIR = $(PREFIX)/bin
+PKGDIR = $(PREFIX)/lib/accounts
+DATADIR = $(PREFIX)/share/accounts
+LIBDIR ?= $(PREFIX)/lib/$(shell $(CC) -print-multiarch)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Where the image layer lives; compiled into the NSS module.
+IMAGE_DIR ?= /usr/lib
+CC ?= cc
+# The interpreter of the installed tools and of the tests: the distribution's, not one in somebody's PATH.
+PYTHON ?= /usr/bin/python3
+VENV = .venv
+RUN = $(VENV)/bin
+# Directory with passlib/ and filelock/ to install beside the package. A distribution points it at its own.
+DEPS ?= build/deps
+
+# User commands go to bin, the rest to sbin, as in package passwd.
+USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
+BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
+TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
+
+.PHONY: all demo test test-deps venv bench lint install image clean
+
+all: nss/build/libnss_altfiles.so.2 $(DEPS)
+
+nss/build/libnss_altfiles.so.2: $(wildcard nss/*.c nss/*.h nss/*.map nss/Makefile)
+	$(MAKE) -C nss DATADIR=$(IMAGE_DIR)
+
+build/deps:
+	$(PYTHON) -m venv build/pip >/dev/null 2>&1 || { apt-get -qq update; apt-get -qq install -y python3-venv >/dev/null; $(PYTHON) -m venv build/pip; }
+	build/pip/bin/pip install -q --disable-pip-version-check --no-compile --target $@.tmp 'passlib==1.7.4' 'filelock==3.20.0'
+	rm -rf $@.tmp/bin $@.tmp/*.dist-info
+	mv $@.tmp $@
+
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR) $(DESTDIR)$(DATADIR)
+	cp -R --no-preserve=ownership accounts $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
+	find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests \) -prune -exec rm -rf {} +
+	set -e; for tool in $(TOOLS); do \
+	    case " $(USER_TOOLS) " in *" $$tool "*) dir=$(BINDIR);; *) dir=$(SBINDIR);; esac; \
+	    sed 's|__file__.rpartition("/")\[0\] + "/.."|"$(PKGDIR)"|' shims/$$tool > $(DESTDIR)$$dir/.$$tool.new; \
+	    chmod 755 $(DESTDIR)$$dir/.$$tool.new; \
+	    mv -f $(DESTDIR)$$dir/.$$tool.new $(DESTDIR)$$dir/$$tool; \
+	done
+	set -e; for tool in $(BUSYBOX_TOOLS); do \
+	    install -d $(DESTDIR)$(PKGDIR)/busybox; \
+	    sed 's|__file__.rpartition("/")\[0\] + "/../.."|"$(PKGDIR)"|' shims/busybox/$$tool > $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
+	    chmod 755 $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
+	done
+	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
+	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR)
+	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
+	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
+
+venv: $(VENV)/stamp
+
+$(VENV)/stamp: pyproject.toml
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter
+	touch $@
+
+# What the tests need of Debian beyond python3, gcc, make and package passwd.
+TEST_PACKAGES = strace shellcheck debootstrap systemd-container valgrind libcrypt1 python3-venv
+test-deps: $(VENV)/stamp
+	@missing=; for p in $(TEST_PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+
+lint: venv test-deps
+	$(RUN)/pytest tests/lint
+
+test: venv test-deps all
+	$(RUN)/pytest tests
+
+demo: all
+	$(PYTHON) -IS tests/e2e/demo.py
+
+bench: venv all
+	$(RUN)/python tests/bench/bench_tools.py
+	$(RUN)/python tests/bench/bench_nss.py
+
+# The whole image job on a root directory, for builds that have nothing but make: make image ROOT=/path
+image:
+	@[ -n "$(ROOT)" ] || { echo 'make image needs ROOT=/path/of/rootfs' >&2; exit 2; }
+	$(MAKE) install DESTDIR=$(ROOT)
+	shims/accounts image seed $(ROOT)
+	shims/accounts image wire $(ROOT)
+	shims/accounts image check $(ROOT)
+
+clean:
+	rm -rf build nss/build
