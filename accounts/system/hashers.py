@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The password hash methods as one passlib context; libxcrypt computes them, passlib's own code where it is absent.
+"""The password hash methods as one passlib context over libxcrypt, or over passlib's own code without it.
 
 Not on the hot path: passlib takes 30 ms to import. accounts.system.hashing imports this once there is a
 password to hash or to verify.
@@ -26,7 +26,7 @@ finally:
     if _crypt is not None:
         sys.modules["crypt"] = _crypt
 
-# Method as in login.defs(5) -> name of passlib's handler, prefixes in crypt(5) (the first one for new hashes).
+# Method as in login.defs(5) -> name of passlib's handler, prefixes in crypt(5), the first for new hashes.
 HANDLERS = {
     "SHA512": ("sha512_crypt", (b"$6$",)),
     "SHA256": ("sha256_crypt", (b"$5$",)),

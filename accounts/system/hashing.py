@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes and verifies password hashes by the rules of login.defs(5). Imports passlib and ctypes only when called.
+"""Makes and verifies password hashes by login.defs(5). Imports passlib and ctypes only when called.
 
 The caller's password stays the caller's: pass a bytearray and wipe() it after use. No copy of it is kept
 here, and no error carries it.
@@ -7,6 +7,7 @@ here, and no error carries it.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from accounts.errors import BadArgument
@@ -58,7 +59,9 @@ class HashSettings:
         return greatest if drawn < 0 else min(max(drawn, least), greatest)
 
 
-def settings_from(login_defs: LoginDefs, method: str | None = None, rounds: int | None = None) -> HashSettings:
+def settings_from(
+    login_defs: LoginDefs, method: str | None = None, rounds: int | None = None
+) -> HashSettings:
     """The settings that shadow's crypt_make_salt() would use.
 
     method: as chpasswd -c has it (not "NONE": that is no hash); None for ENCRYPT_METHOD or MD5_CRYPT_ENAB.
@@ -154,5 +157,9 @@ def _hash(plain: bytes | bytearray, settings: HashSettings) -> bytes:
 
     try:
         return hashers.make_hash(settings.method, settings.draw_cost(), plain)
-    except (KeyError, OSError):
-        raise BadArgument(f"crypt method not supported by libcrypt? ({settings.method})") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # yescrypt and scrypt can run out of memory
+            raise BadArgument(f"failed to crypt password: {error.strerror}") from None
+    except KeyError:
+        pass
+    raise BadArgument(f"crypt method not supported by libcrypt? ({settings.method})")
