@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 
@@ -18,7 +19,7 @@ def main() -> int:
     """Returns 0 when every run is as it should be."""
     parser = argparse.ArgumentParser(prog="python -m tests.replay")
     parser.add_argument("-t", "--tool", action="append", default=[], help="only this tool (repeatable)")
-    parser.add_argument("-c", "--case", action="append", default=[], help="only this case, e.g. suite/0092 (repeatable)")
+    parser.add_argument("-c", "--case", action="append", default=[], help="only this case (repeatable)")
     parser.add_argument("-m", "--mode", choices=("classic", "split", "both"), default="both")
     parser.add_argument(
         "-l", "--layout", choices=("seed", "each", *LAYOUTS), default="seed",
@@ -26,13 +27,13 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("-b", "--binaries", default="source", help="source (default), debian, or a DESTDIR")
     parser.add_argument("-v", "--verbose", action="store_true", help="all failures, in full")
-    parser.add_argument("-s", "--show", action="store_true", help="print the files before and the outcome of each run")
+    parser.add_argument("-s", "--show", action="store_true", help="print the files before and the outcome")
     parser.add_argument("-r", "--refusals", action="store_true", help="list the refusals")
     parser.add_argument("-j", "--processes", type=int, default=0)
     options = parser.parse_args()
     tools = {"source": SOURCE, "debian": DEBIAN}.get(options.binaries) or installed(options.binaries)
     cases = load_recordings(frozenset(options.tool), frozenset(options.case))
-    missing = {case.command.tool for case in cases if not tools.installed_here(case.command.tool)}
+    missing = {case.command.tool for case in cases if not tools.has(case.command.tool)}
     if missing:
         print("not there, skipped:", " ".join(sorted(missing)))
     cases = [case for case in cases if case.command.tool not in missing]
@@ -44,17 +45,34 @@ def main() -> int:
         if options.show:
             print(show(run))
     failures = sorted(report.failures, key=lambda run: (run.case.name, run.layout))
-    shown = failures if options.verbose else failures[:10]
-    for run in shown:
-        print(describe(run, full=options.verbose))
-    if len(failures) > len(shown):
-        print(f"... and {len(failures) - len(shown)} more failures: -v shows all")
+    if options.verbose:
+        for run in failures:
+            print(describe(run))
+    else:
+        for runs in group_alike(failures)[:10]:
+            print(describe(runs[0], full=False))
+            if len(runs) > 1:
+                print(f"  ({len(runs)} alike: {' '.join(f'{run.case.name}' for run in runs[1:7])} ...)")
+        if failures:
+            print(f"{len(failures)} failures of {len(group_alike(failures))} sorts: -v shows all")
     if options.refusals:
         for run in sorted(report.refusals, key=lambda run: run.case.name):
-            print(f"{run.label}\n    {'; '.join(run.verdict.refused)}\n    {_text(run.outcome.stderr.strip())}")
+            print(
+                f"{run.label}\n    {'; '.join(run.verdict.refused)}\n    {_text(run.outcome.stderr.strip())}"
+            )
     print(report.table())
     print(f"{time.monotonic() - started:.1f} s")
     return 1 if failures or missing or not cases else 0
+
+
+def group_alike(failures: list[Replayed]) -> list[list[Replayed]]:
+    """Failures that differ in the same places and end in the same kind of last line, most frequent first."""
+    groups: dict[tuple[str, ...], list[Replayed]] = {}
+    for run in failures:
+        heads = [re.sub(r"\W.*", "", fault.split("\n")[0]) for fault in run.verdict.faults]
+        last = re.sub(r"['\"\d].*", "", _text(run.outcome.stderr.strip().split(b"\n")[-1]))
+        groups.setdefault((run.layout and "split", last, *heads), []).append(run)
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def describe(run: Replayed, full: bool = True) -> str:
@@ -83,7 +101,9 @@ def show(run: Replayed) -> str:
         tree={path: node for path, node in outcome.after.tree.items() if run.before.tree.get(path) != node},
     )
     lines += ["=== changed", *_show_state(changed)]
-    gone = [*(run.before.etc.keys() - outcome.after.etc.keys()), *(run.before.tree.keys() - outcome.after.tree.keys())]
+    gone = (
+        run.before.etc.keys() - outcome.after.etc.keys() | run.before.tree.keys() - outcome.after.tree.keys()
+    )
     lines += ["=== gone: " + " ".join(sorted(gone)), "=== verdict", describe(run)]
     return "\n".join(lines)
 

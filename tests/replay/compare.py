@@ -16,10 +16,10 @@ from tests.support.state import File, Node, Outcome, State
 from tests.support.view import DATABASES, delta_faults, entry_of, inexpressible, lines_of, parse_line, view
 
 RULES = {
-    "salted-hash": "a new hash has a new salt (and rounds, if login.defs gives a range): same method, crypt(3) verifies both",
+    "salted-hash": "new salt (rounds too, if login.defs gives a range): same method, crypt(3) verifies both",
     "pid-in-message": "the process id in `currently used by process N`",
-    "no-op-backup": "a file whose content does not change need not be rewritten, nor its NAME- (design.md 4.6)",
-    "row-order": "passwd -Sa, pwck, grpck, groupmems -l print rows in file order, and there are two files now",
+    "no-op-backup": "a file whose content stays is not rewritten, nor its NAME- (design.md 4.6)",
+    "row-order": "pwck, grpck, passwd -Sa, groupmems -l print in file order; there are two files now",
     "pam-clock": "oracle only: pam_unix takes the day from the clock, not from SOURCE_DATE_EPOCH",
 }
 ACCOUNT_FILES = (*DATABASES, "subuid", "subgid")
@@ -32,7 +32,7 @@ _LISTING_TOOLS = ("pwck", "grpck", "groupmems", "passwd")
 
 @dataclass
 class Verdict:
-    """faults: what differs, one text each (may have several lines). refused: the law's reasons for a refusal."""
+    """faults: what differs, one text each (maybe of several lines). refused: the law's reasons, if it was."""
 
     faults: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -55,14 +55,15 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
         if want == have:
             continue
         owner = name.removesuffix("-")
-        if name != owner and owner in ACCOUNT_FILES and _same_text(before, expected, owner):
-            if have == before.etc.get(name):
-                verdict.rules.add("no-op-backup")
-                continue
+        backup = name != owner and owner in ACCOUNT_FILES
+        if backup and have == before.etc.get(name) and _same_text(before, expected, owner):
+            verdict.rules.add("no-op-backup")
+            continue
         if want and have:
             have = _unsalted(want, have, case, verdict, oracle)
         verdict.faults += _file_differences(name, want, have)
-    if not oracle and all(_same_text(before, expected, name) for name in ACCOUNT_FILES):
+    unchanged = all(_same_text(before, expected, name) for name in ACCOUNT_FILES)
+    if unchanged and not oracle:
         _judge_untouched(outcome, verdict)
     _judge_rest(case, before, outcome, verdict)
     return verdict
@@ -76,9 +77,13 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     if outcome.exit and REFUSAL.search(outcome.stderr):
         verdict.refused = reasons
         if not reasons:
-            verdict.faults.append("refused, but a delta can say what the record says: " + _text(outcome.stderr))
-        if outcome.after.etc.keys() - _UNRECORDED != before.etc.keys() or outcome.touched & before.etc.keys():
-            verdict.faults.append("refused, but the local files changed: " + " ".join(sorted(outcome.touched)))
+            verdict.faults.append(
+                "refused, but a delta can say what the record says: " + _text(outcome.stderr)
+            )
+        if outcome.touched - _UNRECORDED:
+            verdict.faults.append(
+                "refused, but the local files changed: " + " ".join(sorted(outcome.touched))
+            )
         verdict.faults += _tree_differences(before.tree, outcome.after.tree)
         _judge_image(before, outcome, verdict)
         return verdict
@@ -92,7 +97,8 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     verdict.faults += view_after.differences(view(before.image, local))
     verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc)
     _judge_local_files(case, before, outcome, verdict)
-    if view_after == view_before and all(_same_text(case.before, case.after.etc, n) for n in ("subuid", "subgid")):
+    unchanged = all(_same_text(case.before, case.after.etc, name) for name in ("subuid", "subgid"))
+    if unchanged and view_after == view_before:
         _judge_untouched(outcome, verdict)
     _judge_rest(case, before, outcome, verdict)
     return verdict
@@ -102,7 +108,10 @@ def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = 
     if outcome.exit != case.exit:
         status = "time limit" if outcome.exit is None else outcome.exit
         verdict.faults.append(f"exit: expected {case.exit}, got {status}")
-    for name, want, have in (("stdout", case.stdout, outcome.stdout), ("stderr", case.stderr, outcome.stderr)):
+    for name, want, have in (
+        ("stdout", case.stdout, outcome.stdout),
+        ("stderr", case.stderr, outcome.stderr),
+    ):
         if want == have:
             continue
         pid = rb"(used by process )\d+"
@@ -115,8 +124,10 @@ def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = 
 
 
 def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Verdict) -> None:
-    """The local files themselves: names, modes, owners, and the lines that were none of the command's business."""
-    recorded = {name: file for name, file in case.after.etc.items() if name.removesuffix("-") not in DATABASES}
+    """The local files: names, modes, owners, and the lines that were none of the command's business."""
+    recorded = {
+        name: file for name, file in case.after.etc.items() if name.removesuffix("-") not in DATABASES
+    }
     for name in sorted(recorded.keys() | outcome.after.etc.keys()):
         want, have = recorded.get(name), outcome.after.etc.get(name)
         owner = name.removesuffix("-")
@@ -125,7 +136,9 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
         if owner in DATABASES and have:
             _judge_mode(case, name, have, verdict)
             if name != owner and owner in before.etc and have.data not in (b"", before.etc[owner].data):
-                verdict.faults.append(f"{name} is not the old {owner}:\n" + _diff(before.etc[owner].data, have.data))
+                verdict.faults.append(
+                    f"{name} is not the old {owner}:\n" + _diff(before.etc[owner].data, have.data)
+                )
         elif owner in ACCOUNT_FILES and name != owner and _same_text(before, case.after.etc, owner):
             if have == before.etc.get(name):
                 verdict.rules.add("no-op-backup")
@@ -150,7 +163,9 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
 def _judge_mode(case: Case, name: str, have: File, verdict: Verdict) -> None:
     model = case.after.etc.get(name.removesuffix("-")) or case.before.etc.get(name.removesuffix("-"))
     if model and (have.mode & ~model.mode or (have.uid, have.gid) != (model.uid, model.gid)):
-        verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image")
+        verdict.faults.append(
+            f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image"
+        )
 
 
 def _judge_untouched(outcome: Outcome, verdict: Verdict) -> None:
@@ -174,11 +189,11 @@ def _same_text(before: State, after: dict[str, File], name: str) -> bool:
     return (old and old.data) == (new and new.data)
 
 
-def _unsalted(
-    want: File, have: File, case: Case, verdict: Verdict, oracle: bool = False
-) -> File:
+def _unsalted(want: File, have: File, case: Case, verdict: Verdict, oracle: bool = False) -> File:
     words = hashes.plaintexts(case.command)
-    rounds = hashes.sha_rounds(case.before.etc["login.defs"].data) if "login.defs" in case.before.etc else None
+    rounds = (
+        hashes.sha_rounds(case.before.etc["login.defs"].data) if "login.defs" in case.before.etc else None
+    )
     data = hashes.unsalt(have.data, want.data, words, rounds) if words else have.data
     if data != have.data:
         verdict.rules.add("salted-hash")
@@ -186,7 +201,11 @@ def _unsalted(
         lines = []
         for mine, theirs in zip(data.split(b"\n"), want.data.split(b"\n"), strict=True):
             left, right = mine.split(b":"), theirs.split(b":")
-            if len(left) == len(right) == 9 and left[:2] + left[3:] == right[:2] + right[3:] and left != right:
+            if (
+                len(left) == len(right) == 9
+                and left[:2] + left[3:] == right[:2] + right[3:]
+                and left != right
+            ):
                 verdict.rules.add("pam-clock")
                 mine = theirs
             lines.append(mine)

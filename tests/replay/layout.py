@@ -13,21 +13,20 @@ from tests.support.state import File, State
 from tests.support.view import DATABASES, Row, lines_of, parse_line
 
 LAYOUTS = ("system", "random", "members", "overrides", "all")
-_FIELDS = {"passwd": 7, "group": 4, "shadow": 9, "gshadow": 4}
 
 
 def split(before: State, name: str, layout: str) -> State:
     """The classic state in split form.
 
-    layout: which rows the image gets. system: users and groups with system ids. random: half of them. members:
-    all groups (local users' memberships stay local) and half of the users. overrides: as random, but the image
-    has other values for some of them, so that the local layer holds full override rows. all: everything.
-    The local layer keeps what shadow or NSS would not take for a row, and names that occur twice.
+    layout says which rows the image gets. system: users and groups with system ids. random: half of them.
+    members: all groups (local users' memberships stay local) and half of the users. overrides: as random, but
+    the image has other values for some users, so that the local layer holds full override rows. all:
+    everything. What shadow or NSS would not take for a row, and names that occur twice, always stay local.
     """
     chance = random.Random(f"{layout}/{name}")
     movable = {database: _movable(before, database) for database in DATABASES}
-    users = {name for name in movable["passwd"] if _to_image(movable["passwd"][name][2], layout, "passwd", chance)}
-    groups = {name for name in movable["group"] if _to_image(movable["group"][name][2], layout, "group", chance)}
+    users = {name for name, row in movable["passwd"].items() if _to_image(row[2], layout, "passwd", chance)}
+    groups = {name for name, row in movable["group"].items() if _to_image(row[2], layout, "group", chance)}
     chosen = {"passwd": users, "group": groups, "shadow": users, "gshadow": groups}
     image: dict[str, list[bytes]] = {database: [] for database in DATABASES}
     local: dict[str, list[bytes]] = {database: [] for database in DATABASES}
@@ -70,9 +69,8 @@ def _movable(before: State, database: str) -> dict[bytes, Row]:
     found = {}
     for line in lines:
         row = parse_line(database, line)
-        if row is not None and count[row[0]] == 1 and line.count(b":") == _FIELDS[database] - 1:
-            if line.startswith(row[0] + b":"):
-                found[row[0]] = row
+        if row is not None and count[row[0]] == 1 and line == b":".join(row):
+            found[row[0]] = row
     return found
 
 

@@ -13,7 +13,7 @@ from tests.replay.compare import RULES, Verdict, judge_classic, judge_split
 from tests.replay.layout import LAYOUTS, split
 from tests.support.recordings import Case
 from tests.support.state import Command, Outcome, State
-from tests.support.worker import DEBIAN, Tools, run_all
+from tests.support.worker import DEBIAN, SOURCE, Tools, run_all
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Report:
 
 
 def layouts_of(case: Case, layout: str) -> tuple[str, ...]:
-    """The layouts to run a case in. layout: one of LAYOUTS, `each`, or `seed` (one, chosen by the case's name)."""
+    """The layouts to run a case in. layout: one of LAYOUTS, `each`, or `seed` (one, by the case's name)."""
     if layout == "each":
         return LAYOUTS
     if layout == "seed":
@@ -91,17 +91,17 @@ def layouts_of(case: Case, layout: str) -> tuple[str, ...]:
 
 
 def replay(
-    cases: list[Case], modes: tuple[str, ...] = ("classic", "split"), layout: str = "seed",
-    tools: Tools | None = None, processes: int = 0,
-) -> Iterator[Replayed]:  # fmt: skip
-    """Run the cases classic and split as asked, in parallel, and judge them. tools: default the source checkout."""
-    from tests.support.worker import SOURCE
-
-    chosen = tools or SOURCE
+    cases: list[Case],
+    modes: tuple[str, ...] = ("classic", "split"),
+    layout: str = "seed",
+    tools: Tools = SOURCE,
+    processes: int = 0,
+) -> Iterator[Replayed]:
+    """Run the cases classic and split as asked, in parallel, and judge them."""
 
     def jobs() -> Iterator[tuple[tuple[Case, str, State], State, str, Command]]:
         for case in cases:
-            program = chosen.path(case.command.tool)
+            program = tools.path(case.command.tool)
             if "classic" in modes:
                 yield (case, "", case.before), case.before, program, case.command
             if "split" in modes:
@@ -109,9 +109,9 @@ def replay(
                     before = split(case.before, case.name, name)
                     yield (case, name, before), before, program, case.command
 
-    for (case, name, before), outcome in run_all(jobs(), chosen.lower, processes):
+    for (case, name, before), outcome in run_all(jobs(), tools.lower, processes):
         if name:
             verdict = judge_split(case, before, outcome)
         else:
-            verdict = judge_classic(case, before, outcome, oracle=chosen is DEBIAN)
+            verdict = judge_classic(case, before, outcome, oracle=tools is DEBIAN)
         yield Replayed(case, name, before, outcome, verdict)

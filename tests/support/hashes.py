@@ -67,9 +67,9 @@ def same_hash(expected: bytes, got: bytes, words: set[bytes], rounds: tuple[int,
     mine, theirs = method(expected), method(got)
     if mine is None or theirs is None or mine[0] != theirs[0]:
         return False
-    if mine[1] != theirs[1]:
-        if rounds is None or not (theirs[1].isdigit() and rounds[0] <= int(theirs[1]) <= rounds[1]):
-            return False
+    drawn = rounds is not None and theirs[1].isdigit() and rounds[0] <= int(theirs[1]) <= rounds[1]
+    if mine[1] != theirs[1] and not drawn:
+        return False
     return any(verifies(word, expected) and verifies(word, got) for word in words)
 
 
@@ -82,8 +82,7 @@ def unsalt(
     for line in data.split(b"\n"):
         row = line.split(b":")
         other = theirs.get(row[0])
-        if len(row) > 1 and other and row[1] != other[1]:
-            if same_hash(other[1], row[1], words.get(row[0], set()), rounds):
-                row[1] = other[1]
+        if len(row) > 1 and other and same_hash(other[1], row[1], words.get(row[0], set()), rounds):
+            row[1] = other[1]
         lines.append(b":".join(row))
     return b"\n".join(lines)

@@ -2,8 +2,8 @@
 """A throw-away root in which an account tool can run as root without reaching this machine.
 
 Runs inside a worker process (worker.py) that has a private mount and pid namespace. The root is a tmpfs; its
-/usr is an overlay of the machine's /usr (plus, below it, the tree of `make install`), so that /usr/lib can hold
-an image layer. Setting a case up writes some twenty small files: about a millisecond.
+/usr is an overlay on the machine's /usr (and on the tree of `make install`, if given), so that /usr/lib can
+hold an image layer. Setting a case up writes some twenty small files: about a millisecond.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
-# pam_unix alone, without quality checks or a method (it asks login.defs): how the recordings were made. Root needs no password for chsh and chfn.
+# How the recordings were made: pam_unix alone, without quality checks, the hash method from login.defs.
+# Root needs no password for chsh and chfn.
 _PAM = {
     "passwd": "password required pam_unix.so\n",
     "chpasswd": "password required pam_unix.so\n",
@@ -52,8 +53,8 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 class Root:
     """One root directory, used for one case after the other.
 
-    base: an empty directory to mount on. repo: bound read-only at REPO_IN_ROOT when given. lowers: trees (DESTDIR)
-    whose usr/ is stacked over the machine's.
+    base: an empty directory to mount on. repo: bound read-only at REPO_IN_ROOT when given. lowers: trees
+    (DESTDIR) whose usr/ is stacked over the machine's.
     """
 
     def __init__(self, base: str, repo: str = "", lowers: tuple[str, ...] = ()) -> None:
@@ -63,14 +64,14 @@ class Root:
         self._upper = base + "/upper"
         for directory in (self.path, self._upper, base + "/work"):
             os.mkdir(directory, 0o755)
-        for name, mode in (
-            ("usr", 0o755), ("etc", 0o755), ("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("opt", 0o755),
-            ("var", 0o755), ("run", 0o755), ("var/log", 0o755), ("var/lib", 0o755), ("var/cache", 0o755),
-            ("var/spool", 0o755), ("tmp", 0o1777), ("var/tmp", 0o1777), ("home", 0o755), ("srv", 0o755),
-            ("var/mail", 0o2775), ("var/backups", 0o755), ("var/cache/man", 0o755), ("etc/pam.d", 0o755), ("etc/skel", 0o755), ("etc/default", 0o755),
-        ):  # fmt: skip
+        for name in (
+            *("usr", "etc", "dev", "proc", "root", "opt", "run", "home", "srv", "tmp", "var"),
+            *("var/log", "var/lib", "var/cache", "var/spool", "var/tmp", "var/mail", "var/backups"),
+            *("var/cache/man", "etc/pam.d", "etc/skel", "etc/default"),
+        ):
             os.mkdir(self._at("/" + name))
-            os.chmod(self._at("/" + name), mode)
+        for name in ("/tmp", "/var/tmp"):
+            os.chmod(self._at(name), 0o1777)
         os.chown(self._at("/var/mail"), 0, 8)
         os.chmod(self._at("/var/mail"), 0o2775)
         os.symlink("../mail", self._at("/var/spool/mail"))
@@ -117,7 +118,7 @@ class Root:
         seconds = time.monotonic() - started
         after, touched = self._read(state)
         later = self._outside()
-        strays = sorted(path for path in outside.keys() | later.keys() if outside.get(path) != later.get(path))
+        strays = sorted({path for path, _ in outside.items() ^ later.items()})
         return Outcome(status, stdout, stderr, after, touched, strays, seconds)
 
     def _reset(self, state: State) -> None:
@@ -154,8 +155,8 @@ class Root:
             environment["SOURCE_DATE_EPOCH"] = str(command.day * 86400)
         stdin, stdout, stderr = (os.memfd_create(name) for name in ("stdin", "stdout", "stderr"))
         os.write(stdin, command.stdin)
-        # A pipe, not the file, becomes standard input: a tool must not be able to seek in it. What does not fit
-        # into the pipe's buffer would block us, so large input stays a file.
+        # A pipe, not the file, becomes standard input: a tool must not be able to seek in it. What does not
+        # fit into the pipe's buffer would block us, so large input stays a file.
         read_end = stdin
         if len(command.stdin) <= 60000:
             read_end, write_end = os.pipe()
@@ -217,14 +218,15 @@ class Root:
         return after, touched
 
     def _outside(self) -> dict[str, tuple[int, int, int, int]]:
-        """Everything that no case may change, cheaply: the upper layer of /usr, and the kept parts of /etc."""
+        """Everything that no case may change: the upper layer of /usr, and the kept parts of /etc."""
         found = {}
-        for top in (self._upper, self._at("/etc/pam.d"), self._at("/etc/skel"), self._at("/etc/nsswitch.conf")):
-            prefix = "/usr" if top == self._upper else top[len(self.path) :]
+        for name in ("/usr", "/etc/pam.d", "/etc/skel", "/etc/nsswitch.conf"):
+            top = self._upper if name == "/usr" else self._at(name)
             for path in _walk(top):
                 info = os.lstat(path)
                 if not stat.S_ISDIR(info.st_mode):
-                    found[prefix + path[len(top) :]] = (info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns)
+                    identity = (info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns)
+                    found[name + path[len(top) :]] = identity
         return found
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a test root holds and what one run of a tool made of it: plain values that travel between processes."""
+"""What a test root holds and what one run made of it: plain values that travel between processes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What NSS answers by name over two layers, written a second time so that accounts.model is not its own judge.
+"""What NSS answers by name over two layers, written again so that accounts.model is not its own judge.
 
 Follows glibc 2.36: the files parsers (nss/nss_files, pwd/fgetpwent), the lookup of `files altfiles`, and
 `[SUCCESS=merge]` for groups. Must not import anything from accounts.
@@ -42,8 +42,10 @@ class View:
             mine, theirs = self.entries[database], other.entries[database]
             for name in sorted(mine.keys() | theirs.keys()):
                 if mine.get(name) != theirs.get(name):
-                    lines.append(f"{database} {_text(name)}: expected {_show(mine.get(name))}")
-                    lines.append(f"{' ' * len(database)} {' ' * len(_text(name))}  got      {_show(theirs.get(name))}")
+                    lines.append(
+                        f"{database} {_text(name)}:\n    expected {_show(mine.get(name))}"
+                        f"\n    got      {_show(theirs.get(name))}"
+                    )
         return lines
 
 
@@ -68,9 +70,9 @@ def parse_line(database: str, line: bytes) -> Row | None:
         return None
     for index in _NUMBERS[database]:
         word = parts[index] if index < len(parts) else b""
-        if not (word.isdigit() or (database == "shadow" and word.removeprefix(b"-").isdigit() or word == b"")):
-            return None
-        if word == b"" and database != "shadow":
+        if database == "shadow":
+            word = word.removeprefix(b"-") or b"0"
+        if not word.isdigit():
             return None
     if database == "shadow" and len(parts) < 2:
         return None
@@ -102,7 +104,7 @@ def merges(local: Entry, image: Entry) -> bool:
 
 
 def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = True) -> View:
-    """What NSS answers by name for every name of both layers. merge: `group: files [SUCCESS=merge] altfiles`."""
+    """What NSS answers by name, for every name. merge: `group: files [SUCCESS=merge] altfiles`."""
     result = View()
     for database in DATABASES:
         below, above = entries_of(image, database), entries_of(local, database)
@@ -115,7 +117,9 @@ def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = Tru
     return result
 
 
-def delta_faults(image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File]) -> list[str]:
+def delta_faults(
+    image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File]
+) -> list[str]:
     """What the local layer holds without need, or in wrong form: one line each (design.md section 2).
 
     A line that was in the same file before is left alone: tools do not tidy rows that they do not touch.
@@ -138,16 +142,16 @@ def delta_faults(image: Mapping[str, File], before: Mapping[str, File], after: M
                     faults.append(f"member row without members: {_text(line)}")
                 elif row[1] in (b"x", base.fields[1]) and entry.lists[0] & base.lists[0]:
                     faults.append(f"member row repeats members of the image: {_text(line)}")
-        if database in after and not after[database].data and database in image:
-            if database not in before or before[database].data:
-                faults.append(f"empty {database} file over an image that has one")
+        empty = database in after and not after[database].data
+        if empty and database in image and (database not in before or before[database].data):
+            faults.append(f"empty {database} file over an image that has one")
     return faults
 
 
 def inexpressible(image: Mapping[str, File], before: View, after: View, merge: bool = True) -> list[str]:
     """Why no delta over this image can give the view `after`: the law's three kinds, as `kind: what`."""
     reasons = []
-    for name, base in entries_of(image, "passwd").items():
+    for name in entries_of(image, "passwd"):
         then = after.entries["passwd"].get(name)
         if then is None:
             reasons.append(f"image user deleted or renamed: {_text(name)}")

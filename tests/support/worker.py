@@ -36,16 +36,21 @@ class Tools:
     directories: tuple[str, ...]
     lower: str = ""
 
+    @property
+    def of_checkout(self) -> bool:
+        """Whether these are the shims of this checkout."""
+        return self.directories[0].startswith(REPO_IN_ROOT)
+
     def path(self, tool: str) -> str:
         """The program's path inside the root. Raises FileNotFoundError when the tool is not there (yet)."""
         for directory in self.directories:
-            outside = directory.replace(REPO_IN_ROOT, REPO, 1) if directory.startswith(REPO_IN_ROOT) else directory
+            outside = REPO + directory.removeprefix(REPO_IN_ROOT) if self.of_checkout else directory
             # Never the machine's own tool in place of an installed one of ours that is missing.
             if os.path.exists(f"{self.lower}{outside}/{tool}"):
                 return f"{directory}/{tool}"
         raise FileNotFoundError(f"{tool} is not in {', '.join(self.directories)}")
 
-    def installed_here(self, tool: str) -> bool:
+    def has(self, tool: str) -> bool:
         """Whether the tool exists."""
         try:
             self.path(tool)
@@ -63,6 +68,11 @@ def installed(destdir: str) -> Tools:
     return Tools(("/usr/sbin", "/usr/bin"), os.path.abspath(destdir))
 
 
+def compile_checkout() -> None:
+    """Refresh the checkout's byte code: it is read-only in the root, where each run would compile anew."""
+    subprocess.run(["/usr/bin/python3", "-m", "compileall", "-q", REPO + "/accounts"], check=False)
+
+
 class Worker:
     """One worker process. Requests are answered in order."""
 
@@ -72,8 +82,8 @@ class Worker:
         descriptor = theirs.fileno()
         self._process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--pid", "--fork", "--kill-child", sys.executable, "-m", __spec__.name),
-                *(str(descriptor), self._base, lower),
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *(sys.executable, "-m", "tests.support.worker", str(descriptor), self._base, lower),
             ],
             cwd=REPO,
             pass_fds=[descriptor],
@@ -118,6 +128,7 @@ def run_all(
     jobs: Iterable[tuple[Key, State, str, Command]], lower: str = "", processes: int = 0
 ) -> Iterator[tuple[Key, Outcome]]:
     """Run every job (key, state, program, command) and yield (key, outcome) as they finish."""
+    compile_checkout()
     workers = [Worker(lower) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
     busy: dict[Connection, tuple[Worker, Key]] = {}
     try:

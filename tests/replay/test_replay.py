@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Every recorded run of the real tools, replayed on ours: classic, and split over an image layer.
+
+ACCOUNTS_TOOLS: a DESTDIR of `make install` to test instead of this checkout.
+ACCOUNTS_LAYOUT: `each` runs all layouts.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.replay.__main__ import describe, group_alike
+from tests.replay.run import Report, replay
+from tests.support.recordings import Case, load_recordings
+from tests.support.worker import DEBIAN, SOURCE, installed
+
+TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
+REQUIRED = ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd")
+# The rest of the family takes part as soon as its shims are there.
+LATER = (
+    *("passwd", "chpasswd", "chgpasswd", "newusers", "chage", "chsh", "chfn", "groupmems"),
+    *("pwck", "grpck", "pwconv", "pwunconv", "grpconv", "grpunconv"),
+)
+
+
+@pytest.fixture(scope="session")
+def cases() -> dict[str, list[Case]]:
+    """The recorded cases by tool."""
+    found: dict[str, list[Case]] = {}
+    for case in load_recordings():
+        found.setdefault(case.command.tool, []).append(case)
+    return found
+
+
+@pytest.mark.parametrize("tool", REQUIRED + tuple(tool for tool in LATER if TOOLS.has(tool)))
+def test_replay(tool: str, cases: dict[str, list[Case]], report: Report) -> None:
+    """Classic: the same bytes, modes, messages and trees. Split: the law."""
+    own = Report()
+    for run in replay(cases[tool], layout=os.environ.get("ACCOUNTS_LAYOUT", "seed"), tools=TOOLS):
+        own.add(run)
+        report.add(run)
+    assert own.cases[tool] == len(cases[tool]) > 0
+    groups = group_alike(own.failures)
+    text = "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
+    assert not own.failures, f"{len(own.failures)} runs differ:\n{text}"
+
+
+def test_the_real_tools_pass_their_own_replay(cases: dict[str, list[Case]]) -> None:
+    """The harness adds no difference of its own: a sample of each tool with Debian's binaries."""
+    if not DEBIAN.has("useradd"):
+        pytest.fail("the real tools are missing: install Debian's passwd")
+    sample = [case for tool in sorted(cases) for case in cases[tool][::10]]
+    failures = [run for run in replay(sample, ("classic",), tools=DEBIAN) if not run.verdict.ok]
+    assert len(sample) >= 280
+    assert not failures, "\n".join(describe(run) for run in failures[:5])
