@@ -171,7 +171,9 @@ class Layered:
         missing = [member for member in image.members if member not in record.members]
         if missing:
             raise refuse_member(record.name, missing[0])
-        members = tuple(dict.fromkeys(member for member in record.members if member not in image.members))
+        members = tuple(
+            dict.fromkeys(member for member in record.members if member and member not in image.members)
+        )
         if record.passwd != image.passwd:
             self.local.put(record.replace(members=members))
             self._base.record(self.name, image)
@@ -233,6 +235,17 @@ class Database:
         self.subuid: Table = tables["subuid"].local
         self.subgid: Table = tables["subgid"].local
 
+    def is_deleted(self, name: str) -> bool:
+        """Whether a file is to be removed as a whole, which leaves no backup."""
+        return name in self.tables and self.tables[name].local.deleted
+
+    def find_unwritable(self) -> str | None:
+        """The first database with a changed row that may not be written: a colon, a control character, id -1."""
+        for name, layered in self.tables.items():
+            if not all(record.is_writable() for record in layered.local.written()):
+                return name
+        return None
+
     def render_changes(self) -> list[tuple[str, bytes | None, bytes | None]]:
         """(file name below /etc, old bytes, new bytes) of each local file that changes; None is "no file".
 
@@ -246,7 +259,7 @@ class Database:
                 continue
             old = table.original if table.present else None
             new: bytes | None = table.render()
-            if not new and (layered.image.present or old is None):
+            if table.deleted or (not new and (layered.image.present or old is None)):
                 new = None
             if new != old:
                 changes.append((name, old, new))

@@ -30,6 +30,10 @@ def is_valid_group_name(name: bytes, allow_bad: bool = False) -> bool:
 
 def valid_field(field: bytes, illegal: bytes) -> int:
     """-1: has an illegal or control character; 1: has one outside printable ASCII; 0: fine (lib/fields.c)."""
-    if any(char in illegal for char in field) or any(char < 0x20 or char == 0x7F for char in field):
+    if any(char in field for char in illegal):
         return -1
-    return 1 if any(char > 0x7E for char in field) else 0
+    if field.isascii() and field.decode().isprintable():
+        return 0
+    if any(char < 0x20 or char == 0x7F for char in field):
+        return -1
+    return 1

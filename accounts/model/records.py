@@ -8,8 +8,11 @@ sgetspent(3)/sgetsgent, subuid and subgid as shadow's subid_parse.
 
 from __future__ import annotations
 
+from accounts.model.names import valid_field
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, ClassVar, Self
 
 MAX_ID = 0xFFFFFFFF
@@ -71,6 +74,11 @@ def parse_id(text: bytes) -> int | None:
     return value if value is not None and 0 <= value <= MAX_ID else None
 
 
+def _are_writable(texts: Iterable[bytes], illegal: bytes = b":") -> bool:
+    # The newline is a control character.
+    return all(valid_field(text, illegal) != -1 for text in texts)
+
+
 class Record:
     """Base: a fixed tuple of fields with value equality. Text fields are bytes, ids and days int."""
 
@@ -87,6 +95,10 @@ class Record:
     @classmethod
     def fields(cls) -> tuple[str, ...]:
         return ("name", *cls.__slots__)
+
+    def is_writable(self) -> bool:
+        """Whether shadow's *_put() would write the row: no colon, newline or control character in a field."""
+        return True
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -128,6 +140,10 @@ class Passwd(Record):
         if uid is None or gid is None:
             return None
         return Passwd(fields[0], fields[1], uid, gid, fields[4], fields[5], fields[6])
+
+    def is_writable(self) -> bool:
+        texts = (self.name, self.passwd, self.gecos, self.home, self.shell)
+        return _are_writable(texts) and MAX_ID not in (self.uid, self.gid)
 
     def format_line(self) -> bytes:
         return b"%s:%s:%d:%d:%s:%s:%s" % (
@@ -188,6 +204,9 @@ class Shadow(Record):
             flag = None if _as_int32(flag) == -1 else flag
         return Shadow(fields[0], fields[1], *numbers, flag)
 
+    def is_writable(self) -> bool:
+        return _are_writable((self.name, self.passwd))
+
     def format_line(self) -> bytes:
         """As glibc's putspent(3): -1 is written as nothing."""
         days = (self.lstchg, self.min, self.max, self.warn, self.inactive, self.expire)
@@ -239,6 +258,13 @@ class Group(Record):
                 members.pop()
         return Group(fields[0], fields[1], gid, tuple(members))
 
+    def is_writable(self) -> bool:
+        return (
+            _are_writable((self.name, self.passwd))
+            and _are_writable(self.members, b",:")
+            and self.gid != MAX_ID
+        )
+
     def format_line(self) -> bytes:
         return b"%s:%s:%d:%s" % (self.name, self.passwd, self.gid, b",".join(self.members))
 
@@ -263,6 +289,9 @@ class Gshadow(Record):
         if not fields[0]:
             return None
         return Gshadow(fields[0], fields[1], _parse_list(fields[2]), _parse_list(fields[3]))
+
+    def is_writable(self) -> bool:
+        return _are_writable((self.name, self.passwd)) and _are_writable(self.admins + self.members, b",:")
 
     def format_line(self) -> bytes:
         return b"%s:%s:%s:%s" % (

@@ -36,13 +36,14 @@ class Table:
     ... for the rows added since.
     """
 
-    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "kind", "original", "present")
+    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "deleted", "kind", "original", "present")
 
     def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
         self.kind = kind
         self.data = data
         self.original = data
         self.present = present
+        self.deleted = False
         # Position in data -> the record that replaces the row there, or None when it is removed.
         self._edits: dict[int, Any] = {}
         self._added: list[Any] = []
@@ -237,7 +238,18 @@ class Table:
     @property
     def changed(self) -> bool:
         """Whether anything was put, added or removed; render() may still equal the file."""
-        return bool(self._edits or self._added) or self.data is not self.original
+        return self.deleted or bool(self._edits or self._added) or self.data is not self.original
+
+    def written(self) -> Iterator[Any]:
+        """The records that were put or added."""
+        for record in (*self._edits.values(), *self._added):
+            if record is not None:
+                yield record
+
+    def delete_file(self) -> None:
+        """Empty the table and have its file removed, without a backup (pwunconv, grpunconv)."""
+        self._reset(b"")
+        self.deleted = True
 
     def render(self) -> bytes:
         """The bytes of the file with all changes."""

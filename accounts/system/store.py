@@ -166,11 +166,12 @@ class Store:
                 return True
         return False
 
-    def open(self, names: Sequence[str], read: Sequence[str] = ()) -> Database:
+    def open(self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = ()) -> Database:
         """Lock the files in the given order, finish a crashed commit, read both layers.
 
         names: the files to lock, of passwd group shadow gshadow subuid subgid; those of shadow, gshadow,
-        subuid and subgid that exist nowhere are left out, as shadow does. read: files to read besides.
+        subuid and subgid that exist nowhere are left out, as shadow does, but for those in create (pwconv).
+        read: files to read besides.
         Raises the error class of the file, with shadow's words.
         """
         target = self.target
@@ -180,7 +181,7 @@ class Store:
         )
         wanted = []
         for name in names:
-            if name in ("passwd", "group") or self.is_present(name):
+            if name in ("passwd", "group") or name in create or self.is_present(name):
                 try:
                     locks.acquire(name)
                 except LockError as error:
@@ -221,11 +222,17 @@ class Store:
             raise FILE_ERRORS[name](f"cannot open {shown}{why}") from None
 
     def commit(self, database: Database) -> bool:
-        """Write the delta, all or nothing. Returns whether anything had to be written."""
+        """Write the delta, all or nothing. Returns whether anything had to be written.
+
+        Raises the error class of a file with a row that shadow would not write.
+        """
+        bad = database.find_unwritable()
+        if bad is not None:
+            raise FILE_ERRORS[bad](f"failure while writing changes to {self.target.shown(bad)}")
         changes = []
         for name, old, new in database.render_changes():
             mode, uid, gid = self._new_file_mode(name, database)
-            changes.append(Change(name, old, new, mode, uid, gid, name != BASE))
+            changes.append(Change(name, old, new, mode, uid, gid, name != BASE and not database.is_deleted(name)))
         if changes:
             commit(self.target.etc, changes)
         return bool(changes)
