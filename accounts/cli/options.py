@@ -75,16 +75,14 @@ def _scan_long(
     spec = names[name]
     if spec.endswith("?"):
         return long[spec], os.fsencode(value)
-    taken: list[tuple[str, str]] = []
+    after = rest[:1] if spec.endswith("=") and not equals else []
     try:
-        taken, left = getopt.getopt([f"--{name}{equals}{value}", *rest], "", [spec])
+        taken, _ = getopt.getopt([f"--{name}{equals}{value}", *after], "", [spec])
     except getopt.GetoptError:
         if spec.endswith("="):
             raise OptionError(f"option '--{name}' requires an argument") from None
         raise OptionError(f"option '--{name}' doesn't allow an argument") from None
-    if spec.endswith("=") and not equals:
-        del rest[0]
-    del left
+    del rest[: len(after)]
     return long[spec], os.fsencode(taken[0][1])
 
 
@@ -94,14 +92,14 @@ def _scan_cluster(cluster: str, short: str, rest: list[str]) -> Iterator[tuple[s
         where = short.find(letter) if letter != ":" else -1
         takes = where >= 0 and short[where + 1 : where + 2] == ":"
         try:
-            taken, _ = getopt.getopt([f"-{cluster if takes else letter}", *rest[:1]], short)
+            after = rest[:1] if takes and len(cluster) == 1 else []
+            taken, _ = getopt.getopt([f"-{cluster if takes else letter}", *after], short)
         except getopt.GetoptError:
             if takes:
                 raise OptionError(f"option requires an argument -- '{letter}'") from None
             raise OptionError(f"invalid option -- '{letter}'") from None
         if takes:
-            if len(cluster) == 1:
-                del rest[0]
+            del rest[: len(after)]
             yield letter, os.fsencode(taken[0][1])
             return
         yield letter, b""

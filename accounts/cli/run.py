@@ -140,7 +140,7 @@ class Session:
         written = self.store.commit(database)
         self.store.close()
         if written:
-            flush_caches(self.target.live)
+            flush_caches(self.target.live, self.warn)
 
     def log(self, text: str, priority: int = 6) -> None:
         """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
