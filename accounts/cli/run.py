@@ -16,7 +16,7 @@ from accounts.model.database import Database
 from accounts.model.ids import allocate_id, parse_ledger
 from accounts.system import nss
 from accounts.system.logindefs import LoginDefs
-from accounts.system.notify import flush_caches, syslog
+from accounts.system.notify import flush_caches, set_ident, syslog
 from accounts.system.store import FILE_ERRORS, Store, Target
 
 TYPE_CHECKING = False
@@ -37,6 +37,7 @@ class Session:
 
     def __init__(self, prog: str) -> None:
         self.prog = prog
+        set_ident(prog)
         self._target: Target | None = None
         self._store: Store | None = None
         self._defs: LoginDefs | None = None
@@ -144,7 +145,7 @@ class Session:
 
     def log(self, text: str, priority: int = 6) -> None:
         """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
-        syslog(self.prog, priority, text)
+        syslog(priority, text)
 
     def close(self) -> None:
         """Release locks."""
