@@ -1,0 +1,546 @@
+# SPDX-License-Identifier: MIT
+"""Replaces several account files as one: after kill -9, a power cut or an error all are old or all are new.
+
+Hot path: imports only os, errno, stat, time and zlib. The caller holds the locks (accounts.system.locks).
+
+How (docs/decisions/journal.md):
+  1. An empty journal marks the directory: whoever finds it knows that there is something to clean up.
+  2. Every new file is written beside the old ones, and every old file gets a second name by a hard link.
+     Everything is fsynced and read back. Until here nothing has happened to the account files.
+  3. The journal is filled: names and fingerprints of all old and new files. From here on recover() can go
+     either way, and goes forward.
+  4. Renames, one fsync of the directory, the second names of the old files become the backups ("passwd-"),
+     the journal goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+import zlib
+
+from accounts.errors import AccountsError
+from accounts.system import shield
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+JOURNAL = ".accounts.journal"
+_TEMPORARY = ".accounts."
+_MAGIC = b"accounts journal 1"
+# What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
+_MODE = 0o664
+_CHUNK = 1 << 18
+# Hashes and signatures of the old content, which the kernel makes anew.
+_CONTENT_XATTRS = ("security.ima", "security.evm")
+_UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
+
+
+class CommitError(AccountsError):
+    """A file could not be written; all files are as they were.
+
+    name: of the file, relative to the directory.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+class Change:
+    """One file to create (old is None), to remove (new is None) or to replace.
+
+    name: relative to the directory, with at most one "/", whose left side is created when it is absent.
+    old, new: contents. mode, uid, gid: of a file that did not exist; else the old file's are kept.
+    backup: keep the old file as NAME-, as shadow does.
+    """
+
+    __slots__ = ("backup", "gid", "mode", "name", "new", "old", "uid")
+
+    def __init__(
+        self,
+        name: str,
+        old: bytes | None,
+        new: bytes | None,
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+        backup: bool = False,
+    ) -> None:
+        self.name = name
+        self.old = old
+        self.new = new
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.backup = backup
+
+
+def commit(
+    etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None
+) -> None:
+    """Apply all changes or none, in the given order. Changes that change nothing are left out.
+
+    etc: descriptor of the directory. The caller holds its locks and has called recover() since.
+    verify: called with name and content of each new file as it reads back from the disk; may raise.
+    Raises CommitError (also when a file is no longer what the change says it was), what verify raises, and
+    shield.Interrupted when a signal came; nothing has changed then, except that an interruption after the
+    first rename comes after a complete commit.
+    """
+    todo = [change for change in changes if change.old != change.new]
+    if not todo:
+        return
+    shield.hold()
+    umask = os.umask(0o077)
+    work = _Work(etc, f"{os.getpid()}-{time.time_ns():x}")
+    try:
+        work.run(todo, verify)
+    except OSError as error:
+        raise CommitError(work.at, error.strerror or str(error)) from error
+    finally:
+        work.close()
+        os.umask(umask)
+        shield.let_go()
+
+
+def recover(etc: int) -> list[str]:
+    """Finish or undo what a killed predecessor left; to be called under the locks, before reading.
+
+    Returns what was done, one sentence each; empty when there was nothing to do, the usual case.
+    A file that somebody else has written since is never overwritten: then the journal is set aside under
+    another name, with the files it speaks of, for a human to look at.
+    Raises CommitError.
+    """
+    try:
+        fd = shield.open_file(JOURNAL, os.O_RDONLY | os.O_NONBLOCK, etc)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CommitError(JOURNAL, error.strerror or str(error)) from error
+    shield.hold()
+    work = _Work(etc, "")
+    try:
+        return work.recover(_read_all(fd))
+    except OSError as error:
+        raise CommitError(work.at, error.strerror or str(error)) from error
+    finally:
+        shield.close(fd)
+        work.close()
+        shield.let_go()
+
+
+class _Step:
+    """What happens to one file.
+
+    old, new: fingerprints, None for no file. copied: the backup is a copy, not the old file itself.
+    state: which of the two is in place.
+    """
+
+    __slots__ = ("backup", "base", "copied", "name", "new", "number", "old", "parent", "state")
+
+    def __init__(self, number: int, name: str, backup: bool) -> None:
+        self.number = number
+        self.name = name
+        self.parent, _, self.base = name.rpartition("/")
+        self.backup = backup
+        self.copied = False
+        self.old: str | None = None
+        self.new: str | None = None
+        self.state = "old"
+
+
+class _Work:
+    """A commit in progress, in this process or found in the journal of a dead one.
+
+    token: makes the temporary names unique, also against those of a journal that was set aside.
+    at: the file being worked on, for messages.
+    """
+
+    def __init__(self, etc: int, token: str) -> None:
+        self.etc = etc
+        self.token = token
+        self.at = JOURNAL
+        self.steps: list[_Step] = []
+        self._journal = -1
+        self._parents: dict[str, int] = {"": etc}
+        self._written: list[tuple[int, str, bytes, bool]] = []
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        self._parents.pop("")
+        for fd in [self._journal, *self._parents.values(), *(entry[0] for entry in self._written)]:
+            if fd >= 0:
+                shield.close(fd)
+
+    def run(self, todo: Sequence[Change], verify: Callable[[str, bytes], None] | None) -> None:
+        """All of a commit. Raises with nothing changed."""
+        self._journal = shield.open_file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.etc)
+        try:
+            for change in todo:
+                shield.check()
+                self._stage(change)
+            self._read_back(verify)
+            shield.check()
+            self._write_journal()
+            self._forward()
+            self._back_up()
+        except BaseException:
+            try:
+                self._backward()
+                self._clean()
+            except OSError:
+                pass  # the journal is still there: the next tool ends this one way or the other
+            raise
+        self._clean()
+
+    def recover(self, text: bytes) -> list[str]:
+        if not self._parse_journal(text):
+            # Killed before the first rename.
+            self._sweep()
+            return ["removed the leftovers of a change that was interrupted before it took effect"]
+        for step in self.steps:
+            self.at = step.name
+            found = self._fingerprint(step.base, step.parent)
+            step.state = "old" if found == step.old else "new" if found == step.new else "other"
+        names = ", ".join(step.name for step in self.steps)
+        if all(self._can_go_forward(step) for step in self.steps):
+            self._forward()
+            self._back_up()
+            self._clean()
+            return [f"finished an interrupted change of {names}"]
+        if all(self._can_go_backward(step) for step in self.steps):
+            self._backward()
+            self._clean()
+            return [f"undid an interrupted change of {names}"]
+        self.at = JOURNAL
+        aside = f"{JOURNAL}.{self.token}"
+        os.rename(JOURNAL, aside, src_dir_fd=self.etc, dst_dir_fd=self.etc)
+        others = ", ".join(step.name for step in self.steps if step.state == "other")
+        return [
+            f"an interrupted change of {names} was neither finished nor undone, because "
+            f"{others or 'a needed file'} has been changed since; see {aside}"
+        ]
+
+    def _temporary(self, step: _Step, kind: str) -> str:
+        return f"{_TEMPORARY}{self.token}.{step.number}.{kind}"
+
+    def _open_parent(self, parent: str) -> int:
+        """Descriptor of a directory below etc, kept open. Raises FileNotFoundError when there is none."""
+        fd = self._parents.get(parent)
+        if fd is None:
+            fd = shield.open_file(parent, os.O_RDONLY | os.O_DIRECTORY, self.etc)
+            self._parents[parent] = fd
+        return fd
+
+    def _stage(self, change: Change) -> None:
+        """Check that the file is what it should be, write its successor, give it a second name."""
+        step = _Step(len(self.steps), change.name, change.backup and change.old is not None)
+        self.at = step.name
+        self.steps.append(step)
+        fd = -1
+        try:
+            try:
+                fd = shield.open_file(step.base, os.O_RDONLY | os.O_NONBLOCK, self._open_parent(step.parent))
+            except FileNotFoundError:
+                if change.old is not None:
+                    raise _conflict(step.name) from None
+            if fd < 0:
+                status = None
+            else:
+                status = os.fstat(fd)
+                if not stat.S_ISREG(status.st_mode):
+                    raise CommitError(step.name, "not a regular file")
+                if change.old is None or not _holds(fd, change.old):
+                    raise _conflict(step.name)
+                step.old = _format_fingerprint(status, zlib.crc32(change.old))
+                self._keep_old(step, status, fd, change.old)
+            if change.new is not None:
+                self._write_new(step, change, status, fd)
+        finally:
+            if fd >= 0:
+                shield.close(fd)
+
+    def _write_new(self, step: _Step, change: Change, status: os.stat_result | None, old_fd: int) -> None:
+        assert change.new is not None
+        if status is None:
+            uid, gid, mode = change.uid, change.gid, change.mode
+        else:
+            uid, gid, mode = status.st_uid, status.st_gid, status.st_mode & _MODE
+        fd = self._write_temporary(step, "new", change.new, uid, gid, mode)
+        if status is not None:
+            _copy_xattrs(old_fd, fd)
+        step.new = _format_fingerprint(os.fstat(fd), zlib.crc32(change.new))
+
+    def _keep_old(self, step: _Step, status: os.stat_result, fd: int, content: bytes) -> None:
+        """Give the old file a second name, from which it can be put back and become the backup."""
+        if step.backup:
+            self._refuse_directory(f"{step.base}-", step)
+            # shadow writes backups in place, so one must not share its inode with somebody's file.
+            step.copied = status.st_nlink > 1 or stat.S_IMODE(status.st_mode) & ~_MODE != 0
+        os.link(
+            step.base,
+            self._temporary(step, "old"),
+            src_dir_fd=self._open_parent(step.parent),
+            dst_dir_fd=self.etc,
+            follow_symlinks=False,
+        )
+        if step.copied:
+            mode = status.st_mode & _MODE
+            copy = self._write_temporary(step, "copy", content, status.st_uid, status.st_gid, mode)
+            os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _refuse_directory(self, name: str, step: _Step) -> None:
+        try:
+            status = os.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def _write_temporary(self, step: _Step, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        fd = shield.open_file(self._temporary(step, kind), flags, self.etc)
+        self._written.append((fd, step.name, content, kind == "new"))
+        shield.write_all(fd, content)
+        # In this order: nobody but the owner reads it before it belongs to the right group.
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+        return fd
+
+    def _read_back(self, verify: Callable[[str, bytes], None] | None) -> None:
+        """Put everything on the disk and see that it is there."""
+        # After all have been written, so that the disk gets them together.
+        for fd, name, content, is_new in self._written:
+            self.at = name
+            os.fsync(fd)
+            if not _holds(fd, content):
+                raise CommitError(name, "reads back differently than it was written")
+            if verify is not None and is_new:
+                verify(name, content)
+
+    def _write_journal(self) -> None:
+        self.at = JOURNAL
+        lines = [b"%s %s\n" % (_MAGIC, self.token.encode())]
+        for step in self.steps:
+            backup = "copy" if step.copied else "link" if step.backup else "-"
+            line = f"{step.number} {step.old or '-'} {step.new or '-'} {backup} {step.name}\n"
+            lines.append(os.fsencode(line))
+        text = b"".join(lines)
+        shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
+        # A single rename is atomic by itself: after a power cut either outcome is right.
+        if len(self.steps) > 1:
+            os.fsync(self._journal)
+            os.fsync(self.etc)
+
+    def _parse_journal(self, text: bytes) -> bool:
+        """Fill in token and steps; False for a journal that was not written to its end."""
+        body, found, checksum = text.rpartition(b"end ")
+        if not found or checksum != b"%08x\n" % zlib.crc32(body):
+            return False
+        first, *lines = body.splitlines()
+        magic, _, token = first.rpartition(b" ")
+        if magic != _MAGIC:
+            raise CommitError(JOURNAL, "written by another version; it has to finish its change")
+        self.token = token.decode()
+        for line in lines:
+            number, old, new, backup, name = os.fsdecode(line).split(" ", 4)
+            step = _Step(int(number), name, backup != "-")
+            step.copied = backup == "copy"
+            step.old = None if old == "-" else old
+            step.new = None if new == "-" else new
+            self.steps.append(step)
+        return True
+
+    def _can_go_forward(self, step: _Step) -> bool:
+        if step.state == "old":
+            return step.new is None or self._fingerprint(self._temporary(step, "new")) == step.new
+        return step.state == "new"
+
+    def _can_go_backward(self, step: _Step) -> bool:
+        if step.state == "new":
+            return step.old is None or self._find_old(step) is not None
+        return step.state == "old"
+
+    def _find_old(self, step: _Step) -> tuple[str, str] | None:
+        """Name and parent under which the old file is kept: its second name, or already the backup's."""
+        for name, parent in ((self._temporary(step, "old"), ""), (f"{step.base}-", step.parent)):
+            if self._fingerprint(name, parent) == step.old:
+                return name, parent
+        return None
+
+    def _forward(self) -> None:
+        """Put all new files in place, and that on the disk."""
+        for step in self.steps:
+            if step.state == "new":
+                continue
+            self.at = step.name
+            if step.new is None:
+                os.unlink(step.base, dir_fd=self._open_parent(step.parent))
+            else:
+                new = self._temporary(step, "new")
+                os.rename(new, step.base, src_dir_fd=self.etc, dst_dir_fd=self._make_parent(step, new))
+            step.state = "new"
+        self._sync()
+
+    def _backward(self) -> None:
+        """Put all old files back."""
+        moved = False
+        for step in reversed(self.steps):
+            if step.state != "new":
+                continue
+            moved = True
+            if step.old is None:
+                os.unlink(step.base, dir_fd=self._open_parent(step.parent))
+            else:
+                kept = self._find_old(step)
+                if kept is None:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                name, parent = kept
+                os.rename(
+                    name,
+                    step.base,
+                    src_dir_fd=self._open_parent(parent),
+                    dst_dir_fd=self._open_parent(step.parent),
+                )
+            step.state = "old"
+        if moved:
+            self._sync()
+
+    def _make_parent(self, step: _Step, new: str) -> int:
+        try:
+            return self._open_parent(step.parent)
+        except FileNotFoundError:
+            # Whoever may read the file may enter its directory.
+            mode = stat.S_IMODE(os.stat(new, dir_fd=self.etc, follow_symlinks=False).st_mode) & 0o444
+            os.mkdir(step.parent, 0o700, dir_fd=self.etc)
+            fd = self._open_parent(step.parent)
+            os.fchmod(fd, 0o700 | mode | mode >> 2)
+            return fd
+
+    def _sync(self) -> None:
+        # Subdirectories first: a file must not have left one directory before it has arrived in the other.
+        for fd in reversed(self._parents.values()):
+            os.fsync(fd)
+
+    def _back_up(self) -> None:
+        """Turn the second names of the old files into the backups."""
+        for step in self.steps:
+            if not step.backup:
+                continue
+            self.at = step.name
+            source = self._temporary(step, "copy" if step.copied else "old")
+            try:
+                os.rename(
+                    source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent)
+                )
+            except FileNotFoundError:
+                pass  # the predecessor got that far
+
+    def _clean(self) -> None:
+        """Remove what is not needed any more; the journal last, and only if everything else is gone."""
+        names = []
+        for step in self.steps:
+            if step.state == "old":
+                names += [self._temporary(step, kind) for kind in ("new", "old", "copy")]
+            elif step.old is not None and (step.copied or not step.backup):
+                names.append(self._temporary(step, "old"))
+        gone = self._remove(names)
+        for step in self.steps:
+            absent = (step.old if step.state == "old" else step.new) is None
+            if absent and step.parent:
+                self._remove_directory(step.parent)
+        if gone:
+            self._remove([JOURNAL])
+
+    def _sweep(self) -> None:
+        """Remove all temporary files but those of journals that were set aside."""
+        names = os.listdir(self.etc)
+        kept = tuple(
+            f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}.")
+        )
+        leftovers = [
+            name for name in names if name.startswith(_TEMPORARY) and not name.startswith((JOURNAL, *kept))
+        ]
+        if self._remove(leftovers):
+            self._remove([JOURNAL])
+
+    def _remove_directory(self, name: str) -> None:
+        for _ in range(2):  # as in shield.remove()
+            try:
+                os.rmdir(name, dir_fd=self.etc)
+            except OSError:
+                continue  # not empty, or never made
+            return
+
+    def _remove(self, names: Iterable[str]) -> bool:
+        """Try to remove all the files; whether all are gone."""
+        return all([shield.remove(name, self.etc) for name in names])
+
+    def _fingerprint(self, name: str, parent: str = "") -> str | None:
+        """Fingerprint of a file, None for no file, a word for no regular file. Raises OSError."""
+        try:
+            fd = shield.open_file(name, os.O_RDONLY | os.O_NONBLOCK, self._open_parent(parent))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+                return "irregular"
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return "irregular"
+            checksum = 0
+            while chunk := os.read(fd, _CHUNK):
+                checksum = zlib.crc32(chunk, checksum)
+            return _format_fingerprint(status, checksum)
+        finally:
+            shield.close(fd)
+
+
+def _conflict(name: str) -> CommitError:
+    return CommitError(name, "changed by another program in the meantime")
+
+
+def _holds(fd: int, content: bytes) -> bool:
+    """Whether the file's content is this, without another copy of it in memory."""
+    position = 0
+    while chunk := os.pread(fd, _CHUNK, position):
+        if not content.startswith(chunk, position):
+            return False
+        position += len(chunk)
+    return position == len(content)
+
+
+def _format_fingerprint(status: os.stat_result, checksum: int) -> str:
+    # Not a strong hash: those cost five times as much on the way of every commit. Whoever writes the file
+    # changes its time as well, and a root who forges all three has easier ways.
+    return f"{status.st_size}:{status.st_mtime_ns}:{checksum:08x}"
+
+
+def _copy_xattrs(source: int, target: int) -> None:
+    """Copy SELinux label, ACL and so on, as far as the file system and our privileges go."""
+    try:
+        names = os.listxattr(source)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return
+        raise
+    for name in names:
+        if name in _CONTENT_XATTRS:
+            continue
+        try:
+            os.setxattr(target, name, os.getxattr(source, name))
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
+
+def _read_all(fd: int) -> bytes:
+    pieces = []
+    while piece := os.read(fd, _CHUNK):
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""Locks the account files so that shadow-utils, glibc and this program exclude one another.
+
+Hot path: imports only os, sys, errno, fcntl; filelock only when somebody else holds a lock.
+
+Three locks, outermost first (docs/decisions/lock.md):
+  - flock(2) on the directory itself: between processes of this program, which share the journal and
+    accounts/base whatever files they lock. Nobody else takes it and it leaves nothing behind.
+  - lckpwdf(3): an fcntl record lock on .pwd.lock. Not used below --prefix, as in shadow.
+  - NAME.lock: a hard link to a file that holds the owner's PID (shadow's lib/commonio.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+
+from accounts.errors import AccountsError
+from accounts.system import shield
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# struct flock { short l_type; short l_whence; off_t l_start; off_t l_len; pid_t l_pid; }: a write lock on
+# the whole file has zeros in every field but the first, which makes the layout the same on every machine.
+_WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)
+
+
+class LockError(AccountsError):
+    """A database cannot be locked; details are shadow's own lines about the reason."""
+
+
+class Locks:
+    """The locks that one run of a tool holds on the databases of one directory.
+
+    Usage: `locks = Locks(etc)`, then `try:` acquire, read, commit, `finally: locks.release()`. While any
+    lock is held, HUP, INT, QUIT, ALRM and TERM raise shield.Interrupted; release() lets them take effect.
+
+    etc: descriptor of the target's /etc.
+    passwd_lock: take lckpwdf(3) first; False below --prefix, where shadow does not use it.
+    path: what messages call the directory.
+    timeout: seconds to wait; glibc and shadow wait 15.
+    """
+
+    def __init__(
+        self, etc: int, *, passwd_lock: bool = True, path: str = "/etc", timeout: float = 15.0
+    ) -> None:
+        self._etc = etc
+        self._passwd_lock = passwd_lock
+        self._path = path
+        self._timeout = timeout
+        self._shielded = False
+        self._directory_fd = -1
+        self._passwd_fd = -1
+        self._held: list[str] = []
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Names of the databases that are locked, in the order in which they were."""
+        return tuple(self._held)
+
+    def acquire(self, name: str) -> None:
+        """Lock the database name ("passwd", "group", ...). Raises LockError; what was held stays held."""
+        if name in self._held:
+            return
+        if not self._shielded:
+            self._shielded = True
+            shield.begin()
+        shield.hold()
+        # .pwd.lock stays behind: its mode must not be what the caller's umask makes of it.
+        umask = os.umask(0o077)
+        details = ["Permission denied."] if os.geteuid() else []  # all that shadow says of lckpwdf(3)
+        try:
+            taken = self._take_shared_locks() and self._take_lock(name, details)
+            if not taken:
+                raise LockError(f"cannot lock {self._path}/{name}; try again later.", tuple(details))
+            self._held.append(name)
+        finally:
+            os.umask(umask)
+            shield.let_go()
+
+    def release(self) -> None:
+        """Release everything, in reverse order. May be called at any time and more than once."""
+        if not self._shielded:
+            return
+        shield.hold()
+        try:
+            while self._held:
+                self._remove(f"{self._held.pop()}.lock")
+            if self._passwd_fd >= 0:
+                shield.close(self._passwd_fd)
+            if self._directory_fd >= 0:
+                shield.close(self._directory_fd)
+            self._passwd_fd = self._directory_fd = -1
+            self._shielded = False
+        finally:
+            shield.end()
+            shield.let_go()
+
+    def _wait(self, attempt: Callable[[], bool], name: str) -> bool:
+        """Whether attempt succeeds, at once or within the timeout."""
+        if attempt():
+            return True
+        from accounts.system.waiting import wait_for
+
+        def attempt_or_give_up() -> bool:
+            shield.check()
+            return attempt()
+
+        return wait_for(attempt_or_give_up, f"{self._path}/{name}", self._etc, self._timeout)
+
+    def _take_shared_locks(self) -> bool:
+        """Take the locks that do not depend on the database, unless they are held."""
+        if self._directory_fd < 0:
+            self._directory_fd = self._open_locked(".", os.O_RDONLY | os.O_DIRECTORY, _try_flock)
+        if self._passwd_fd < 0 and self._passwd_lock and self._directory_fd >= 0:
+            self._passwd_fd = self._open_locked(".pwd.lock", os.O_WRONLY | os.O_CREAT, _try_record_lock)
+        return self._directory_fd >= 0 and (self._passwd_fd >= 0 or not self._passwd_lock)
+
+    def _open_locked(self, name: str, flags: int, try_lock: Callable[[int], bool]) -> int:
+        """Descriptor of the file with the lock on it, -1 when it cannot be had."""
+        try:
+            fd = shield.open_file(name, flags, self._etc)
+        except OSError:
+            return -1
+        taken = False
+        try:
+            taken = self._wait(lambda: try_lock(fd), name)
+        except OSError:
+            pass  # the file system cannot lock
+        finally:
+            if not taken:
+                shield.close(fd)
+        return fd if taken else -1
+
+    def _take_lock(self, name: str, details: list[str]) -> bool:
+        """Take NAME.lock; on failure details says why."""
+
+        def attempt() -> bool:
+            details.clear()
+            return self._link_lock(name, details)
+
+        if self._passwd_lock:
+            # Whoever holds lckpwdf(3) expects no competitor, so shadow tries this once.
+            return attempt()
+        if os.geteuid():
+            if attempt():
+                return True
+            details[:] = ["Permission denied."]
+            return False
+
+        failed = False
+
+        def attempt_while_busy() -> bool:
+            # Only a live owner is worth waiting for. True ends the wait.
+            nonlocal failed
+            taken = attempt()
+            failed = not taken and " already used by PID " not in details[-1]
+            return taken or failed
+
+        return self._wait(attempt_while_busy, f"{name}.lock") and not failed
+
+    def _link_lock(self, name: str, details: list[str]) -> bool:
+        """One try of shadow's do_lock_file(); on failure details says why in its words."""
+        own, lock = f"{name}.{os.getpid()}", f"{name}.lock"
+        try:
+            self._write_own(own)
+        except OSError as error:
+            details.append(f"{self._path}/{own}: {error.strerror}")
+            return False
+        try:
+            if self._link(own, lock):
+                return True
+            if not self._break_stale(lock, own, details):
+                return False
+            if self._link(own, lock):
+                return True
+            details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
+        except OSError as error:
+            details.append(f"cannot get lock {self._path}/{lock}: {error.strerror}")
+        finally:
+            self._remove(own)
+        return False
+
+    def _write_own(self, own: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            fd = shield.open_file(own, flags, self._etc)
+        except FileExistsError:
+            # Left by a dead process that had our PID. Not truncated: it may be a link of something else.
+            os.unlink(own, dir_fd=self._etc)
+            fd = shield.open_file(own, flags, self._etc)
+        try:
+            # As in shadow the terminating NUL belongs to it. No fdatasync: after a crash of the machine
+            # the owner is dead, whatever the file says.
+            shield.write_all(fd, b"%d\0" % os.getpid())
+        except BaseException:
+            self._remove(own)
+            raise
+        finally:
+            shield.close(fd)
+
+    def _link(self, own: str, lock: str) -> bool:
+        """link(2); False when the lock exists. Raises OSError."""
+        try:
+            os.link(own, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        try:
+            # shadow's test that nobody has broken the lock again in this moment.
+            return os.stat(own, dir_fd=self._etc, follow_symlinks=False).st_nlink == 2
+        except OSError:
+            self._remove(lock)
+            raise
+
+    def _break_stale(self, lock: str, own: str, details: list[str]) -> bool:
+        """Whether the lock is free again; a lock of a dead process is removed."""
+        path = f"{self._path}/{lock}"
+        try:
+            fd = shield.open_file(lock, os.O_RDWR | os.O_NONBLOCK, self._etc)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            details.append(f"{path}: {error.strerror}")
+            return False
+        try:
+            try:
+                content = os.read(fd, 31)
+            except BlockingIOError:
+                content = b""
+            if not content:
+                details.append(f"existing lock file {path} without a PID")
+                return False
+            text = content.partition(b"\0")[0]
+            pid = _parse_pid(text)
+            if pid is None:
+                details.append(f"existing lock file {path} with an invalid PID '{os.fsdecode(text)}'")
+                return False
+            if _is_alive(pid):
+                details.append(f"lock {path} already used by PID {pid % 2**64}")
+                return False
+            return self._remove_stale(fd, lock, f"{own}.stale", details)
+        finally:
+            shield.close(fd)
+
+    def _remove_stale(self, fd: int, lock: str, aside: str, details: list[str]) -> bool:
+        """Remove the lock, but only if it is still the file open as fd. Raises OSError.
+
+        shadow's plain unlink(2) can hit the fresh lock of another breaker. Moved aside, the file can be
+        looked at, and a fresh one is put back: its owner's nlink test passes all the while.
+        """
+        os.rename(lock, aside, src_dir_fd=self._etc, dst_dir_fd=self._etc)
+        try:
+            found = os.stat(aside, dir_fd=self._etc, follow_symlinks=False)
+            if os.path.samestat(os.fstat(fd), found):
+                return True
+            os.link(aside, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+        finally:
+            self._remove(aside)
+        details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
+        return False
+
+    def _remove(self, name: str) -> None:
+        shield.remove(name, self._etc)
+
+
+def _try_flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Network file systems may not lock directories; the locks shared with shadow still hold.
+        return error.errno != errno.EWOULDBLOCK
+    return True
+
+
+def _try_record_lock(fd: int) -> bool:
+    try:
+        # F_OFD_SETLK conflicts with glibc's F_SETLKW both ways. A classic record lock would be lost as soon
+        # as any descriptor of the file is closed anywhere in the process.
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _parse_pid(text: bytes) -> int | None:
+    """shadow's get_pid(): what strtoll(3) takes, to its end, in the range of pid_t."""
+    digits = text.lstrip(b" \t\n\v\f\r")
+    if digits[:1] in (b"+", b"-"):
+        digits = digits[1:]
+    if not digits.isdigit():
+        return None
+    pid = int(text)
+    return pid if -(2**31) <= pid < 2**31 else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
