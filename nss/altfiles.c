@@ -111,12 +111,7 @@ static bool may_have_id(const char *line, uint32_t id)
 {
     if (*line == '+' || *line == '-')
         return false;
-    for (int colons = 0; colons < 2; colons++) {
-        line = strchr(line, ':');
-        if (!line)
-            return false;
-        line++;
-    }
+    line = after_colons(line, 2);
     uint64_t number = 0;
     int digits = 0;
     for (; line[digits] >= '0' && line[digits] <= '9' && digits < 10; digits++)

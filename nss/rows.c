@@ -42,10 +42,15 @@ static char *take_text(char **rest)
    to the kernel means "no such id". */
 static bool take_number(char **rest, uint32_t *number)
 {
-    char *end;
-    int saved_errno = errno;
-    unsigned long long value = strtoull(*rest, &end, 10);
-    errno = saved_errno;
+    char *end = *rest;
+    unsigned long long value = 0;
+    while (*end >= '0' && *end <= '9' && end - *rest < 10)
+        value = value * 10 + (unsigned)(*end++ - '0');
+    if (end == *rest || (*end != ':' && *end != '\0')) { /* an odd one */
+        int saved_errno = errno;
+        value = strtoull(*rest, &end, 10);
+        errno = saved_errno;
+    }
     if (end == *rest || (*end != ':' && *end != '\0') || value > UINT32_MAX)
         return false;
     *number = (uint32_t)value;
@@ -191,16 +196,21 @@ int parse_gshadow(char *line, char *limit, void *row)
     return sg->sg_mem ? 1 : -ERANGE;
 }
 
+const char *after_colons(const char *line, int count)
+{
+    line = strchrnul(line, ':');
+    while (*line && --count > 0)
+        do /* the fields behind the name are too short for strchr(3) to pay */
+            line++;
+        while (*line && *line != ':');
+    return *line ? line + 1 : line;
+}
+
 bool group_line_names(const char *line, const char *user)
 {
     size_t length = strlen(user);
 
-    for (int colons = 0; colons < 3; colons++) {
-        line = strchr(line, ':');
-        if (!line)
-            return false;
-        line++;
-    }
+    line = after_colons(line, 3);
     while (*line) {
         while (is_blank(*line))
             line++;

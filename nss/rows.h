@@ -25,6 +25,9 @@ row_parser parse_gshadow; /* row: struct sgrp */
    on the locale of the program that asks. */
 bool is_blank(char c);
 
+/* What follows the count-th colon of a line; "" if it has fewer. */
+const char *after_colons(const char *line, int count);
+
 /* Is `user', a name that could stand in a file, a member in this group(5) line? */
 bool group_line_names(const char *line, const char *user);
 
