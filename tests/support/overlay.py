@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""This machine as a throw-away root: an overlay on a tmpfs, in a mount namespace of a child process.
+
+The tools and the NSS module are installed into it by `make install`; the real tools are kept in /usr/real.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import shutil
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.demo import make_root, run_quiet
+
+TOP = Path(__file__).resolve().parents[2]
+CLONE_NEWNS = 0x20000
+REAL = "/usr/real"
+FAMILY = (
+    *("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "groupmems", "newusers"),
+    *("chpasswd", "chgpasswd", "pwck", "grpck", "pwconv", "pwunconv", "grpconv", "grpunconv", "vipw", "vigr"),
+    *("passwd", "gpasswd", "chage", "chsh", "chfn", "expiry"),
+)
+DATABASES = ("passwd", "group", "shadow", "gshadow")
+
+
+def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = False) -> Any:
+    """Call function(*arguments) in a child, chrooted into a fresh overlay of this machine; its result.
+
+    stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. The result
+    must pickle; an exception is raised again as AssertionError with the child's traceback.
+    """
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(read_end)
+        try:
+            answer = (True, _run(function, arguments, stateless))
+        except BaseException:
+            answer = (False, traceback.format_exc())
+        with os.fdopen(write_end, "wb") as pipe:
+            pickle.dump(answer, pipe)
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        good, result = pickle.load(pipe)
+    os.waitpid(pid, 0)
+    assert good, result
+    return result
+
+
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool) -> Any:
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    run_quiet("mount", "--make-rprivate", "/")
+    base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
+    home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        root = make_root(base)
+        os.mkdir(f"{root}{REAL}")
+        for name in FAMILY:
+            for directory in ("/usr/sbin", "/usr/bin"):
+                if os.path.exists(f"{directory}/{name}"):
+                    shutil.copy(f"{directory}/{name}", f"{root}{REAL}/{name}")
+        run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
+        if stateless:
+            make_stateless(Path(root))
+        os.chroot(root)
+        os.chdir("/")
+        return function(*arguments)
+    finally:
+        os.fchdir(home)
+        os.chroot(".")
+        subprocess.run(["umount", "-R", "-l", base], check=False)
+        os.rmdir(base)
+
+
+def make_stateless(root: Path) -> None:
+    """Move the account files of a root to its image layer and wire NSS, in the simplest way there is."""
+    for name in DATABASES:
+        shutil.move(root / "etc" / name, root / "usr/lib" / name)
+        (root / "etc" / f"{name}-").unlink(missing_ok=True)
+    shutil.copy(root / "usr/share/accounts/nsswitch.conf", root / "etc/nsswitch.conf")
+
+
+def run_tool(*command: str, stdin: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command with a plain environment, everything captured."""
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, errors="surrogateescape", timeout=120,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}, **options,
+    )  # fmt: skip
