@@ -224,17 +224,22 @@ class Store:
     def commit(self, database: Database) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
-        Raises the error class of a file with a row that shadow would not write.
+        Raises the error class of a file with a row that shadow would not write. The real tools find that out
+        while they write one file after the other, so the files before it (in the order in which they were
+        locked) are written then, and no other.
         """
-        bad = database.find_unwritable()
-        if bad is not None:
-            raise FILE_ERRORS[bad](f"failure while writing changes to {self.target.shown(bad)}")
+        bad = database.find_unwritable(self._locks.held if self._locks is not None else ())
         changes = []
         for name, old, new in database.render_changes():
+            if bad is not None and name not in bad[1]:
+                continue
             mode, uid, gid = self._new_file_mode(name, database)
-            changes.append(Change(name, old, new, mode, uid, gid, name != BASE and not database.is_deleted(name)))
+            backup = name != BASE and not database.is_deleted(name)
+            changes.append(Change(name, old, new, mode, uid, gid, backup))
         if changes:
             commit(self.target.etc, changes)
+        if bad is not None:
+            raise FILE_ERRORS[bad[0]](f"failure while writing changes to {self.target.shown(bad[0])}")
         return bool(changes)
 
     def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
