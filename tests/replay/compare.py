@@ -70,10 +70,10 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
 
 
 def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
-    """The law: the view, the exit status and the messages of the record; the image untouched; a minimal delta."""
+    """The law: the record's view, exit status and messages; the image untouched; a minimal delta."""
     verdict = Verdict()
     view_before, view_after = view({}, case.before.etc), view({}, case.after.etc)
-    reasons = inexpressible(before.image, view_before, view_after)
+    reasons = inexpressible(before.image, view_before, view_after, before.merge)
     if outcome.exit and REFUSAL.search(outcome.stderr):
         verdict.refused = reasons
         if not reasons:
@@ -94,8 +94,8 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     for name in DATABASES:
         if name in local and name in case.after.etc:
             local[name] = _unsalted(case.after.etc[name], local[name], case, verdict)
-    verdict.faults += view_after.differences(view(before.image, local))
-    verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc)
+    verdict.faults += view_after.differences(view(before.image, local, before.merge))
+    verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc, before.merge)
     _judge_local_files(case, before, outcome, verdict)
     unchanged = all(_same_text(case.before, case.after.etc, name) for name in ("subuid", "subgid"))
     if unchanged and view_after == view_before:
@@ -146,7 +146,7 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
                 verdict.faults += _file_differences(name, want, have)
         else:
             verdict.faults += _file_differences(name, want, have)
-    old, new = view(before.image, before.etc), view({}, case.after.etc)
+    old, new = view(before.image, before.etc, before.merge), view({}, case.after.etc)
     for database in DATABASES:
         kept = set(lines_of(outcome.after.etc, database))
         recorded_lines = set(lines_of(case.after.etc, database))

@@ -12,7 +12,7 @@ from collections import Counter
 from tests.support.state import File, State
 from tests.support.view import DATABASES, Row, lines_of, parse_line
 
-LAYOUTS = ("system", "random", "members", "overrides", "all")
+LAYOUTS = ("system", "random", "members", "overrides", "first", "all")
 
 
 def split(before: State, name: str, layout: str) -> State:
@@ -20,8 +20,9 @@ def split(before: State, name: str, layout: str) -> State:
 
     layout says which rows the image gets. system: users and groups with system ids. random: half of them.
     members: all groups (local users' memberships stay local) and half of the users. overrides: as random, but
-    the image has other values for some users, so that the local layer holds full override rows. all:
-    everything. What shadow or NSS would not take for a row, and names that occur twice, always stay local.
+    the image has other values for some users, so that the local layer holds full override rows. first: as
+    random, under the policy that the first group row wins alone. all: everything. What shadow or NSS would not
+    take for a row, and names that occur twice, always stay local.
     """
     chance = random.Random(f"{layout}/{name}")
     movable = {database: _movable(before, database) for database in DATABASES}
@@ -45,7 +46,7 @@ def split(before: State, name: str, layout: str) -> State:
         for name, file in before.etc.items()
         if name not in DATABASES and name.removesuffix("-") not in DATABASES
     }
-    result = State(etc=etc, tree=dict(before.tree))
+    result = State(etc=etc, tree=dict(before.tree), merge=layout != "first")
     for database in DATABASES:
         if database not in before.etc:
             continue
@@ -95,7 +96,7 @@ def _layers(
         rest = b",".join(word for word in row[3].split(b",") if word and word not in users)
         if tuple(below) == row:
             return None, line
-        if database == "gshadow":
+        if database == "gshadow" or layout == "first":
             return line, b":".join(below)
         # A group whose list has nothing but blanks and commas differs in spelling only.
         return (b":".join((*row[:3], rest)) if rest else None), b":".join(below)

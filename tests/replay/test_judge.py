@@ -23,8 +23,8 @@ def test_a_split_state_gives_the_same_view(layout: str) -> None:
     moved = 0
     for case in load_recordings():
         state = split(case.before, case.name, layout)
-        assert not view({}, case.before.etc).differences(view(state.image, state.etc)), case.name
-        assert not delta_faults(state.image, {}, state.etc), case.name
+        assert not view({}, case.before.etc).differences(view(state.image, state.etc, state.merge)), case.name
+        assert not delta_faults(state.image, {}, state.etc, state.merge), case.name
         moved += bool(state.image)
     assert moved > 2500
 

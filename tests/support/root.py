@@ -21,11 +21,6 @@ from tests.support.state import Command, File, Node, Outcome, State
 TREES = ("/home", "/var/mail", "/srv", "/nonexistent")
 IMAGE_FILES = ("passwd", "group", "shadow", "gshadow")
 REPO_IN_ROOT = "/opt/accounts"
-NSS_CLASSIC = b"passwd: files\ngroup: files\nshadow: files\ngshadow: files\n"
-NSS_SPLIT = (
-    b"passwd: files altfiles\ngroup: files [SUCCESS=merge] altfiles\n"
-    b"shadow: files altfiles\ngshadow: files altfiles\n"
-)
 
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -130,7 +125,7 @@ class Root:
             for name in os.listdir(self._at(directory)):
                 _remove(f"{self._at(directory)}/{name}")
         _remove(self._at("/nonexistent"))
-        _write(f"{etc}/nsswitch.conf", File(NSS_SPLIT if state.image else NSS_CLASSIC))
+        _write(f"{etc}/nsswitch.conf", File(_nsswitch(state)))
         for name, file in state.etc.items():
             if "/" in name:
                 os.makedirs(os.path.dirname(f"{etc}/{name}"), exist_ok=True)
@@ -190,7 +185,7 @@ class Root:
         return status, texts[0], texts[1]
 
     def _read(self, before: State) -> tuple[State, set[str]]:
-        after = State()
+        after = State(merge=before.merge)
         touched = set()
         etc = self._at("/etc")
         for path in _walk(etc):
@@ -228,6 +223,12 @@ class Root:
                     identity = (info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns)
                     found[name + path[len(top) :]] = identity
         return found
+
+
+def _nsswitch(state: State) -> bytes:
+    services = b"files altfiles" if state.image else b"files"
+    group = b"files [SUCCESS=merge] altfiles" if state.image and state.merge else services
+    return b"passwd: %b\ngroup: %b\nshadow: %b\ngshadow: %b\n" % (services, group, services, services)
 
 
 def _wait(child: int, timeout: float) -> int | None:

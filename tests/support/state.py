@@ -29,11 +29,15 @@ class Node(NamedTuple):
 
 @dataclass
 class State:
-    """etc: name below /etc -> file. image: name below /usr/lib -> file. tree: absolute path -> node."""
+    """etc: name below /etc -> file. image: name below /usr/lib -> file. tree: absolute path -> node.
+
+    merge: whether nsswitch.conf of a root with an image says `group: files [SUCCESS=merge] altfiles`.
+    """
 
     etc: dict[str, File] = field(default_factory=dict)
     image: dict[str, File] = field(default_factory=dict)
     tree: dict[str, Node] = field(default_factory=dict)
+    merge: bool = True
 
 
 @dataclass

@@ -118,7 +118,7 @@ def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = Tru
 
 
 def delta_faults(
-    image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File]
+    image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File], merge: bool = True
 ) -> list[str]:
     """What the local layer holds without need, or in wrong form: one line each (design.md section 2).
 
@@ -137,7 +137,7 @@ def delta_faults(
                 continue
             if entry == base:
                 faults.append(f"needless {database} row, the image says the same: {_text(line)}")
-            elif database == "group" and merges(entry, base):
+            elif database == "group" and merge and merges(entry, base):
                 if not entry.lists[0]:
                     faults.append(f"member row without members: {_text(line)}")
                 elif row[1] in (b"x", base.fields[1]) and entry.lists[0] & base.lists[0]:
