@@ -10,8 +10,10 @@ class AccountsError(Exception):
     """Base of all errors that end a tool with one clear message.
 
     message: what to print after "PROG: "; None when everything has been said in details or notes.
-    details: lines to print before it, each after "PROG: ".
+    details: lines to print before it, notes: behind it, each after "PROG: ".
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, message: str | None = None, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -266,12 +266,16 @@ def run(
             session.warn(f"cannot remove entry '{name}' from {path}")
         else:
             session.warn(f"failed to prepare the new {path} entry '{name}'")
+        for line in error.notes:
+            session.warn(line)
         status = status_of(FILE_ERRORS[error.database](), statuses)
     except AccountsError as error:
         for line in error.details:
             session.warn(line)
         if error.message is not None:
             session.warn(error.message)
+        for line in error.notes:
+            session.warn(line)
         if isinstance(error, Usage) and usage:
             session.print_error(usage)
         status = status_of(error, statuses)

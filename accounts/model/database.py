@@ -129,6 +129,30 @@ class Layered:
                 names.setdefault(record.name)
         return [record for record in map(self.get, names) if record is not None]
 
+    def names_with_member(self, user: bytes) -> list[bytes]:
+        """The names of the groups (group or gshadow) whose rows, in either layer, list user, local ones first."""
+        names: dict[bytes, None] = {}
+        for table in (self.local, self.image):
+            # A member stands behind a colon or comma, in gshadow also behind blanks. The rows of groups that
+            # are called like the user ("alice:x:1000:"), or have such a beginning, need not be parsed.
+            for before in (b":", b",", b" ", b"\t", b"\v", b"\f", b"\r"):
+                if before in (b":", b",") or before in table.data:
+                    for _, row in table.entries_with(before + user):
+                        if user in row.members or user in getattr(row, "admins", ()):
+                            names.setdefault(row.name)
+        return list(names)
+
+    def rows_named(self, name: bytes) -> list[Any]:
+        """What NSS answers for a name, and the further rows that the local file has of it (shadow sees those)."""
+        first = self.get(name)
+        rows = [] if first is None else [first]
+        position = self.local.find(name)
+        while position is not None:
+            position = self.local.find(name, position)
+            if position is not None:
+                rows.append(self.local.at(position))
+        return rows
+
     def ids(self) -> set[int]:
         """All ids of both layers."""
         used = self.local.ids()

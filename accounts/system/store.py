@@ -106,6 +106,16 @@ class Target:
                 return text
         return None
 
+    def find_layered(self, name: bytes) -> bytes:
+        """The path below the root of /etc/NAME, else of the vendor's copy of it; /etc/NAME if none is there."""
+        for directory in (b"etc", *VENDOR_DIRS):
+            try:
+                os.stat(directory + b"/" + name, dir_fd=self.root)
+            except OSError:
+                continue
+            return b"/" + directory + b"/" + name
+        return b"/etc/" + name
+
     def setting(self, key: bytes, default: bytes) -> bytes:
         """A value of accounts.conf: /etc/accounts/accounts.conf over /usr/share/accounts/accounts.conf."""
         if self._conf is None:
