@@ -53,7 +53,13 @@ install: all
 	    chmod 755 $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
-	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR)
+	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR) nsswitch.conf accounts.conf login.defs
+	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR)/default default/useradd
+	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR)/rules rules/*.rules
+	cd nss-data && install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d tmpfiles.d/accounts.conf
+	cd nss-data && install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/accounts-nsswitch.service
+	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
+	ln -sf ../accounts-nsswitch.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/accounts-nsswitch.service
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 
