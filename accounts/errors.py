@@ -110,6 +110,18 @@ class DuplicateRow(AccountsError):
         self.removing = removing
 
 
+class MissingRow(AccountsError):
+    """A row that was to be removed is not there.
+
+    database: "passwd", ...; name: the row's.
+    """
+
+    def __init__(self, database: str, name: bytes) -> None:
+        super().__init__(None)
+        self.database = database
+        self.name = name
+
+
 class Refusal(AccountsError):
     """The classic result cannot be expressed as a delta over a read-only image (docs/contract.md, the law)."""
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 from accounts.cli.options import OptionError
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
+from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, Usage
 from accounts.model.database import Database
 from accounts.model.ids import allocate_id, parse_ledger
 from accounts.system import nss
@@ -65,9 +65,12 @@ class Session:
             self._target = Target()
         return self._target
 
-    def select_root(self, argv: list[bytes], prefix_too: bool = True) -> None:
-        """--root and --prefix, found before all other options as shadow does. Raises BadArgument."""
-        options = ((b"--root", b"-R"), (b"--prefix", b"-P"))[: 2 if prefix_too else 1]
+    def select_root(self, argv: list[bytes], prefix_too: bool = True, letter: bytes = b"-R") -> None:
+        """--root and --prefix, found before all other options as shadow does. Raises BadArgument.
+
+        letter: the short option for --root.
+        """
+        options = ((b"--root", letter), (b"--prefix", b"-P"))[: 2 if prefix_too else 1]
         found = {long: find_root_option(argv, long, short) for long, short in options}
         root, prefix = found[b"--root"], found.get(b"--prefix")
         if root is not None:
@@ -268,6 +271,10 @@ def run(
             session.warn(f"failed to prepare the new {path} entry '{name}'")
         for line in error.notes:
             session.warn(line)
+        status = status_of(FILE_ERRORS[error.database](), statuses)
+    except MissingRow as error:
+        path, name = session.target.shown(error.database), os.fsdecode(error.name)
+        session.warn(f"cannot remove entry '{name}' from {path}")
         status = status_of(FILE_ERRORS[error.database](), statuses)
     except AccountsError as error:
         for line in error.details:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""groupdel(8). Hot path."""
+
+from __future__ import annotations
+
+import os
+
+from accounts.cli.options import scan
+from accounts.cli.run import Done, Session, run
+from accounts.edit.groups import delete_group, primary_users
+from accounts.errors import (
+    AccountsError, BadArgument, GroupFileError, GroupRefusal, MissingRow, NoSuchGroup, PrimaryGroup, Usage,
+)  # fmt: skip
+from accounts.model.database import Database
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+STATUSES: dict[type[AccountsError], int] = {
+    Usage: 2, BadArgument: 3, NoSuchGroup: 6, PrimaryGroup: 8, GroupFileError: 10, GroupRefusal: 10,
+}  # fmt: skip
+USAGE = """\
+Usage: groupdel [options] GROUP
+
+Options:
+  -h, --help                    display this help message and exit
+  -R, --root CHROOT_DIR         directory to chroot into
+  -P, --prefix PREFIX_DIR       prefix directory where are located the /etc/* files
+  -f, --force                   delete group even if it is the primary group of a user
+
+"""
+LONG = {"help": "h", "force": "f", "root=": "R", "prefix=": "P"}
+
+
+class Request:
+    """What the command line asks for."""
+
+    name = b""
+    force = False
+
+
+def parse_arguments(session: Session, argv: list[bytes]) -> Request:
+    """argv -> Request. Raises Usage, or Done after --help."""
+    request = Request()
+    operands: list[bytes] = []
+    for option, _ in scan(argv, "hfR:P:", LONG, operands):
+        if option == "h":
+            session.print(USAGE)
+            raise Done
+        if option == "f":
+            request.force = True
+    if len(operands) != 1:
+        raise Usage
+    request.name = operands[0]
+    return request
+
+
+def check(session: Session, database: Database, request: Request) -> None:
+    """Whether the group may be deleted. Raises NoSuchGroup and PrimaryGroup."""
+    gid = session.find_group(database, request.name)
+    if gid is None:
+        raise NoSuchGroup(f"group '{os.fsdecode(request.name)}' does not exist")
+    if not request.force:
+        for user in primary_users(database, gid)[:1]:
+            raise PrimaryGroup(f"cannot remove the primary group of user '{os.fsdecode(user.name)}'")
+
+
+def body(session: Session, argv: list[bytes]) -> int:
+    """Run groupdel; the exit status."""
+    session.select_root(argv)
+    request = parse_arguments(session, argv)
+    store = session.store
+    check(session, store.load(("passwd", "group")), request)
+    database = store.open(("group", "gshadow"), read=("passwd",))
+    check(session, database, request)
+    if not delete_group(database, request.name):
+        # Only another NSS service has it.
+        raise MissingRow("group", request.name)
+    session.commit(database)
+    name = os.fsdecode(request.name)
+    for file in ("group", "gshadow"):
+        if database.tables[file].present:
+            session.log(f"group '{name}' removed from {session.target.shown(file)}")
+    session.log(f"group '{name}' removed")
+    return 0
+
+
+def main() -> NoReturn:
+    """Entry point of the shim."""
+    run("groupdel", body, STATUSES, USAGE)
