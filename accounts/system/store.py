@@ -48,7 +48,7 @@ def read_fd(fd: int) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
-        pieces = []
+        pieces: list[bytes] = []
         while True:
             piece = os.read(fd, max(status.st_size + 1, 65536))
             if not piece:

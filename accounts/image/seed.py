@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: MIT
+"""`accounts image seed`: move the accounts of a built rootfs from ROOT/etc to the image layer.
+
+One transaction for the reader: the image layer is complete before the first row leaves /etc, so a crash in
+between is repaired by running it again. Idempotent; the same packages in any order give the same bytes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accounts.errors import BadArgument
+from accounts.image import tmpfiles
+from accounts.image.tree import Tree
+from accounts.model.database import KINDS, Base, Database
+from accounts.model.policy import DATABASES, default_policy
+from accounts.model.records import Group, Gshadow, Passwd, Shadow
+from accounts.model.table import Table
+from accounts.system.locks import Locks
+from accounts.system.logindefs import LoginDefs
+from accounts.system.store import Target
+
+DAY = 86400
+SUBIDS = ("subuid", "subgid")
+# Configuration that the tools read from the vendor directory too; programs that know only /etc get a link.
+CONFIGURATION = {"login.defs": True, "shells": True, "securetty": True, "default/useradd": False, "skel": True}
+VENDOR = "/usr/share/accounts"
+FACTORY = "/usr/share/factory/etc"
+TMPFILES = "/usr/lib/tmpfiles.d/accounts-image.conf"
+# What tools and crashes leave beside the account files.
+LEFTOVERS = tuple(
+    f"{name}{tail}"
+    for name in (*DATABASES, *SUBIDS)
+    for tail in ("-", "+", ".lock", ".org", ".dpkg-old", ".dpkg-new", ".rpmsave", ".rpmnew")
+) + (".pwd.lock",)
+
+
+@dataclass
+class Seeded:
+    """What seed did: names by database that moved, names that stay local, files removed, lines to tell."""
+
+    moved: dict[str, list[str]] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def seed(
+    root: Path,
+    *,
+    keep: Iterable[str] = (),
+    keep_human: bool = False,
+    configuration: bool = True,
+    source_date_epoch: int | None = None,
+    save_names: Path | None = None,
+) -> Seeded:
+    """Move the account rows of root/etc to root's image layer (IMAGE_DIR of its accounts.conf).
+
+    keep: names or fnmatch patterns of users and groups that stay in /etc; keep_human: also those whose id is
+    in UID_MIN..UID_MAX or GID_MIN..GID_MAX. configuration: move login.defs and so on to the vendor directory.
+    source_date_epoch: seconds; the last change of locked passwords becomes its day, without it empty.
+    save_names: a directory outside of the root that gets a passwd/group pair of all names, for pseudo
+    (PSEUDO_PASSWD), fakeroot and later chown calls of the build.
+
+    Raises BadArgument for rows that cannot be parsed or contradict the image, OSError.
+    """
+    result = Seeded()
+    target = Target(os.fsencode(root))
+    try:
+        with Tree(target.root, source_date_epoch) as tree:
+            if tree.lstat("/etc") is None:
+                raise BadArgument(f"{root} has no /etc")
+            locks = Locks(target.etc, passwd_lock=False)
+            try:
+                for name in ("passwd", "group", "gshadow", "shadow"):
+                    locks.acquire(name)
+                _Seeding(tree, target, result, source_date_epoch).run(tuple(keep), keep_human, save_names)
+            finally:
+                locks.release()
+            _move_subids(tree, result)
+            if configuration:
+                _move_configuration(tree, result)
+            _remove_leftovers(tree, result)
+    finally:
+        target.close()
+    return result
+
+
+class _Seeding:
+    """The move of the four databases."""
+
+    def __init__(self, tree: Tree, target: Target, result: Seeded, epoch: int | None) -> None:
+        self.tree = tree
+        self.target = target
+        self.result = result
+        self.day = -1 if epoch is None else epoch // DAY
+        self.shadow_gid = 0
+        self.image_dir = "/" + os.fsdecode(target.image_dir())
+
+    def run(self, keep: tuple[str, ...], keep_human: bool, save_names: Path | None) -> None:
+        """Merge, split, normalise, write the image layer, then what stays in /etc."""
+        local = {name: self._table(f"/etc/{name}", name) for name in DATABASES}
+        image = {name: self._table(f"{self.image_dir}/{name}", name) for name in DATABASES}
+        for name in DATABASES:
+            self._refuse_contradictions(name, local[name], image[name])
+        view = Database(local, image, default_policy())
+        stays = self._choose(view, keep, keep_human)
+        rows = {name: list(view.tables[name]) for name in DATABASES}
+        shipped = self._shipped(rows, stays, view)
+        for name in DATABASES:
+            self.result.moved[name] = sorted(
+                os.fsdecode(row.name) for row in shipped[name]
+                if image[name].get(row.name) != row
+            )  # fmt: skip
+        layer = {name: Table(KINDS[name], format_rows(shipped[name])) for name in DATABASES}
+        self._write_image(layer, view)
+        self._write_local(layer, rows, stays, local)
+        if save_names is not None:
+            save_names.mkdir(parents=True, exist_ok=True)
+            for name in ("passwd", "group"):
+                (save_names / name).write_bytes(format_rows(sort_rows(name, rows[name])))
+
+    def _table(self, path: str, name: str) -> Table:
+        status = self.tree.lstat(path)
+        if status is None:
+            return Table(KINDS[name], present=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadArgument(f"{path} is not a regular file")
+        data = self.tree.read(path)
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line[:1] in (b"+", b"-"):
+                self.result.notes.append(f"{path}:{number}: NIS row dropped")
+            elif line.strip() and not line.startswith(b"#") and KINDS[name].parse_line(line) is None:
+                raise BadArgument(f"{path}:{number}: not a valid row; mend it with pwck or grpck first")
+        return Table(KINDS[name], data)
+
+    def _refuse_contradictions(self, name: str, local: Table, image: Table) -> None:
+        seen = set()
+        for row in local:
+            shown = os.fsdecode(row.name)
+            if row.name in seen:
+                raise BadArgument(f"/etc/{name}: '{shown}' is there twice; mend it with pwck or grpck first")
+            seen.add(row.name)
+            other = image.get(row.name) if image.present else None
+            for attribute in ("uid", "gid") if name == "passwd" else ("gid",) if name == "group" else ():
+                if other is not None and getattr(row, attribute) != getattr(other, attribute):
+                    if name == "passwd" and attribute == "gid":
+                        continue  # the primary group of an image user may be overridden
+                    raise BadArgument(
+                        f"/etc/{name}: '{shown}' has {attribute.upper()} {getattr(row, attribute)}, "
+                        f"the image {getattr(other, attribute)}; run accounts image pin first"
+                    )
+
+    def _choose(self, view: Database, keep: tuple[str, ...], keep_human: bool) -> dict[str, set[bytes]]:
+        """The names that stay local: "user" -> names, "group" -> names."""
+        defs = LoginDefs(self.target.read_layered(b"login.defs") or b"", lambda _: None)
+        stays: dict[str, set[bytes]] = {"user": set(), "group": set()}
+        for kind, layered, attribute in (("user", view.passwd, "uid"), ("group", view.group, "gid")):
+            low = defs.get_ulong(f"{attribute.upper()}_MIN", 1000)
+            high = defs.get_ulong(f"{attribute.upper()}_MAX", 60000)
+            for row in layered.local:
+                named = any(fnmatch.fnmatchcase(os.fsdecode(row.name), pattern) for pattern in keep)
+                human = keep_human and low <= getattr(row, attribute) <= high
+                if (named or human) and layered.image.find(row.name) is None:
+                    stays[kind].add(row.name)
+        known = {os.fsdecode(name) for names in stays.values() for name in names}
+        for pattern in keep:
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in known):
+                self.result.notes.append(f"--keep {pattern}: no such local user or group")
+        self.result.kept = sorted(known)
+        return stays
+
+    def _shipped(
+        self, rows: dict[str, list[Any]], stays: dict[str, set[bytes]], view: Database
+    ) -> dict[str, list[Any]]:
+        """The rows of the image layer, normalised and in order."""
+        users = [row for row in rows["passwd"] if row.name not in stays["user"]]
+        groups = [
+            row.replace(members=tuple(sorted({m for m in row.members if m not in stays["user"]})))
+            for row in rows["group"] if row.name not in stays["group"]
+        ]  # fmt: skip
+        users, groups = sort_rows("passwd", users), sort_rows("group", groups)
+        shipped: dict[str, list[Any]] = {"passwd": users, "group": groups, "shadow": [], "gshadow": []}
+        for user in users:
+            row = view.shadow.get(user.name)
+            if row is None and user.passwd == b"x":
+                # PAM denies an account without a shadow row every service (coreos/rpm-ostree#3459).
+                row = Shadow(user.name, b"*")
+                self.result.notes.append(f"user '{os.fsdecode(user.name)}' had no shadow row: locked")
+            if row is not None:
+                shipped["shadow"].append(self._undate(row))
+        if view.gshadow.present:
+            for group in groups:
+                secret = view.gshadow.get(group.name) or Gshadow(group.name, b"!", (), ())
+                shipped["gshadow"].append(
+                    secret.replace(
+                        admins=tuple(sorted({m for m in secret.admins if m not in stays["user"]})),
+                        members=tuple(sorted({m for m in secret.members if m not in stays["user"]})),
+                    )
+                )
+        return shipped
+
+    def _undate(self, row: Shadow) -> Shadow:
+        """Locked passwords were "changed" when the build ran: the same bytes need the same day."""
+        return row.replace(lstchg=self.day) if row.passwd[:1] in (b"!", b"*") else row
+
+    def _write_image(self, layer: dict[str, Table], view: Database) -> None:
+        group = view.group.get(b"shadow")
+        self.shadow_gid = 0 if group is None else group.gid
+        for name, table in layer.items():
+            path = f"{self.image_dir}/{name}"
+            if not table.data:
+                if self.tree.lstat(path) is not None:
+                    self.tree.remove(path)
+                continue
+            if name in ("shadow", "gshadow"):
+                mode, gid = (0o640, self.shadow_gid) if self.shadow_gid else (0, 0)
+            else:
+                mode, gid = 0o644, 0
+            self.tree.write(path, table.data, 0o600)
+            _set_owner(self.tree, path, gid, mode)
+
+    def _write_local(
+        self,
+        layer: dict[str, Table],
+        rows: dict[str, list[Any]],
+        stays: dict[str, set[bytes]],
+        local: dict[str, Table],
+    ) -> None:
+        """What stays in /etc: own rows of kept names, and member rows of kept users in image groups."""
+        empty = {name: Table(KINDS[name], present=False) for name in DATABASES}
+        delta = Database(empty, layer, default_policy(), Base())
+        kinds = {"passwd": "user", "shadow": "user", "group": "group", "gshadow": "group"}
+        for name in DATABASES:
+            for row in rows[name]:
+                kept = row.name in stays[kinds[name]]
+                joined = not kept and isinstance(row, Group | Gshadow) and any(
+                    member in stays["user"] for member in row.members
+                )  # fmt: skip
+                if kept or joined:
+                    delta.tables[name].put(row)
+        changes = {name: new for name, _, new in delta.render_changes()}
+        for name in DATABASES:
+            new = changes.get(name)
+            if new is None:
+                if local[name].present:
+                    self.tree.remove(f"/etc/{name}")
+            else:
+                self.tree.write(f"/etc/{name}", new, 0o640 if "shadow" in name else 0o644)
+                if local[name].present is False and "shadow" in name:
+                    _set_owner(self.tree, f"/etc/{name}", self.shadow_gid, 0o640 if self.shadow_gid else 0)
+        if changes.get("accounts/base"):
+            self.tree.write("/etc/accounts/base", changes["accounts/base"] or b"", 0o600)
+
+
+def sort_rows(name: str, rows: list[Any]) -> list[Any]:
+    """passwd and group rows by id, then name: an order that does not depend on that of the packages."""
+    key: Callable[[Any], Any] = (lambda row: (row.uid, row.name)) if name == "passwd" else (
+        lambda row: (row.gid, row.name)
+    )  # fmt: skip
+    return sorted(rows, key=key)
+
+
+def format_rows(rows: Iterable[Passwd | Shadow | Group | Gshadow]) -> bytes:
+    """The rows as a file."""
+    return b"".join(row.format_line() + b"\n" for row in rows)
+
+
+def _move_subids(tree: Tree, result: Seeded) -> None:
+    """newuidmap reads /etc/subuid only: the image's rows become a factory file that tmpfiles copies there."""
+    lines = []
+    for name in SUBIDS:
+        path, factory = f"/etc/{name}", f"{FACTORY}/{name}"
+        if tree.lstat(path) is not None:
+            rows = {line for line in tree.read(path).split(b"\n") if line}
+            if tree.lstat(factory) is not None:
+                rows |= {line for line in tree.read(factory).split(b"\n") if line}
+            tree.write(factory, b"".join(line + b"\n" for line in sorted(rows)))
+            tree.remove(path)
+            result.removed.append(path)
+        if tree.lstat(factory) is not None:
+            lines.append(tmpfiles.format_copy(path))
+    _add_tmpfiles(tree, lines)
+
+
+def _move_configuration(tree: Tree, result: Seeded) -> None:
+    lines = []
+    for name, linked in CONFIGURATION.items():
+        path, vendor = f"/etc/{name}", f"{VENDOR}/{name}"
+        status = tree.lstat(path)
+        if status is not None and not stat.S_ISLNK(status.st_mode):
+            if stat.S_ISDIR(status.st_mode):
+                _move_directory(tree, path, vendor)
+            else:
+                tree.move(path, vendor)
+            result.removed.append(path)
+        if linked and tree.lstat(vendor) is not None and (status is not None or _has_line(tree, path)):
+            depth = path.count("/") - 1
+            lines.append(tmpfiles.format_link(path, "../" * depth + vendor[1:]))
+    _add_tmpfiles(tree, lines)
+
+
+def _has_line(tree: Tree, path: str) -> bool:
+    if tree.lstat(TMPFILES) is None:
+        return False
+    lines = (tmpfiles.parse_line(line) for line in tree.read(TMPFILES).decode("utf-8", "surrogateescape").split("\n"))
+    return any(line is not None and line.path == path for line in lines)
+
+
+def _add_tmpfiles(tree: Tree, lines: list[str]) -> None:
+    """Add lines to our tmpfiles.d file, sorted, each once."""
+    header = "# Made by accounts image seed: what programs read from /etc only.\n"
+    old = tree.read(TMPFILES).decode() if tree.lstat(TMPFILES) is not None else ""
+    wanted = sorted({line for line in old.split("\n") if line and not line.startswith("#")} | set(lines))
+    if wanted:
+        tree.write(TMPFILES, (header + "\n".join(wanted) + "\n").encode())
+
+
+def _remove_leftovers(tree: Tree, result: Seeded) -> None:
+    for name in LEFTOVERS:
+        path = posixpath.join("/etc", name)
+        status = tree.lstat(path)
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            tree.remove(path)
+            result.removed.append(path)
+
+
+def _set_owner(tree: Tree, path: str, gid: int, mode: int) -> None:
+    """root:gid and mode for a regular file."""
+    head, name = posixpath.split(path)
+    with tree.directory(head) as directory:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.fchown(file, 0, gid)
+            os.fchmod(file, mode)
+        finally:
+            os.close(file)
+
+
+def _move_directory(tree: Tree, old: str, new: str) -> None:
+    """Move a directory with all that is in it, merging it into one that is there."""
+    fd, _ = tree.open_directory(new, create=True)
+    os.close(fd)
+    with tree.directory(old) as directory:
+        names = sorted(os.listdir(directory))
+    for name in names:
+        status = tree.lstat(f"{old}/{name}")
+        assert status is not None
+        if stat.S_ISDIR(status.st_mode):
+            _move_directory(tree, f"{old}/{name}", f"{new}/{name}")
+        else:
+            tree.move(f"{old}/{name}", f"{new}/{name}")
+    tree.copy_directory_metadata(old, new)
+    tree.remove_directory(old)
