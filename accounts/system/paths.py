@@ -15,6 +15,7 @@ import stat
 # As the kernel's MAXSYMLINKS, path_resolution(7).
 MAX_LINKS = 40
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -40,15 +41,13 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0o600) -> int:
     followed. Raises OSError: EACCES for a link that an ordinary user may have made, ELOOP for more than 40
     links or O_NOFOLLOW on one, and what openat(2) raises.
     """
-    parent, name = _walk(root, path, not flags & os.O_NOFOLLOW and flags & (os.O_CREAT | os.O_EXCL) != _EXCLUSIVE)
+    follow = not flags & os.O_NOFOLLOW and flags & _EXCLUSIVE != _EXCLUSIVE
+    parent, name, _ = _walk(root, path, follow)
     try:
-        # _walk leaves a link in the last place only where it must not be followed, so this never follows.
+        # Where links are followed _walk has done so; a link that appears since then must fail.
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
     finally:
         os.close(parent)
-
-
-_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 
 
 def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
@@ -60,39 +59,52 @@ def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
     parts = split_path(path)
     if not parts or parts[-1] == b"..":
         raise _error(errno.EINVAL, path)
-    return _walk(root, path, False)
+    return _walk(root, path, False)[:2]
 
 
-def _walk(root: int, path: bytes, follow_last: bool) -> tuple[int, bytes]:
-    """The directory and the name to open in it; the name is "." when the path ends at a directory itself."""
-    # The names still to go, last first, and the directories passed, so that ".." needs no trust in the disk.
+def real_path(root: int, path: bytes) -> bytes:
+    """path inside the root without links, ".." and empty components. Raises OSError as open_beneath."""
+    parent, name, place = _walk(root, path, True)
+    os.close(parent)
+    return b"/" + b"/".join(place if name == b"." else [*place, name])
+
+
+def _walk(root: int, path: bytes, follow_last: bool) -> tuple[int, bytes, list[bytes]]:
+    """(the last directory, the name to open in it, the path of that directory).
+
+    The name is "." where the path ends at the root or in "..".
+    """
+    # Names still to go, last first. The directories passed are kept open, so ".." needs no trust in the disk.
     todo = split_path(path)[::-1]
     passed = [os.open(b".", _STEP, dir_fd=root)]
+    place: list[bytes] = []
     links = 0
     try:
         while todo:
             name = todo.pop()
-            here = passed[-1]
             if name == b"..":
-                if len(passed) > 1:
+                if place:
+                    place.pop()
                     os.close(passed.pop())
                 continue
-            if not todo and not follow_last:
-                return passed.pop(), name
-            target = _read_link(here, name, path)
+            target = None
+            if todo or follow_last:
+                target = _read_link(passed[-1], name, path)
             if target is not None:
                 links += 1
                 if links > MAX_LINKS:
                     raise _error(errno.ELOOP, path)
                 if target.startswith(b"/"):
-                    while len(passed) > 1:
+                    while place:
+                        place.pop()
                         os.close(passed.pop())
                 todo += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
             elif not todo:
-                return passed.pop(), name
+                return passed.pop(), name, place
             else:
-                passed.append(os.open(name, _STEP, dir_fd=here))
-        return passed.pop(), b"."
+                passed.append(os.open(name, _STEP, dir_fd=passed[-1]))
+                place.append(name)
+        return passed.pop(), b".", place
     finally:
         for fd in passed:
             os.close(fd)
@@ -106,17 +118,15 @@ def _read_link(directory: int, name: bytes, path: bytes) -> bytes | None:
         if error.errno in (errno.EINVAL, errno.ENOENT):
             return None
         raise
-    # readlink before the check: a link that is swapped after the check was trusted can no longer matter when
-    # the directory is root's; where it is not, only the owner of what was read counts, see below.
+    trusted = (0, os.geteuid())
     holder = os.fstat(directory)
-    if holder.st_uid == 0 and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if holder.st_uid in trusted and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return target
-    # In a directory that others write, a root-owned link is root's, if it is still the one that was read:
-    # read it again through a descriptor that pins it.
+    # Where others can write, a link of root's is trusted; a descriptor pins what is checked and read.
     link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         status = os.fstat(link)
-        if not stat.S_ISLNK(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+        if not stat.S_ISLNK(status.st_mode) or status.st_uid not in trusted:
             raise _error(errno.EACCES, path)
         return os.readlink(b"", dir_fd=link)
     finally:

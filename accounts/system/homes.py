@@ -1,0 +1,561 @@
+# SPDX-License-Identifier: MIT
+"""Home directories and mail spools of a target root: create, move, re-own, remove. Hot path.
+
+Wordings are shadow's. Functions take the root's descriptor and absolute paths inside it; prefix is what
+--prefix gave, for messages only. warn gets each line (without "PROG: ") that shadow prints before it carries
+on, say gets whole lines (perror(3) prints no program name).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from accounts.errors import HomeError
+from accounts.system.notify import LOG_ERR, syslog
+from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path
+from accounts.system.trees import KEEP, Copy, Ids, chown_tree, remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Warn = Callable[[str], None]
+
+MAIL_DIR = b"/var/mail"
+# Never removed and never moved, whosever home they are. Relative to the root, "" is the root itself.
+SYSTEM_DIRECTORIES = (
+    b" bin boot dev etc home lib lib32 lib64 libx32 media mnt opt ostree proc run sbin srv sys sysroot tmp"
+    b" usr usr/bin usr/etc usr/games usr/include usr/lib usr/lib32 usr/lib64 usr/libexec usr/libx32 usr/local"
+    b" usr/local/bin usr/local/lib usr/local/sbin usr/local/share usr/sbin usr/share usr/src var var/backups"
+    b" var/cache var/db var/home var/lib var/local var/lock var/log var/mail var/opt var/run"
+    b" var/spool var/spool/mail var/srv var/tmp var/usrlocal run/lock run/user etc/skel"
+).split(b" ")
+# linux/btrfs.h
+_BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
+_BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419
+_BTRFS_SUBVOLUME_INODE = 256
+_PATH = os.O_PATH
+
+
+# -- useradd -------------------------------------------------------------------------------------------------
+
+
+def create_home(
+    root: int,
+    home: bytes,
+    uid: int,
+    gid: int,
+    mode: int,
+    skel: bytes,
+    warn: Warn,
+    prefix: bytes = b"",
+    subvolume: bool = False,
+) -> bool:
+    """Create a home directory with a copy of skel, as useradd -m; False (and a warning) when it is there.
+
+    Missing parents become 0755 and root's. The home belongs to root and is closed until all of skel is in it.
+    mode: permission bits (HOME_MODE, or 0777 less UMASK). skel: the directory's path inside the root; it may
+    be missing. subvolume: make it a btrfs subvolume. Raises HomeError.
+    """
+    if _exists(root, home):
+        warn(f"warning: the home directory {os.fsdecode(home)} already exists.")
+        warn("Not copying any file from skel directory into it.")
+        return False
+    parts = split_path(home)
+    shown = b"/".join([b"", *split_path(prefix or b"/")])
+    place = b""
+    for part in parts:
+        place += b"/" + part
+        if _exists(root, place):
+            continue
+        path = os.fsdecode(shown + place)
+        last = place.count(b"/") == len(parts)
+        fd = _make_directory(root, place, path, subvolume and last)
+        try:
+            _set_mode(fd, 0o700 if last else 0o755, path, warn)
+            if last:
+                _fill_home(root, fd, home, skel, uid, gid, warn)
+                try:
+                    os.fchown(fd, uid, gid)
+                except OSError:
+                    pass
+                try:
+                    os.fchmod(fd, mode)
+                except OSError as error:
+                    warn(f"warning: chown on '{path}' failed: {error.strerror}")
+        finally:
+            os.close(fd)
+    return True
+
+
+def make_home(root: int, home: bytes, uid: int, gid: int, mode: int) -> None:
+    """Create an empty home directory in a parent that exists, as newusers; mode less the umask.
+
+    Raises FileExistsError when anything has that name, and other OSErrors; strerror is for the message.
+    """
+    parent, name = open_parent(root, home)
+    try:
+        os.mkdir(name, mode, dir_fd=parent)
+        fd = os.open(name, DIRECTORY, dir_fd=parent)
+        try:
+            os.fchown(fd, uid, gid)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(parent)
+
+
+def _exists(root: int, path: bytes) -> bool:
+    try:
+        os.close(open_beneath(root, path, _PATH))
+    except OSError:
+        return False
+    return True
+
+
+def _make_directory(root: int, place: bytes, path: str, subvolume: bool) -> int:
+    try:
+        parent, name = open_parent(root, place)
+        try:
+            if subvolume:
+                _make_subvolume(parent, name, path)
+            else:
+                os.mkdir(name, 0o700, dir_fd=parent)
+            return os.open(name, DIRECTORY, dir_fd=parent)
+        finally:
+            os.close(parent)
+    except OSError:
+        raise HomeError(f"cannot create directory {path}") from None
+
+
+def _make_subvolume(parent: int, name: bytes, path: str) -> None:
+    import fcntl
+
+    # struct btrfs_ioctl_vol_args: an int64 and 4088 bytes of name. Of a descriptor that is not O_PATH.
+    request = bytearray(bytes(8) + name.ljust(4088, b"\0"))
+    fd = os.open(b".", DIRECTORY, dir_fd=parent)
+    try:
+        fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_CREATE, request)
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP):
+            raise HomeError(f'home directory "{path}" must be mounted on BTRFS') from None
+        raise HomeError(f"failed to create BTRFS subvolume: {path}") from None
+    finally:
+        os.close(fd)
+
+
+def _set_mode(fd: int, mode: int, path: str, warn: Warn) -> None:
+    try:
+        os.fchown(fd, 0, 0)
+    except OSError as error:
+        warn(f"warning: chown on `{path}' failed: {error.strerror}")
+    try:
+        os.fchmod(fd, mode)
+    except OSError as error:
+        warn(f"warning: chmod on `{path}' failed: {error.strerror}")
+
+
+def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int, warn: Warn) -> None:
+    try:
+        source = open_beneath(root, skel, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        # No skel is no error, and nothing that shadow mentions.
+        return
+    try:
+        Copy(Ids(KEEP, uid, KEEP, gid), skel, home).fill(source, fd)
+    except OSError as error:
+        # shadow is silent about half a copy (a full disk); the status stays 0 as its does.
+        warn(f"warning: cannot copy {os.fsdecode(skel)} to {os.fsdecode(home)}: {error.strerror}")
+    finally:
+        os.close(source)
+
+
+# -- usermod -------------------------------------------------------------------------------------------------
+
+
+def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: bytes = b"") -> None:
+    """Move a home directory and change owners in it, as usermod -m -d. Raises HomeError.
+
+    ids: old_uid and old_gid are the user's, new_uid and new_gid KEEP where they do not change. A home that
+    does not exist is warned of, no error.
+    """
+    if _exists(root, new):
+        raise HomeError(f"directory {os.fsdecode(new)} exists")
+    try:
+        home = open_beneath(root, old, _PATH)
+    except OSError:
+        warn(
+            f"The previous home directory ({shown_path(old, prefix)}) does not exist or is inaccessible. "
+            "Move cannot be completed."
+        )
+        return
+    failure = f"cannot rename directory {shown_path(old, prefix)} to {shown_path(new, prefix)}"
+    try:
+        status = os.fstat(home)
+        if not stat.S_ISDIR(status.st_mode):
+            raise HomeError(
+                f"The previous home directory ({os.fsdecode(old)}) was not a directory. "
+                "It is not removed and no home directories are created."
+            )
+        if _is_system_directory(root, status):
+            raise HomeError(failure)
+    finally:
+        os.close(home)
+    try:
+        source, old_name = open_parent(root, old)
+        try:
+            target, new_name = open_parent(root, new)
+            try:
+                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+                _chown_home(target, new_name, ids)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _check_subvolume(source, old_name, shown_path(old, prefix), shown_path(new, prefix))
+                _copy_home(source, old_name, target, new_name, Copy(ids, old, new))
+                try:
+                    remove_tree(source, old_name)
+                except OSError:
+                    shown = shown_path(old, prefix)
+                    warn(f"warning: failed to completely remove old home directory {shown}")
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            warn(f"warning: {shown_path(new, prefix)}: {error.strerror}")
+        raise HomeError(failure) from None
+
+
+def _copy_home(source: int, old_name: bytes, target: int, new_name: bytes, copy: Copy) -> None:
+    """Copy a home to another file system; nothing is left of a copy that fails."""
+    reader = os.open(old_name, DIRECTORY, dir_fd=source)
+    try:
+        os.mkdir(new_name, 0o700, dir_fd=target)
+        try:
+            writer = os.open(new_name, DIRECTORY, dir_fd=target)
+            try:
+                copy.fill(reader, writer)
+                copy.finish(reader, writer)
+            finally:
+                os.close(writer)
+        except OSError:
+            try:
+                remove_tree(target, new_name)
+            except OSError:
+                pass
+            raise
+    finally:
+        os.close(reader)
+
+
+def _check_subvolume(parent: int, name: bytes, old: str, new: str) -> None:
+    import fcntl
+
+    fd = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        if os.fstat(fd).st_ino == _BTRFS_SUBVOLUME_INODE:
+            fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_GETFLAGS, bytes(8))
+            raise HomeError(f"error: cannot move subvolume from {old} to {new} - different device")
+    except OSError:
+        # Not btrfs: an ordinary directory that happens to have this inode number.
+        pass
+    finally:
+        os.close(fd)
+
+
+def chown_home(root: int, home: bytes, ids: Ids) -> None:
+    """Change owners in a home that stays where it is, as usermod -u or -g without -m. Raises HomeError.
+
+    Does nothing when the home is not there, or is neither the user's nor, with a new uid, already that uid's.
+    """
+    try:
+        fd = open_beneath(root, home, _PATH)
+    except OSError:
+        return
+    try:
+        owner = os.fstat(fd).st_uid
+    finally:
+        os.close(fd)
+    if owner != ids.old_uid and (ids.new_uid == KEEP or owner != ids.new_uid):
+        return
+    try:
+        parent, name = open_parent(root, home)
+    except OSError:
+        raise HomeError("Failed to change ownership of the home directory") from None
+    try:
+        _chown_home(parent, name, ids)
+    finally:
+        os.close(parent)
+
+
+def _chown_home(parent: int, name: bytes, ids: Ids) -> None:
+    if (ids.new_uid, ids.new_gid) == (KEEP, KEEP):
+        return
+    try:
+        chown_tree(parent, name, ids)
+    except OSError:
+        raise HomeError("Failed to change ownership of the home directory") from None
+
+
+# -- userdel -------------------------------------------------------------------------------------------------
+
+
+def remove_home(
+    root: int,
+    home: bytes,
+    uid: int,
+    name: bytes,
+    others: Iterable[tuple[bytes, bytes]],
+    warn: Warn,
+    prefix: bytes = b"",
+) -> bool:
+    """Remove a home directory, as userdel -r; False when it was left, or not all of it went (status 12).
+
+    others: (name, home) of all other accounts of both layers. Whatever -f says, it is not removed when it is
+    not the user's, is a directory of the system, or is or holds another account's home. A home that does not
+    exist is warned of and is no failure.
+    """
+    shown = shown_path(home, prefix)
+    user = os.fsdecode(name)
+    try:
+        fd = open_beneath(root, home, _PATH)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            warn(f"{user} home directory ({shown}) not found")
+            return True
+        warn(f"{shown} not owned by {user}, not removing")
+        return False
+    try:
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if status.st_uid != uid:
+        warn(f"{shown} not owned by {user}, not removing")
+        return False
+    if _is_system_directory(root, status):
+        warn(f"not removing directory {shown} (it belongs to the system)")
+        return False
+    other = _find_sharer(root, home, status, others)
+    if other is not None:
+        warn(f"not removing directory {shown} (would remove home of user {os.fsdecode(other)})")
+        return False
+    try:
+        parent, last = open_parent(root, home)
+        try:
+            # The directory that was checked, not a link to it: shadow stops at a symbolic link, too.
+            if not os.path.samestat(os.stat(last, dir_fd=parent, follow_symlinks=False), status):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            remove_tree(parent, last)
+        finally:
+            os.close(parent)
+    except OSError:
+        warn(f"error removing directory {shown}")
+        return False
+    return True
+
+
+def _is_system_directory(root: int, status: os.stat_result) -> bool:
+    for directory in SYSTEM_DIRECTORIES:
+        try:
+            if os.path.samestat(status, os.stat(directory or b".", dir_fd=root)):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _find_sharer(
+    root: int, home: bytes, status: os.stat_result, others: Iterable[tuple[bytes, bytes]]
+) -> bytes | None:
+    """The first of others whose home is this directory or lies below it, whatever path it is named by."""
+    mine = {_normal(home), _real(root, home)}
+    inside = tuple(path + b"/" for path in mine)
+    # Homes are in few directories, however many accounts there are: those are looked into once.
+    known: dict[bytes, tuple[bytes, set[bytes]]] = {}
+    for name, other in others:
+        if not other.startswith(b"/"):
+            continue
+        other = _normal(other)
+        directory, _, last = other.rpartition(b"/")
+        if directory not in known:
+            known[directory] = _look_into(root, directory or b"/", status.st_ino)
+        real, suspects = known[directory]
+        place = real + b"/" + last
+        if other in mine or place in mine or other.startswith(inside) or place.startswith(inside):
+            return name
+        if last in suspects:
+            try:
+                if os.path.samestat(status, os.stat(other[1:] or b".", dir_fd=root)):
+                    return name
+            except OSError:
+                continue
+    return None
+
+
+def _look_into(root: int, directory: bytes, inode: int) -> tuple[bytes, set[bytes]]:
+    """(real path of a directory without final slash, its entries that are links or have that inode)."""
+    real = _real(root, directory).rstrip(b"/")
+    try:
+        fd = open_beneath(root, directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return real, set()
+    try:
+        with os.scandir(fd) as entries:
+            return real, {
+                os.fsencode(entry.name) for entry in entries if entry.is_symlink() or entry.inode() == inode
+            }
+    except OSError:
+        return real, set()
+    finally:
+        os.close(fd)
+
+
+def _real(root: int, path: bytes) -> bytes:
+    try:
+        return real_path(root, path)
+    except OSError:
+        return _normal(path)
+
+
+def _normal(path: bytes) -> bytes:
+    if b"//" in path or b"/." in path or path.endswith(b"/"):
+        return os.path.normpath(b"/" + path.lstrip(b"/"))
+    return path
+
+
+# -- mail spools ---------------------------------------------------------------------------------------------
+
+
+def mail_directory(mail_dir: bytes | None, mail_file: bytes | None) -> bytes | None:
+    """The spool directory that MAIL_DIR and MAIL_FILE of login.defs(5) name; None when there is none.
+
+    With MAIL_FILE alone the mailbox is in the home, and none of the tools touches it by itself.
+    """
+    if mail_dir is None and mail_file is None:
+        return MAIL_DIR
+    return mail_dir
+
+
+def create_mail(
+    root: int,
+    directory: bytes | None,
+    name: bytes,
+    uid: int,
+    gid: int,
+    mail_gid: int | None,
+    say: Callable[[str], None],
+) -> None:
+    """Create an empty mail spool, as useradd with CREATE_MAIL_SPOOL=yes; failures are said, not raised.
+
+    mail_gid: GID of the group mail, None when there is none: then the spool is 0600 and of group gid.
+    """
+    if directory is None:
+        return
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        fd = open_beneath(root, directory + b"/" + name, flags, 0)
+    except OSError as error:
+        say(f"Creating mailbox file: {error.strerror}\n")
+        return
+    try:
+        mode = 0o660
+        if mail_gid is None:
+            say("Group 'mail' not found. Creating the user mailbox file with 0600 mode.\n")
+            mail_gid, mode = gid, 0o600
+        try:
+            os.fchown(fd, uid, mail_gid)
+            os.fchmod(fd, mode)
+        except OSError as error:
+            say(f"Setting mailbox file permissions: {error.strerror}\n")
+    finally:
+        os.close(fd)
+
+
+def move_mailbox(
+    root: int,
+    directory: bytes | None,
+    name: bytes,
+    new_name: bytes,
+    uid: int,
+    new_uid: int,
+    warn: Warn,
+    say: Callable[[str], None],
+    prefix: bytes = b"",
+) -> None:
+    """Give a mail spool its new owner and name, as usermod -l and -u; failures are said, not raised.
+
+    new_uid: KEEP when it does not change. A new name that is taken is never overwritten.
+    """
+    if directory is None:
+        return
+    path = directory + b"/" + name
+    shown = shown_path(path, prefix)
+    try:
+        parent, old = open_parent(root, path)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            say(f"{shown}: {error.strerror}\n")
+        return
+    try:
+        try:
+            # O_NONBLOCK: neither a FIFO nor a mandatory lock may hold us up.
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(old, flags, dir_fd=parent)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                say(f"{shown}: {error.strerror}\n")
+            return
+        try:
+            if os.fstat(fd).st_uid != uid:
+                warn(f"warning: {shown} not owned by {os.fsdecode(name)}")
+                return
+            if new_uid != KEEP:
+                try:
+                    os.fchown(fd, new_uid, KEEP)
+                except OSError as error:
+                    say(f"failed to change mailbox owner: {error.strerror}\n")
+        finally:
+            os.close(fd)
+        if new_name != name:
+            try:
+                os.link(old, new_name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+                os.unlink(old, dir_fd=parent)
+            except OSError as error:
+                say(f"failed to rename mailbox: {error.strerror}\n")
+    finally:
+        os.close(parent)
+
+
+def remove_mailbox(
+    root: int, directory: bytes | None, name: bytes, uid: int, force: bool, warn: Warn, prefix: bytes = b""
+) -> bool:
+    """Remove a mail spool, as userdel -r; False when it was left (status 12). force: also another user's.
+
+    Of a symbolic link the link itself is judged and removed.
+    """
+    if directory is None:
+        return True
+    user = os.fsdecode(name)
+    path = directory + b"/" + name
+    shown = shown_path(path, prefix)
+    try:
+        parent, last = open_parent(root, path)
+        try:
+            if not force and os.stat(last, dir_fd=parent, follow_symlinks=False).st_uid != uid:
+                warn(f"{shown} not owned by {user}, not removing")
+                syslog(LOG_ERR, f"{shown} not owned by {user}, not removed")
+                return False
+            os.unlink(last, dir_fd=parent)
+        finally:
+            os.close(parent)
+    except FileNotFoundError:
+        warn(f"{user} mail spool ({shown}) not found")
+    except OSError as error:
+        warn(f"warning: can't remove {shown}: {error.strerror}")
+        syslog(LOG_ERR, f"Cannot remove {shown}: {error.strerror}")
+        return False
+    return True

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""Run a piece of Python as root of a mount namespace of its own, so that it may mount what it likes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def run_in_namespace(script: str, *arguments: str) -> str:
+    """What the script (it can import accounts) prints; fails the test when it does not end well."""
+    done = subprocess.run(
+        ["unshare", "-m", "/usr/bin/python3", "-c", textwrap.dedent(script), *arguments],
+        env={**os.environ, "PYTHONPATH": str(TOP), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
