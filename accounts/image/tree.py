@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import shutil
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ Inode = tuple[int, int]
 
 
 def point_at(directory: str, link: str) -> str:
-    """Return the absolute path inside the root that a link with text `link` in `directory` names (lexically)."""
+    """Return the absolute path inside the root that a link `link` in `directory` names, lexically."""
     path = posixpath.normpath(posixpath.join(directory, link))
     return "/" + path.lstrip("/")
 
@@ -62,7 +63,7 @@ class Tree:
     def open_directory(self, path: str, create: bool = False) -> tuple[int, str]:
         """Open directory `path` and return its descriptor and its real path inside the root.
 
-        create: make missing directories, 0755. Raises FileNotFoundError, NotADirectoryError, or OSError ELOOP.
+        create: make missing directories, 0755. Raises FileNotFoundError, NotADirectoryError, OSError ELOOP.
         """
         todo = deque(path.split("/"))
         fds = [os.dup(self.fd)]
@@ -155,8 +156,8 @@ class Tree:
             try:
                 link = _readlink(name, fd)
                 if link is None:
-                    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=fd)
-                    with open(file, "rb") as stream:
+                    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+                    with open(os.open(name, flags, dir_fd=fd), "rb") as stream:
                         return stream.read()
             finally:
                 os.close(fd)
@@ -203,7 +204,7 @@ class Tree:
             os.close(fd)
 
     def symlink(self, text: str, path: str) -> None:
-        """Make symbolic link `path`, atomically replacing what is there; times stay those of a replaced link."""
+        """Make symbolic link `path`, atomically replacing what is there; a replaced link's times stay."""
         head, name = posixpath.split(path)
         fd, head = self.open_directory(head, create=True)
         try:
@@ -340,8 +341,8 @@ class Tree:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             writer = os.open(temporary, flags, 0o600, dir_fd=target)
             try:
-                while block := os.read(reader, 1 << 20):
-                    os.write(writer, block)
+                with open(reader, "rb", closefd=False) as old_file, open(writer, "wb", closefd=False) as file:
+                    shutil.copyfileobj(old_file, file)
                 _copy_metadata(reader, writer)
             finally:
                 os.close(reader)
@@ -350,9 +351,7 @@ class Tree:
             os.mknod(temporary, status.st_mode, status.st_rdev, dir_fd=target)
             os.chown(temporary, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
             os.chmod(temporary, stat.S_IMODE(status.st_mode), dir_fd=target)
-        os.utime(
-            temporary, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False
-        )
+        os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
         os.rename(temporary, new, src_dir_fd=target, dst_dir_fd=target)
         if status.st_nlink > 1:
             self._copied[inode] = (new_path, new)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Boots a root directory with systemd-nspawn and types at its console."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
+
+
+def available() -> bool:
+    """Whether this machine can boot containers: root, systemd-nspawn and a cgroup tree."""
+    return (
+        os.geteuid() == 0 and shutil.which("systemd-nspawn") is not None and Path("/sys/fs/cgroup").is_dir()
+    )
+
+
+class Machine:
+    """A booted root; a with block boots it and powers it off. Everything the console said is in `log`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.log = b""
+        self._seen = 0
+        self._terminal = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Machine:
+        self._terminal, theirs = pty.openpty()
+        command = ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--boot", "--private-network"]
+        name = f"accounts-test-{os.getpid()}-{time.monotonic_ns() % 10**9}"
+        self._process = subprocess.Popen(
+            [*command, f"--machine={name}", "--uuid=" + os.urandom(16).hex(), "-D", str(self.root)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"], "TERM": "dumb"},
+        )
+        os.close(theirs)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGRTMIN + 4)
+        deadline = time.monotonic() + 30
+        while self._process.poll() is None and time.monotonic() < deadline:
+            self._read(0.1)  # a full terminal would hold up the shutdown
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
+
+    def expect(self, text: str, timeout: float = 60) -> str:
+        """Wait until the console says `text`; return what came before it since the last call."""
+        deadline = time.monotonic() + timeout
+        while (at := self.log.find(text.encode(), self._seen)) < 0:
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r} on the console:\n{self.log.decode(errors='replace')}")
+            self._read(0.2)
+        before = self.log[self._seen : at]
+        self._seen = at + len(text)
+        return before.decode(errors="replace")
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._terminal, line.encode() + b"\n")
+
+    def login(self, user: str, password: str) -> str:
+        """Log in at the prompt; return what was shown between password and shell (motd)."""
+        self.expect("login: ")
+        self.type(user)
+        self.expect("Password: ")
+        self.type(password)
+        shown = self.expect(f"{user}@")  # the prompt: login(1) throws away what is typed before
+        # Only the output has the sum: the echo of what is typed must not count.
+        self.type("PS1= PS2=; stty -echo; echo in-$((40+2))")
+        self.expect("in-42\n")
+        return shown.strip()
+
+    def run(self, command: str, timeout: float = 60) -> str:
+        """Run a command in the shell; return its output, standard error included."""
+        self.type(f"{{ {command}\n}} 2>&1; echo done-$((40+2))")
+        return self.expect("done-42\n", timeout).strip()
+
+    def _read(self, timeout: float) -> None:
+        if select.select([self._terminal], [], [], timeout)[0]:
+            try:
+                self.log += _CONTROL.sub(b"", os.read(self._terminal, 65536))
+            except OSError:
+                time.sleep(timeout)  # EIO: nobody has the other end open now
