@@ -534,6 +534,17 @@ def test_move_home_of_a_file_system_that_another_is_mounted_in_keeps_it_whole() 
     assert out == ("False ['error removing directory /home/a']\n['precious'] ['precious'] ['bind', 'fs']\n")
 
 
+def test_move_home_that_is_a_link_moves_the_link_and_never_changes_owners_behind_it(place: Place) -> None:
+    fill_home(place, "root/real")
+    before = place.list("root/real")
+    place.link("home/alice", "/root/real", uid=0)
+    move(place, b"/home/alice", b"/home/new")
+    assert os.readlink(place.path / "home/new") == "/root/real"
+    with pytest.raises(HomeError, match=r"^Failed to change ownership of the home directory$"):
+        move(place, b"/home/new", b"/home/newer", Ids(ALICE, 7, GROUP, 8))
+    assert place.list("root/real") == before
+
+
 # -- owners --------------------------------------------------------------------------------------------------
 
 
