@@ -28,7 +28,8 @@ def account_files(rows: int) -> dict[str, str]:
         "passwd": "".join(f"{u}:x:{i}:{i}:User {i},,,:/home/{u}:/bin/bash\n" for i, u in enumerate(users)),
         "shadow": "".join(f"{u}:{hashed}:19700:0:99999:7:::\n" for u in users),
         "group": "".join(
-            f"{u}:x:{i}:{f'{users[i // 2]},{users[-1]}' if i % 10 == 5 else ''}\n" for i, u in enumerate(users)
+            f"{u}:x:{i}:{f'{users[i // 2]},{users[-1]}' if i % 10 == 5 else ''}\n"
+            for i, u in enumerate(users)
         ),
         "gshadow": "".join(f"{u}:!::\n" for u in users),
     }
@@ -39,11 +40,9 @@ def measure(rows: int, scratch: Path) -> list[tuple[str, float, float]]:
     etc.mkdir()
     for name, text in account_files(rows).items():
         (etc / name).write_text(text)
-    command = [scratch / "nss_lookups", scratch / "libnss_altfiles.so.2", str(SECONDS.get(rows, 20))]
-    script = 'mount --bind "$1" /etc && shift && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", etc, *command], check=True, stdout=subprocess.PIPE, text=True
-    )
+    shell = ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh", etc]
+    program = [scratch / "nss_lookups", scratch / "libnss_altfiles.so.2", str(SECONDS.get(rows, 20))]
+    done = subprocess.run([*shell, *program], check=True, stdout=subprocess.PIPE, text=True)
     lines = (line.split("\t") for line in done.stdout.splitlines())
     return [(name, float(files), float(ours)) for name, files, ours in lines]
 
@@ -60,7 +59,10 @@ def main() -> int:
         for rows in sizes:
             for question, files, ours in measure(rows, scratch):
                 slower += ours > files * NOISE
-                print(f"{rows:7}  {question:24}{files:12.1f}{ours:12.1f}{1e6 / ours:12.0f}{files / ours:11.1f}x")
+                row = (
+                    f"{rows:7}  {question:24}{files:12.1f}{ours:12.1f}{1e6 / ours:12.0f}{files / ours:11.1f}x"
+                )
+                print(row, flush=True)
     return 1 if slower else 0
 
 

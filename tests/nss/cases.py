@@ -63,9 +63,12 @@ SHADOW = [
     b"",
     b"root:*:19000:0:99999:7:::\n",
     b"a:!:19000:0:99999:7:::\nb:$y$j9T$x/:1:2:3:4:5:6:7\nc::::::::\n",
-    b"a\na:\na:x\na:x:\na:x:1\na:x:1:\na:x:1:2\na:x:1:2:\nb:x:1:2:3\nc:x:1:2:3:\nd:x:1:2:3: \ne:x:::\nf:x::: \n",
-    b"a:x:1:2:3:4\nb:x:1:2:3:4:\nc:x:1:2:3:4:5\nd:x:1:2:3:4:5:\ne:x:1:2:3:4:5:6\nf:x:1:2:3:4:5:6:\ng:x:1:2:3:4:5:6:7\n",
-    b"a:x:1:2:3:4:5:6:7:\nb:x:1:2:3:4:5:6:7:8\nc:x:1:2:3:4:5:6: \nd:x:1:2:3:4:5:6: 7\ne:x:1:2:3:4:5:6:z\nf:x:1:2:3:4:5:6:::\n",
+    b"a\na:\na:x\na:x:\na:x:1\na:x:1:\na:x:1:2\na:x:1:2:\n",
+    b"b:x:1:2:3\nc:x:1:2:3:\nd:x:1:2:3: \ne:x:::\nf:x::: \n",
+    b"a:x:1:2:3:4\nb:x:1:2:3:4:\nc:x:1:2:3:4:5\nd:x:1:2:3:4:5:\n",
+    b"e:x:1:2:3:4:5:6\nf:x:1:2:3:4:5:6:\ng:x:1:2:3:4:5:6:7\n",
+    b"a:x:1:2:3:4:5:6:7:\nb:x:1:2:3:4:5:6:7:8\nc:x:1:2:3:4:5:6: \n",
+    b"d:x:1:2:3:4:5:6: 7\ne:x:1:2:3:4:5:6:z\nf:x:1:2:3:4:5:6:::\n",
     b"a:x:-1:-2:-3:-4:-5:-6:-7\nb:x:99999999999:4294967295:2147483648:2147483647::::\n",
     b"a:x: 1:+2:\t3:4:5:6:7\nb:x:1 :2:3:4:5:6:7\nc:x:z:2:3:4:5:6:7\nd:x: :2:3:4:5:6:7\n",
     b"a:x:1:2:3:\t\v4:5:6:7\nb:x:1:2:3: :5:6:7\nc:x:1:2:3:  #\n",
@@ -89,15 +92,17 @@ GSHADOW = [
     b"a:x:u:v",
     b":\n::\n:::\n",
     b" # no\n  a:x:u:v\n",
-    b"a:x:" + b",".join(b"a%d" % i for i in range(500)) + b":" + b",".join(b"m%d" % i for i in range(500)) + b"\n",
+    b"a:x:%b:%b\n" % (b",".join(b"a%d" % i for i in range(500)), b",".join(b"m%d" % i for i in range(500))),
 ]
 
 TABLES = {"passwd": PASSWD, "group": GROUP, "shadow": SHADOW, "gshadow": GSHADOW}
 
 # What a random row is made of: mostly plausible, often not.
-_NAMES = [b"a", b"b", b"u", b"uu", b"root", b"u-1", b"", b"+", b"-", b"+u", b"-u", b"#u", b" u", b"\xe9", b"u v"]
-_NUMBERS = [b"0", b"1", b"7", b"42", b"007", b"", b" ", b" 5", b"5 ", b"-1", b"+2", b"z", b"3z", b"4294967295",
-            b"4294967296", b"2147483648", b"99999999999999999999", b"\t6"]
+_NAMES = [b"a", b"b", b"u", b"uu", b"root"]
+_NAMES += [b"u-1", b"", b"+", b"-", b"+u", b"-u", b"#u", b" u", b"\xe9", b"u v"]
+_NUMBERS = [b"0", b"1", b"7", b"42"]
+_NUMBERS += [b"007", b"", b" ", b" 5", b"5 ", b"\t6", b"-1", b"+2", b"z", b"3z"]
+_NUMBERS += [b"2147483648", b"4294967295", b"4294967296", b"99999999999999999999"]
 _TEXTS = [b"", b"x", b"!", b"/", b"/bin/sh", b"g,g", b" ", b"\xff"]
 _SEPARATORS = [b",", b",", b",", b",,", b", ", b" ,", b",\t", b":"]
 _NOISE = [b":", b"\0", b"\n", b"\r", b" ", b"#", b",", b"+"]
@@ -112,7 +117,8 @@ def _field(rng: random.Random, kind: str) -> bytes:
         return rng.choice(_NAMES if rng.random() < 0.5 else _NAMES[:5])
     if kind == "T":
         return rng.choice(_TEXTS)
-    return b"".join(rng.choice(_NAMES) + rng.choice(_SEPARATORS) for _ in range(rng.randrange(4))) + rng.choice(_NAMES)
+    names = [rng.choice(_NAMES) + rng.choice(_SEPARATORS) for _ in range(rng.randrange(4))]
+    return b"".join(names) + rng.choice(_NAMES)
 
 
 def _line(rng: random.Random, fields: str) -> bytes:

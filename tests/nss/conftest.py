@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Builds the NSS module and its test programs, and makes throw-away roots. Needs root, cc and make."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+FLAGS = {
+    "plain": "-O2 -g",
+    "asan": "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all",
+    "tsan": "-O1 -g -fsanitize=thread",
+}
+
+
+def make(directory: Path, *arguments: str) -> None:
+    subprocess.run(["make", "-s", "-C", directory, *arguments], check=True)
+
+
+class Programs:
+    """The module for one DATADIR, the C programs beside it, all with the same flags."""
+
+    def __init__(self, directory: Path, kind: str, datadir: Path) -> None:
+        self.directory = directory
+        self.datadir = datadir
+        self.flags = FLAGS[kind]
+        self.module = directory / "libnss_altfiles.so.2"
+        make(TOP / "nss", f"BUILD={directory}", f"DATADIR={datadir}", f"CFLAGS={self.flags}")
+
+    def program(self, name: str) -> Path:
+        target = self.directory / name
+        if not target.exists():
+            warnings = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+            command = ["cc", *warnings, *self.flags.split(), "-o", target, HERE / f"{name}.c"]
+            subprocess.run(command, check=True)
+        return target
+
+
+MakePrograms = Callable[[str, Path], Programs]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> MakePrograms:
+    """programs(kind, datadir), with a kind of FLAGS; built once."""
+    return functools.cache(
+        lambda kind, datadir: Programs(tmp_path_factory.mktemp(f"nss-{kind}"), kind, datadir)
+    )
+
+
+class Root:
+    """An overlay of this machine in a mount namespace that a holder process keeps until it is closed."""
+
+    SETUP = """
+        set -e
+        mount -t tmpfs -o mode=755 tmpfs "$1"
+        mkdir "$1/upper" "$1/work" "$1/root"
+        mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+        mount -t tmpfs tmpfs "$1/root/run"
+        mount --bind /dev "$1/root/dev"
+        mount --bind /proc "$1/root/proc"
+        echo ready
+        exec cat
+    """
+
+    def __init__(self, base: Path) -> None:
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", self.SETUP, "sh", str(base)]
+        self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.holder.stdout
+        assert self.holder.stdout.readline() == b"ready\n"
+        self.inside = f"{base}/root"
+
+    def path(self, name: str) -> Path:
+        """The file /name of the root, as seen from outside its namespace."""
+        return Path(f"/proc/{self.holder.pid}/root{self.inside}/{name}")
+
+    def write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            self.path(name).parent.mkdir(parents=True, exist_ok=True)
+            self.path(name).write_text(text)
+            self.path(name).chmod(0o640 if name.endswith("shadow") else 0o644)
+
+    def command(self, *words: str) -> list[str]:
+        return ["nsenter", f"--target={self.holder.pid}", "--mount", "chroot", self.inside, *words]
+
+    def run(self, *words: str, given: str = "") -> tuple[int, str]:
+        """Exit status and standard output, standard error behind it."""
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        done = subprocess.run(
+            self.command(*words), input=given, capture_output=True, text=True, timeout=60, env=environment
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def close(self) -> None:
+        assert self.holder.stdin and self.holder.stdout
+        self.holder.stdin.close()
+        self.holder.wait()
+        self.holder.stdout.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path, installed: Path) -> Iterator[Root]:
+    """A root with our module and vendor files installed, and no account file at all."""
+    new = Root(tmp_path)
+    try:
+        subprocess.run(["cp", "-a", installed / "usr", new.path("")], check=True)
+        for name in ("passwd", "group", "shadow", "gshadow", "nsswitch.conf"):
+            new.path(f"etc/{name}").unlink(missing_ok=True)
+            new.path(f"usr/lib/{name}").unlink(missing_ok=True)
+        yield new
+    finally:
+        new.close()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make install` of the module and of its data puts under DESTDIR."""
+    destination = tmp_path_factory.mktemp("nss-installed")
+    build = tmp_path_factory.mktemp("nss-build")
+    make(TOP / "nss", "install", f"BUILD={build}", f"DESTDIR={destination}")
+    make(TOP / "nss-data", "install", f"DESTDIR={destination}")
+    return destination
