@@ -138,7 +138,7 @@ def delta_faults(
             if entry == base:
                 faults.append(f"needless {database} row, the image says the same: {_text(line)}")
             elif database == "group" and merge and merges(entry, base):
-                if not entry.lists[0]:
+                if not entry.lists[0] and row[1] == base.fields[1]:
                     faults.append(f"member row without members: {_text(line)}")
                 elif row[1] in (b"x", base.fields[1]) and entry.lists[0] & base.lists[0]:
                     faults.append(f"member row repeats members of the image: {_text(line)}")
