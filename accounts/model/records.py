@@ -82,7 +82,7 @@ def _are_writable(texts: Iterable[bytes], illegal: bytes = b":") -> bool:
 class Record:
     """Base: a fixed tuple of fields with value equality. Text fields are bytes, ids and days int."""
 
-    __slots__: ClassVar[tuple[str, ...]] = ("name",)  # type: ignore[misc]
+    __slots__: ClassVar[tuple[str, ...]] = ("name",)
     name: bytes
 
     def replace(self, **changes: Any) -> Self:
@@ -202,7 +202,7 @@ class Shadow(Record):
             if flag is None:
                 return None
             flag = None if _as_int32(flag) == -1 else flag
-        return Shadow(fields[0], fields[1], *numbers, flag)
+        return Shadow(fields[0], fields[1], *numbers, flag=flag)
 
     def is_writable(self) -> bool:
         return _are_writable((self.name, self.passwd))
