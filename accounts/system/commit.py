@@ -136,7 +136,7 @@ class _Step:
     """What happens to one file.
 
     old, new: fingerprints, None for no file. copied: the backup is a copy, not the old file itself.
-    state: which of the two is in place.
+    state: what is in place: "old", "new", or "other" when somebody else has written it.
     """
 
     __slots__ = ("backup", "base", "copied", "name", "new", "number", "old", "parent", "state")
@@ -206,12 +206,13 @@ class _Work:
             found = self._fingerprint(step.base, step.parent)
             step.state = "old" if found == step.old else "new" if found == step.new else "other"
         names = ", ".join(step.name for step in self.steps)
-        if all(self._can_go_forward(step) for step in self.steps):
+        direction = self._direction()
+        if direction == "forward":
             self._forward()
             self._back_up()
             self._clean()
             return [f"finished an interrupted change of {names}"]
-        if all(self._can_go_backward(step) for step in self.steps):
+        if direction == "backward":
             self._backward()
             self._clean()
             return [f"undid an interrupted change of {names}"]
@@ -354,6 +355,21 @@ class _Work:
             self.steps.append(step)
         return True
 
+    def _direction(self) -> str:
+        """ "forward", "backward", or "" when neither leaves all files that are ours old or new."""
+        states = [step.state for step in self.steps]
+        if "other" in states:
+            # Files are replaced in order and put back in reverse. If the last one is new, all were replaced
+            # before somebody else wrote; if the first one is old, none was.
+            if states[-1] == "new" and "old" not in states:
+                return "forward"
+            if states[0] == "old" and "new" not in states:
+                return "backward"
+            return ""
+        if all(self._can_go_forward(step) for step in self.steps):
+            return "forward"
+        return "backward" if all(self._can_go_backward(step) for step in self.steps) else ""
+
     def _can_go_forward(self, step: _Step) -> bool:
         if step.state == "old":
             return step.new is None or self._fingerprint(self._temporary(step, "new")) == step.new
@@ -374,7 +390,7 @@ class _Work:
     def _forward(self) -> None:
         """Put all new files in place, and that on the disk."""
         for step in self.steps:
-            if step.state == "new":
+            if step.state != "old":
                 continue
             self.at = step.name
             if step.new is None:
@@ -428,7 +444,7 @@ class _Work:
     def _back_up(self) -> None:
         """Turn the second names of the old files into the backups."""
         for step in self.steps:
-            if not step.backup:
+            if not step.backup or step.state != "new":
                 continue
             self.at = step.name
             source = self._temporary(step, "copy" if step.copied else "old")
@@ -443,21 +459,25 @@ class _Work:
         """Remove what is not needed any more; the journal last, and only if everything else is gone."""
         names = []
         for step in self.steps:
-            if step.state == "old":
+            if step.state != "new":
                 names += [self._temporary(step, kind) for kind in ("new", "old", "copy")]
             elif step.old is not None and (step.copied or not step.backup):
                 names.append(self._temporary(step, "old"))
         gone = self._remove(names)
         for step in self.steps:
-            absent = (step.old if step.state == "old" else step.new) is None
-            if absent and step.parent:
+            if step.parent and {"old": step.old, "new": step.new}.get(step.state, "") is None:
                 self._remove_directory(step.parent)
         if gone:
             self._remove([JOURNAL])
 
     def _sweep(self) -> None:
         """Remove all temporary files but those of journals that were set aside."""
-        names = os.listdir(self.etc)
+        # Not of etc itself: a descriptor shared with another process may stand at the end of its list.
+        fd = shield.open_file(".", os.O_RDONLY | os.O_DIRECTORY, self.etc)
+        try:
+            names = os.listdir(fd)
+        finally:
+            shield.close(fd)
         kept = tuple(
             f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}.")
         )
@@ -477,7 +497,8 @@ class _Work:
 
     def _remove(self, names: Iterable[str]) -> bool:
         """Try to remove all the files; whether all are gone."""
-        return all([shield.remove(name, self.etc) for name in names])
+        left = [name for name in names if not shield.remove(name, self.etc)]
+        return not left
 
     def _fingerprint(self, name: str, parent: str = "") -> str | None:
         """Fingerprint of a file, None for no file, a word for no regular file. Raises OSError."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # struct flock { short l_type; short l_whence; off_t l_start; off_t l_len; pid_t l_pid; }: a write lock on
 # the whole file has zeros in every field but the first, which makes the layout the same on every machine.
 _WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)
+# The file that lock files are links of. The lock on the directory makes one name enough, and so whatever a
+# killed process left under it is gone after the next acquire().
+_OWN = ".accounts.lock"
 
 
 class LockError(AccountsError):
@@ -165,58 +168,59 @@ class Locks:
 
     def _link_lock(self, name: str, details: list[str]) -> bool:
         """One try of shadow's do_lock_file(); on failure details says why in its words."""
-        own, lock = f"{name}.{os.getpid()}", f"{name}.lock"
-        try:
-            self._write_own(own)
-        except OSError as error:
-            details.append(f"{self._path}/{own}: {error.strerror}")
-            return False
-        try:
-            if self._link(own, lock):
-                return True
-            if not self._break_stale(lock, own, details):
+        lock = f"{name}.lock"
+        for _ in range(2):
+            try:
+                self._write_own()
+            except OSError as error:
+                # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
+                details.append(f"{self._path}/{name}.{os.getpid()}: {error.strerror}")
                 return False
-            if self._link(own, lock):
-                return True
-            details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
-        except OSError as error:
-            details.append(f"cannot get lock {self._path}/{lock}: {error.strerror}")
-        finally:
-            self._remove(own)
+            try:
+                if self._link(lock):
+                    return True
+                if not self._break_stale(lock, details):
+                    return False
+            except OSError as error:
+                details.append(f"cannot get lock {self._path}/{lock}: {error.strerror}")
+                return False
+            finally:
+                self._remove(_OWN)
+        details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
         return False
 
-    def _write_own(self, own: str) -> None:
+    def _write_own(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            fd = shield.open_file(own, flags, self._etc)
+            fd = shield.open_file(_OWN, flags, self._etc)
         except FileExistsError:
-            # Left by a dead process that had our PID. Not truncated: it may be a link of something else.
-            os.unlink(own, dir_fd=self._etc)
-            fd = shield.open_file(own, flags, self._etc)
+            # Left by a killed process. Not truncated: it may be a link of the lock that process held.
+            os.unlink(_OWN, dir_fd=self._etc)
+            fd = shield.open_file(_OWN, flags, self._etc)
         try:
             # As in shadow the terminating NUL belongs to it. No fdatasync: after a crash of the machine
             # the owner is dead, whatever the file says.
             shield.write_all(fd, b"%d\0" % os.getpid())
         except BaseException:
-            self._remove(own)
+            self._remove(_OWN)
             raise
         finally:
             shield.close(fd)
 
-    def _link(self, own: str, lock: str) -> bool:
+    def _link(self, lock: str) -> bool:
         """link(2); False when the lock exists. Raises OSError."""
         try:
-            os.link(own, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+            os.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
         except FileExistsError:
             return False
         try:
             # shadow's test that nobody has broken the lock again in this moment.
-            return os.stat(own, dir_fd=self._etc, follow_symlinks=False).st_nlink == 2
+            return os.stat(_OWN, dir_fd=self._etc, follow_symlinks=False).st_nlink == 2
         except OSError:
             self._remove(lock)
             raise
 
-    def _break_stale(self, lock: str, own: str, details: list[str]) -> bool:
+    def _break_stale(self, lock: str, details: list[str]) -> bool:
         """Whether the lock is free again; a lock of a dead process is removed."""
         path = f"{self._path}/{lock}"
         try:
@@ -242,24 +246,21 @@ class Locks:
             if _is_alive(pid):
                 details.append(f"lock {path} already used by PID {pid % 2**64}")
                 return False
-            return self._remove_stale(fd, lock, f"{own}.stale", details)
+            return self._remove_stale(fd, lock, details)
         finally:
             shield.close(fd)
 
-    def _remove_stale(self, fd: int, lock: str, aside: str, details: list[str]) -> bool:
+    def _remove_stale(self, fd: int, lock: str, details: list[str]) -> bool:
         """Remove the lock, but only if it is still the file open as fd. Raises OSError.
 
         shadow's plain unlink(2) can hit the fresh lock of another breaker. Moved aside, the file can be
         looked at, and a fresh one is put back: its owner's nlink test passes all the while.
         """
-        os.rename(lock, aside, src_dir_fd=self._etc, dst_dir_fd=self._etc)
-        try:
-            found = os.stat(aside, dir_fd=self._etc, follow_symlinks=False)
-            if os.path.samestat(os.fstat(fd), found):
-                return True
-            os.link(aside, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
-        finally:
-            self._remove(aside)
+        os.rename(lock, _OWN, src_dir_fd=self._etc, dst_dir_fd=self._etc)
+        found = os.stat(_OWN, dir_fd=self._etc, follow_symlinks=False)
+        if os.path.samestat(os.fstat(fd), found):
+            return True
+        os.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
         details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
         return False
 
