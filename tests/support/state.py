@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class File(NamedTuple):
@@ -40,7 +41,7 @@ class State:
     merge: bool = True
 
 
-@dataclass
+@dataclass(repr=False)
 class Command:
     """One call of a tool.
 
@@ -56,6 +57,13 @@ class Command:
     day: int | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     timeout: float = 30.0
+
+    def __repr__(self) -> str:
+        words = shlex.join([self.tool, *(word.decode("utf-8", "backslashreplace") for word in self.argv)])
+        return f"Command({words}{' < ' + repr(self.stdin) if self.stdin else ''})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # hypothesis would else spell out every field
 
 
 @dataclass

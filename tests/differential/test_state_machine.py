@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Our tools over two layers and the real ones over the flattened files, step by step side by side: the law.
+
+ACCOUNTS_EXAMPLES: examples to run (default 120, about a minute). ACCOUNTS_ONLY: tools, separated by commas.
+ACCOUNTS_SEED=random: other examples each time. ACCOUNTS_TOOLS: a DESTDIR to test instead of this checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from tests.differential.commands import COMMANDS
+from tests.differential.roots import classic_roots
+from tests.replay.compare import judge_classic, judge_split
+from tests.replay.layout import LAYOUTS, split
+from tests.support.recordings import Case
+from tests.support.state import Command, State
+from tests.support.worker import DEBIAN, SOURCE, Worker, compile_checkout, installed
+
+TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
+_ONLY = os.environ.get("ACCOUNTS_ONLY", "")
+AVAILABLE = [tool for tool in COMMANDS if TOOLS.has(tool) and (not _ONLY or tool in _ONLY.split(","))]
+# The tools with the most to get wrong come up twice as often.
+OFTEN = [tool for tool in ("useradd", "usermod", "userdel", "groupmod", "gpasswd") if tool in AVAILABLE]
+
+
+class Machine(RuleBasedStateMachine):
+    """One machine under both sets of tools."""
+
+    ours: Worker
+    real: Worker
+    steps: Counter[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layered = State()
+        self.classic = State()
+
+    @initialize(
+        classic=classic_roots(), layout=st.sampled_from(("classic", *LAYOUTS)), seed=st.integers(0, 999)
+    )
+    def start(self, classic: State, layout: str, seed: int) -> None:
+        """Both roots hold the same accounts; ours in two layers, or with an empty image as a classic one."""
+        self.classic = classic
+        self.layered = classic if layout == "classic" else split(classic, str(seed), layout)
+
+    @rule(command=st.sampled_from(AVAILABLE + OFTEN).flatmap(lambda tool: COMMANDS[tool]))
+    def run(self, command: Command) -> None:
+        """Run it on both; the law must hold. After a rightful refusal both machines are where they were."""
+        self.real.send(self.classic, DEBIAN.path(command.tool), command)
+        self.ours.send(self.layered, TOOLS.path(command.tool), command)
+        real, ours = self.real.receive(), self.ours.receive()
+        assert real.exit is not None
+        case = Case("step", command, self.classic, real.after, real.exit, real.stdout, real.stderr)
+        if self.layered.image:
+            verdict = judge_split(case, self.layered, ours)
+        else:
+            verdict = judge_classic(case, self.layered, ours)
+        self.steps[command.tool] += 1
+        self.steps["refused" if verdict.refused else "succeeded" if real.exit == 0 else "failed"] += 1
+        assert verdict.ok, "\n".join(
+            [
+                repr(command),
+                *verdict.faults,
+                *(f"--- image {name}\n{file.data.decode()}" for name, file in self.layered.image.items()),
+                *(f"--- local {name}\n{file.data.decode()}" for name, file in self.layered.etc.items()),
+            ]
+        )
+        if not verdict.refused:
+            self.classic, self.layered = real.after, ours.after
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[tuple[Worker, Worker]]:
+    """(ours, real): two roots; the real tools must not see ours stacked over them."""
+    compile_checkout()
+    with Worker(TOOLS.lower) as ours, Worker() as real:
+        yield ours, real
+
+
+def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker]) -> None:
+    """The view, exit status and messages of the real tools; a minimal delta; refusals only by the law."""
+    assert AVAILABLE, "no tool to test"
+    Machine.ours, Machine.real = workers
+    Machine.steps = Counter()
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "120")),
+            stateful_step_count=16,
+            derandomize=os.environ.get("ACCOUNTS_SEED") != "random",
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(Machine.steps))
+    assert all(Machine.steps[tool] for tool in AVAILABLE), f"not every tool was drawn: {Machine.steps}"
+    assert Machine.steps["succeeded"] > sum(Machine.steps[tool] for tool in AVAILABLE) / 10
