@@ -53,6 +53,14 @@ class NameInUse(AccountsError):
     """The user or group name is taken."""
 
 
+class NotMember(AccountsError):
+    """The user is not a member of the group."""
+
+
+class AlreadyMember(AccountsError):
+    """The user is a member of the group already."""
+
+
 class UserBusy(AccountsError):
     """The user is logged in or has processes."""
 
@@ -77,6 +85,22 @@ class GroupFileError(AccountsError):
     """group or gshadow cannot be locked, opened, updated or written."""
 
 
+class PasswdLockError(PasswdFileError):
+    """passwd or shadow cannot be locked."""
+
+
+class PasswdOpenError(PasswdFileError):
+    """passwd or shadow cannot be opened."""
+
+
+class GroupLockError(GroupFileError):
+    """group or gshadow cannot be locked."""
+
+
+class GroupOpenError(GroupFileError):
+    """group or gshadow cannot be opened."""
+
+
 class SubuidFileError(AccountsError):
     """subuid cannot be locked, opened, updated or written."""
 
@@ -91,6 +115,10 @@ class HomeError(AccountsError):
 
 class MailError(AccountsError):
     """A mail spool cannot be created, moved or removed."""
+
+
+class SelinuxError(AccountsError):
+    """An SELinux login mapping cannot be made or removed."""
 
 
 class DefaultsError(AccountsError):

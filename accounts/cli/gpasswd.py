@@ -12,7 +12,7 @@ from accounts.edit.groups import (
     add_member, get_pair, put_pair, remove_member, set_admins, set_members, set_password,
 )  # fmt: skip
 from accounts.errors import (
-    AccountsError, BadArgument, BadOption, GroupFileError, GroupRefusal, NoSuchUser, NotPermitted, Usage,
+    AccountsError, BadArgument, BadOption, GroupFileError, GroupRefusal, NotMember, NotPermitted, Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 
@@ -129,7 +129,7 @@ def edit(pair: Pair, request: Request) -> Pair:
     if request.delete is not None:
         try:
             return remove_member(pair, request.delete)
-        except NoSuchUser:
+        except NotMember:
             user, group = os.fsdecode(request.delete), os.fsdecode(request.name)
             raise BadArgument(f"user '{user}' is not a member of '{group}'") from None
     if request.admins is not None:

@@ -56,6 +56,13 @@ class Session:
         """ "PROG: line" to standard error."""
         write_all(2, f"{self.prog}: {line}\n")
 
+    def print_duplicate(self, error: DuplicateRow) -> None:
+        """What shadow's commonio says of a name that a file has twice; the tool's own line follows it."""
+        path, name = self.target.shown(error.database), os.fsdecode(error.name)
+        self.print_error(
+            f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
+        )
+
     # -- the target ----------------------------------------------------------------------------------
 
     @property
@@ -262,16 +269,14 @@ def run(
         status = status_of(Usage(), statuses)
     except DuplicateRow as error:
         path, name = session.target.shown(error.database), os.fsdecode(error.name)
-        session.print_error(
-            f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
-        )
+        session.print_duplicate(error)
         if error.removing:
             session.warn(f"cannot remove entry '{name}' from {path}")
         else:
             session.warn(f"failed to prepare the new {path} entry '{name}'")
         for line in error.notes:
             session.warn(line)
-        status = status_of(FILE_ERRORS[error.database](), statuses)
+        status = statuses.get(DuplicateRow, status_of(FILE_ERRORS[error.database](), statuses))
     except MissingRow as error:
         path, name = session.target.shown(error.database), os.fsdecode(error.name)
         session.warn(f"cannot remove entry '{name}' from {path}")

@@ -6,7 +6,7 @@ A pair is what shadow works on: the group row and, where gshadow is in use, its 
 
 from __future__ import annotations
 
-from accounts.errors import MissingRow, NoSuchUser
+from accounts.errors import MissingRow, NotMember
 from accounts.model.database import Database, refuse_rename
 from accounts.model.records import Group, Gshadow
 
@@ -148,10 +148,10 @@ def add_member(pair: Pair, user: bytes) -> Pair:
 
 
 def remove_member(pair: Pair, user: bytes, admin_too: bool = False) -> Pair:
-    """The pair without a member (and administrator). Raises NoSuchUser when no row lists the user."""
+    """The pair without a member (and administrator). Raises NotMember when no row lists the user."""
     group, shadow = pair
     if user not in group.members and (shadow is None or user not in shadow.members):
-        raise NoSuchUser
+        raise NotMember
     group = group.replace(members=_without(group.members, user))
     if shadow is not None:
         shadow = shadow.replace(members=_without(shadow.members, user))

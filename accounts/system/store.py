@@ -14,7 +14,11 @@ from accounts.errors import (
     AccountsError,
     BadArgument,
     GroupFileError,
+    GroupLockError,
+    GroupOpenError,
     PasswdFileError,
+    PasswdLockError,
+    PasswdOpenError,
     SubgidFileError,
     SubuidFileError,
 )
@@ -35,6 +39,18 @@ FILE_ERRORS: dict[str, type[AccountsError]] = {
     "gshadow": GroupFileError,
     "subuid": SubuidFileError,
     "subgid": SubgidFileError,
+}
+LOCK_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
+    "passwd": PasswdLockError,
+    "shadow": PasswdLockError,
+    "group": GroupLockError,
+    "gshadow": GroupLockError,
+}
+OPEN_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
+    "passwd": PasswdOpenError,
+    "shadow": PasswdOpenError,
+    "group": GroupOpenError,
+    "gshadow": GroupOpenError,
 }
 # Where vendor copies of configuration files are looked for, below the root, after /etc.
 VENDOR_DIRS = (b"usr/etc", b"usr/share/accounts", b"usr/lib")
@@ -195,7 +211,7 @@ class Store:
                 try:
                     locks.acquire(name)
                 except LockError as error:
-                    raise FILE_ERRORS[name](error.message, tuple(error.details)) from None
+                    raise LOCK_ERRORS[name](error.message, tuple(error.details)) from None
                 wanted.append(name)
         for line in recover(etc):
             self._warn(line)
@@ -229,7 +245,7 @@ class Store:
             return Table(kind, present=False)
         except OSError as error:
             why = f": {error.strerror}" if image else ""
-            raise FILE_ERRORS[name](f"cannot open {shown}{why}") from None
+            raise OPEN_ERRORS[name](f"cannot open {shown}{why}") from None
 
     def commit(self, database: Database) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.

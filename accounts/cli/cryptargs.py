@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""What chpasswd and chgpasswd have in common: the options that say how to hash, and reading "name:password"."""
+
+from __future__ import annotations
+
+import os
+
+from accounts.errors import AccountsError, BadArgument, Usage
+from accounts.model.records import parse_long
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accounts.cli.run import Session
+
+SHORT = "c:ehmR:P:s:"
+LONG = {
+    "crypt-method=": "c", "encrypted": "e", "help": "h", "md5": "m", "root=": "R", "prefix=": "P",
+    "sha-rounds=": "s",
+}  # fmt: skip
+USAGE = """\
+Usage: {} [options]
+
+Options:
+  -c, --crypt-method METHOD     the crypt method (one of NONE DES MD5 SHA256 SHA512 YESCRYPT)
+  -e, --encrypted               supplied passwords are encrypted
+  -h, --help                    display this help message and exit
+  -m, --md5                     encrypt the clear text password using
+                                the MD5 algorithm
+  -R, --root CHROOT_DIR         directory to chroot into
+  -s, --sha-rounds              number of rounds for the SHA, BCRYPT
+                                or YESCRYPT crypt algorithms
+
+"""
+METHODS = (b"DES", b"MD5", b"NONE", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
+COSTLY = (b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
+# BUFSIZ of stdio: what fgets(3) takes at once, NUL included.
+LINE_SIZE = 8192
+
+
+class CryptOptions:
+    """-c, -e, -m and -s. method: one of METHODS or None for login.defs; rounds: None for login.defs."""
+
+    def __init__(self) -> None:
+        self.method: bytes | None = None
+        self.encrypted = False
+        self.rounds: int | None = None
+        self._md5 = False
+        self._rounds_text: bytes | None = None
+
+    def take(self, option: str, value: bytes) -> None:
+        """One scanned option. Raises Usage for rounds that are no number."""
+        if option == "c":
+            self.method = value
+        elif option == "e":
+            self.encrypted = True
+        elif option == "m":
+            self._md5 = True
+        elif option == "s":
+            self._rounds_text = value
+            self._parse_rounds()
+
+    def _parse_rounds(self) -> None:
+        if self.method in COSTLY and self._rounds_text is not None:
+            self.rounds = parse_long(self._rounds_text)
+            if self.rounds is None:
+                raise Usage(f"invalid numeric argument '{os.fsdecode(self._rounds_text)}'")
+
+    def check(self) -> None:
+        """Whether the options fit together, when all are known. Raises Usage."""
+        if self._rounds_text is not None and self.method is None:
+            raise Usage("-s flag is only allowed with the -c flag")
+        if (self.encrypted and (self._md5 or self.method is not None)) or (self._md5 and self.method is not None):
+            raise Usage("the -c, -e, and -m flags are exclusive")
+        if self.method is not None and self.method not in METHODS:
+            raise Usage(f"unsupported crypt method: {os.fsdecode(self.method)}")
+        # -s may stand before -c (there the real tools crash).
+        self._parse_rounds()
+        if self._md5:
+            self.method = b"MD5"
+
+    @property
+    def hashes(self) -> bool:
+        """Whether the passwords are to be hashed; else they are taken as they are."""
+        return not self.encrypted and self.method != b"NONE"
+
+    def hash_all(self, session: Session, plains: Sequence[bytes]) -> list[bytes]:
+        """The hashes of the passwords, on all processors. Raises AccountsError."""
+        from accounts.system.hashing import hash_many, settings_from
+
+        method = None if self.method is None else os.fsdecode(self.method)
+        settings = settings_from(session.defs, method, self.rounds)
+        # shadow complains with each salt that it makes.
+        session.print_error("".join(settings.notes) * len(plains))
+        try:
+            return hash_many(plains, settings)
+        except BadArgument as error:
+            raise AccountsError(error.message) from None
+
+
+def read_input() -> bytes:
+    """All of standard input."""
+    pieces = []
+    while piece := os.read(0, 1 << 20):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def split_lines(text: bytes, drop_rest: bool) -> Iterator[bytes | None]:
+    """The lines without newline as fgets(3) into a buffer of BUFSIZ gives them; None for one too long.
+
+    drop_rest: the rest of a line that is too long is passed over, and the last line may lack its newline
+    (chpasswd); else the rest counts as further lines (chgpasswd).
+    """
+    position = 0
+    while position < len(text):
+        end = text.find(b"\n", position, position + LINE_SIZE - 1)
+        if end >= 0:
+            line = text[position:end]
+            position = end + 1
+            # For C the string ends at a NUL, and then it has no newline.
+            yield None if b"\0" in line else line
+            continue
+        piece = text[position : position + LINE_SIZE - 1]
+        position += len(piece)
+        if drop_rest and position >= len(text):
+            yield piece.partition(b"\0")[0]
+            return
+        if drop_rest:
+            end = text.find(b"\n", position)
+            position = end + 1 if end >= 0 else len(text)
+        yield None
