@@ -102,7 +102,9 @@ class Session:
     def store(self) -> Store:
         """The account files of the target."""
         if self._store is None:
-            self._store = Store(self.target, self.warn)
+            self._store = Store(
+                self.target, self.warn, lambda: self.defs.get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
+            )
         return self._store
 
     @property

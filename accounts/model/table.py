@@ -36,12 +36,16 @@ class Table:
     ... for the rows added since.
     """
 
-    __slots__ = ("_added", "_added_names", "_edits", "_finds", "_index", "_nis", "data", "deleted", "kind", "original", "present")
+    __slots__ = (
+        "_added", "_added_names", "_edits", "_finds", "_index", "_loaded", "_max_members", "_nis",
+        "data", "deleted", "kind", "original", "present",
+    )  # fmt: skip
 
     def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
         self.kind = kind
         self.data = data
-        self.original = data
+        self.original = self._loaded = data
+        self._max_members = 0
         self.present = present
         self.deleted = False
         # Position in data -> the record that replaces the row there, or None when it is removed.
@@ -51,6 +55,26 @@ class Table:
         self._finds = 0
         self._index: dict[bytes, int] | None = None
         self._nis: int | None = None
+
+    def split_groups(self, max_members: int) -> None:
+        """Honour MAX_MEMBERS_PER_GROUP of login.defs(5) in a group table, before anything else is done with it.
+
+        Rows that agree in name, password and GID become one record, as shadow's gr_open() has it, and a
+        record that is written with more members than that becomes several rows.
+        """
+        if b"\0" in self.data:
+            return
+        self._max_members = max_members
+        rows: dict[Any, list[bytes]] = {}
+        for line in self.data.split(b"\n"):
+            record = self._parse(line)
+            # What does not parse stays alone, whatever it equals.
+            key = (len(rows),) if record is None else (record.name, record.passwd, record.gid)
+            rows.setdefault(key, []).append(line)
+        if any(len(lines) > 1 for lines in rows.values()):
+            # A NUL stands for the newlines inside of a record; see _parse.
+            self._reset(b"\n".join(b"\0".join(lines) for lines in rows.values()))
+            self._loaded = self.data
 
     # -- looking up ----------------------------------------------------------------------------------
 
@@ -122,14 +146,12 @@ class Table:
             end = data.find(b"\n", hit)
             position = end + 1 if end >= 0 else len(data)
             if start in self._edits:
-                record = self._edits[start]
-            else:
-                record = self._parse(data[start : end if end >= 0 else None])
+                continue
+            record = self._parse(data[start : end if end >= 0 else None])
             if record is not None:
                 yield start, record
-        # A row edited to contain the token need not contain it in data.
-        for position, record in self._edits.items():
-            if record is not None and token in record.format_line() and token not in self._line(position):
+        for position, record in sorted(self._edits.items(), key=_first):
+            if record is not None and token in record.format_line():
                 yield position, record
         for position, record in self._added_entries():
             if token in record.format_line():
@@ -187,7 +209,7 @@ class Table:
 
     def append(self, record: Any) -> None:
         """Add a row behind all others, NIS rows included (shadow's commonio_append, for subordinate ids)."""
-        self._reset(_complete(self.render()) + record.format_line() + b"\n")
+        self._reset(_complete(self.render()) + self._format(record) + b"\n")
 
     def replace_at(self, position: int, record: Any) -> None:
         """Replace the row at a position; its name must stay."""
@@ -238,7 +260,7 @@ class Table:
     @property
     def changed(self) -> bool:
         """Whether anything was put, added or removed; render() may still equal the file."""
-        return self.deleted or bool(self._edits or self._added) or self.data is not self.original
+        return self.deleted or bool(self._edits or self._added) or self.data is not self._loaded
 
     def written(self) -> Iterator[Any]:
         """The records that were put or added."""
@@ -254,7 +276,7 @@ class Table:
     def render(self) -> bytes:
         """The bytes of the file with all changes."""
         data = self.data
-        added = b"".join(record.format_line() + b"\n" for record in self._added if record is not None)
+        added = b"".join(self._format(record) + b"\n" for record in self._added if record is not None)
         insert_at = self._insert_offset() if added else len(data)
         pieces = []
         position = 0
@@ -275,16 +297,32 @@ class Table:
             end = data.find(b"\n", start)
             position = end + 1 if end >= 0 else len(data)
             if change is not None:
-                pieces.append(change.format_line() + b"\n")
+                pieces.append(self._format(change) + b"\n")
         pieces.append(data[position:])
-        return b"".join(pieces)
+        text = b"".join(pieces)
+        return text.replace(b"\0", b"\n") if self._max_members else text
 
     # -- inside --------------------------------------------------------------------------------------
 
     def _parse(self, line: bytes) -> Any | None:
-        if line[:1] in (b"+", b"-") or b"\0" in line:
+        if line[:1] in (b"+", b"-"):
             return None
+        if b"\0" in line:
+            return self._parse_split(line.split(b"\0")) if self._max_members else None
         return self.kind.parse_line(line)
+
+    def _parse_split(self, lines: list[bytes]) -> Any:
+        first, *others = (self.kind.parse_line(line) for line in lines)
+        more = (member for other in others for member in other.members if member not in first.members)
+        return first.replace(members=first.members + tuple(dict.fromkeys(more)))
+
+    def _format(self, record: Any) -> bytes:
+        limit = self._max_members
+        if not limit or len(record.members) <= limit:
+            line: bytes = record.format_line()
+            return line
+        chunks = [record.members[at : at + limit] for at in range(0, len(record.members), limit)]
+        return b"\n".join(record.replace(members=chunk).format_line() for chunk in chunks)
 
     def _line(self, position: int) -> bytes:
         end = self.data.find(b"\n", position)

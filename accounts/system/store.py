@@ -173,10 +173,16 @@ class Target:
 class Store:
     """The locked account files of a target. Use: open, edit the database, commit, close."""
 
-    def __init__(self, target: Target, warn: Callable[[str], None]) -> None:
-        """warn is called with each line (without "PROG: " and newline) that a recovery has to report."""
+    def __init__(
+        self, target: Target, warn: Callable[[str], None], max_members: Callable[[], int] = lambda: 0
+    ) -> None:
+        """warn is called with each line (without "PROG: " and newline) that a recovery has to report.
+
+        max_members: MAX_MEMBERS_PER_GROUP of login.defs(5), asked for when group is locked; 0 for no limit.
+        """
         self.target = target
         self._warn = warn
+        self._max_members = max_members
         self._locks: Locks | None = None
         self._modes: dict[str, tuple[int, int, int]] = {}
 
@@ -215,7 +221,12 @@ class Store:
                 wanted.append(name)
         for line in recover(etc):
             self._warn(line)
-        return self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
+        database = self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
+        max_members = self._max_members() if "group" in wanted else 0
+        if max_members:
+            for table in (database.group.local, database.group.image):
+                table.split_groups(max_members)
+        return database
 
     def load(self, names: Sequence[str]) -> Database:
         """Read both layers of the named files, without locking. Raises the error class of the file."""

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: MIT
+"""Edits of users: passwd and shadow kept in step, and their memberships in group and gshadow. Pure.
+
+What there is to say is collected in a Report: shadow's warnings and its syslog lines, in its order.
+"""
+
+from __future__ import annotations
+
+import os
+
+from accounts.edit.groups import SHADOWED, join_members, primary_users
+from accounts.errors import NameInUse, NoSuchUser, PasswdFileError
+from accounts.model.database import Database, refuse_rename
+from accounts.model.ids import add_subid_range, remove_subid_range
+from accounts.model.records import MAX_ULONG, Passwd, Shadow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+DAY = 86400
+_PASSWORDLESS = (
+    "unlocking the user's password would result in a passwordless account.\n"
+    "You should set a password with usermod -p to unlock this user's password."
+)
+
+
+class Report:
+    """warnings: for standard error, each after "PROG: ". log: for syslog."""
+
+    __slots__ = ("log", "warnings")
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.log: list[str] = []
+
+
+# -- useradd -------------------------------------------------------------------------------------------------
+
+
+def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[bytes], report: Report) -> None:
+    """Add a user and make it a member of groups that exist.
+
+    shadow: its row, written where shadow is in use; user's own password field is replaced then. Raises Refusal.
+    """
+    if database.shadow.present:
+        database.passwd.put(user.replace(passwd=SHADOWED))
+        database.shadow.put(shadow)
+    else:
+        database.passwd.put(user)
+    who = os.fsdecode(user.name)
+    names = dict.fromkeys(groups)
+    for name in names:
+        for row in database.group.rows_named(name):
+            database.group.put(row.replace(members=join_members(row.members, (user.name,))))
+            report.log.append(f"add '{who}' to group '{os.fsdecode(name)}'")
+    for name in names:
+        for row in database.gshadow.rows_named(name):
+            database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
+            report.log.append(f"add '{who}' to shadow group '{os.fsdecode(name)}'")
+
+
+# -- usermod -------------------------------------------------------------------------------------------------
+
+
+class Change:
+    """What usermod is to change; None and False stay as they are.
+
+    passwd: encrypted. expire: days since the epoch, -1 for never; inactive: days, -1 for never. groups: the
+    names after -G; append and remove: what to do with them. subids: (table, whether to add, first, last) of
+    the ranges to add and remove, in order. today: days since the epoch. ageing: the PASS_MIN_DAYS,
+    PASS_MAX_DAYS and PASS_WARN_AGE of a shadow row that has to be made.
+    """
+
+    name: bytes | None = None
+    uid: int | None = None
+    gid: int | None = None
+    gecos: bytes | None = None
+    home: bytes | None = None
+    shell: bytes | None = None
+    passwd: bytes | None = None
+    lock = False
+    unlock = False
+    expire: int | None = None
+    inactive: int | None = None
+    groups: list[bytes] | None = None
+    append = False
+    remove = False
+    subids: Sequence[tuple[str, bool, int, int]] = ()
+    today = 0
+    ageing: Callable[[], tuple[int, int, int]]
+
+    def touches_passwd(self) -> bool:
+        """Whether the passwd row is written."""
+        texts = (self.name, self.uid, self.gid, self.gecos, self.home, self.shell, self.passwd)
+        return self.lock or self.unlock or any(value is not None for value in texts)
+
+    def touches_shadow(self) -> bool:
+        """Whether the shadow row is written."""
+        values = (self.name, self.passwd, self.expire, self.inactive)
+        return self.lock or self.unlock or any(value is not None for value in values)
+
+
+def change_user(
+    database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report
+) -> None:
+    """Apply a Change to a user. shown: file name -> its path in messages.
+
+    Raises NoSuchUser, NameInUse, PasswdFileError and Refusal.
+    """
+    if change.touches_passwd() or change.touches_shadow():
+        _change_rows(database, name, change, shown, report)
+    if change.groups is not None or change.name is not None:
+        _change_groups(database, name, change, report)
+        if database.gshadow.present:
+            _change_gshadow(database, name, change, report)
+    for table, add, first, last in change.subids:
+        edit = add_subid_range if add else remove_subid_range
+        edit(database.tables[table].local, name, first, (last - first + 1) & MAX_ULONG)
+
+
+def _change_rows(
+    database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report
+) -> None:
+    old = database.passwd.get(name)
+    if old is None:
+        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {shown('passwd')}")
+    _check_free(database, "passwd", change, shown)
+    shadow_in_use = database.shadow.present
+    user = _changed_user(old, change, shadow_in_use, report)
+    shadow = database.shadow.get(name) if shadow_in_use else None
+    if shadow is None and shadow_in_use and (
+        (change.passwd is not None and user.passwd == SHADOWED)
+        or change.expire is not None
+        or change.inactive is not None
+    ):  # fmt: skip
+        # What is asked for can only be kept in shadow, so a row is made that takes over the password.
+        shadow = Shadow(name, user.passwd, _shadow_day(change.today), *change.ageing())
+        user = user.replace(passwd=SHADOWED)
+    if shadow is not None:
+        _check_free(database, "shadow", change, shown)
+        shadow = _changed_shadow(shadow, change, user.name, report)
+    if change.name is not None and database.passwd.image.find(name) is not None:
+        raise refuse_rename("passwd", name)
+    if change.touches_passwd():
+        _replace(database, "passwd", name, user, shown)
+    if shadow is not None and change.touches_shadow():
+        _replace(database, "shadow", name, shadow, shown)
+
+
+def _check_free(database: Database, table: str, change: Change, shown: Callable[[str], str]) -> None:
+    if change.name is not None and database.tables[table].get(change.name) is not None:
+        raise NameInUse(f"user '{os.fsdecode(change.name)}' already exists in {shown(table)}")
+
+
+def _replace(database: Database, table: str, name: bytes, row: Any, shown: Callable[[str], str]) -> None:
+    layered = database.tables[table]
+    layered.put(row)
+    if row.name != name and not layered.remove(name):
+        raise PasswdFileError(f"cannot remove entry '{os.fsdecode(name)}' from {shown(table)}")
+
+
+def _changed_user(old: Passwd, change: Change, shadow_in_use: bool, report: Report) -> Passwd:
+    user = old.replace()
+    log = report.log.append
+    if change.name is not None:
+        log(f"change user name '{os.fsdecode(old.name)}' to '{os.fsdecode(change.name)}'")
+        user.name = change.name
+    who = os.fsdecode(user.name)
+    if not shadow_in_use or old.passwd != SHADOWED:
+        user.passwd = _changed_password(old.passwd, change, who, report)
+    if change.uid is not None:
+        log(f"change user '{who}' UID from '{_c_int(old.uid)}' to '{_c_int(change.uid)}'")
+        user.uid = change.uid
+    if change.gid is not None:
+        log(f"change user '{who}' GID from '{_c_int(old.gid)}' to '{_c_int(change.gid)}'")
+        user.gid = change.gid
+    if change.gecos is not None:
+        user.gecos = change.gecos
+    if change.home is not None:
+        log(f"change user '{who}' home from '{os.fsdecode(old.home)}' to '{os.fsdecode(change.home)}'")
+        user.home = change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
+    if change.shell is not None:
+        log(f"change user '{who}' shell from '{os.fsdecode(old.shell)}' to '{os.fsdecode(change.shell)}'")
+        user.shell = change.shell
+    return user
+
+
+def _changed_shadow(old: Shadow, change: Change, name: bytes, report: Report) -> Shadow:
+    shadow = old.replace(name=name)
+    who = os.fsdecode(name)
+    if change.inactive is not None:
+        report.log.append(f"change user '{who}' inactive from '{old.inactive}' to '{change.inactive}'")
+        shadow.inactive = change.inactive
+    if change.expire is not None:
+        was, now = _format_day(old.expire), _format_day(change.expire)
+        report.log.append(f"change user '{who}' expiration from '{was}' to '{now}'")
+        shadow.expire = change.expire
+    shadow.passwd = _changed_password(old.passwd, change, who, report)
+    if change.passwd is not None:
+        shadow.lstchg = _shadow_day(change.today)
+    return shadow
+
+
+def _changed_password(passwd: bytes, change: Change, who: str, report: Report) -> bytes:
+    if change.lock and not passwd.startswith(b"!"):
+        report.log.append(f"lock user '{who}' password")
+        return b"!" + passwd
+    if change.unlock and passwd.startswith(b"!"):
+        if passwd == b"!":
+            report.warnings.append(_PASSWORDLESS)
+            return passwd
+        report.log.append(f"unlock user '{who}' password")
+        return passwd[1:]
+    if change.passwd is not None:
+        report.log.append(f"change user '{who}' password")
+        return change.passwd
+    return passwd
+
+
+def _shadow_day(today: int) -> int:
+    # Day 0 would mean that the password has to be changed; no ageing is better.
+    return today or -1
+
+
+def _c_int(value: int) -> int:
+    """As printf's %d shows an id."""
+    return value - 0x100000000 if value > 0x7FFFFFFF else value
+
+
+def _format_day(day: int) -> str:
+    """date_to_str(): 2030-12-31, or "never"."""
+    import time
+
+    if day < 0:
+        return "never"
+    try:
+        return time.strftime("%Y-%m-%d", time.gmtime(day * DAY))
+    except (OverflowError, ValueError, OSError):
+        return "future"
+
+
+def _affected(layered: Any, user: bytes, names: Iterable[bytes]) -> Iterator[Any]:
+    """The rows of the groups that list user and of those named, all rows of a name."""
+    for name in dict.fromkeys((*layered.names_with_member(user), *names)):
+        yield from layered.rows_named(name)
+
+
+def _stays(change: Change, was_member: bool, group: bytes) -> bool:
+    """Whether the user is to be a member afterwards, for a group that lists it or is named after -G."""
+    if change.groups is None:
+        return False
+    wanted = (was_member and change.append) or group in change.groups
+    return not wanted if change.remove else wanted
+
+
+def _change_groups(database: Database, user: bytes, change: Change, report: Report) -> None:
+    new_name = user if change.name is None else change.name
+    who, new_who = os.fsdecode(user), os.fsdecode(new_name)
+    for row in _affected(database.group, user, change.groups or ()):
+        group = os.fsdecode(row.name)
+        was_member = user in row.members
+        stays = _stays(change, was_member, row.name)
+        if was_member and (stays or change.groups is None):
+            if change.name is None:
+                continue
+            members = join_members(_without(row.members, user), (new_name,))
+            report.log.append(f"change '{who}' to '{new_who}' in group '{group}'")
+        elif was_member:
+            members = _without(row.members, user)
+            report.log.append(f"delete '{who}' from group '{group}'")
+        elif stays:
+            members = join_members(row.members, (new_name,))
+            report.log.append(f"add '{new_who}' to group '{group}'")
+        else:
+            continue
+        database.group.put(row.replace(members=members))
+
+
+def _change_gshadow(database: Database, user: bytes, change: Change, report: Report) -> None:
+    new_name = user if change.name is None else change.name
+    who, new_who = os.fsdecode(user), os.fsdecode(new_name)
+    for row in _affected(database.gshadow, user, change.groups or ()):
+        group = os.fsdecode(row.name)
+        admins, members = row.admins, row.members
+        if user in admins and change.name is not None:
+            admins = join_members(_without(admins, user), (new_name,))
+            report.log.append(f"change admin '{who}' to '{new_who}' in shadow group '{group}'")
+        was_member = user in members
+        stays = _stays(change, was_member, row.name)
+        if was_member and (stays or change.groups is None):
+            if change.name is not None:
+                members = join_members(_without(members, user), (new_name,))
+                report.log.append(f"change '{who}' to '{new_who}' in shadow group '{group}'")
+        elif was_member:
+            members = _without(members, user)
+            report.log.append(f"delete '{who}' from shadow group '{group}'")
+        elif stays:
+            members = join_members(members, (new_name,))
+            report.log.append(f"add '{new_who}' to shadow group '{group}'")
+        if (admins, members) != (row.admins, row.members):
+            database.gshadow.put(row.replace(admins=admins, members=members))
+
+
+def _without(members: tuple[bytes, ...], user: bytes) -> tuple[bytes, ...]:
+    return tuple(member for member in members if member != user)
+
+
+# -- userdel -------------------------------------------------------------------------------------------------
+
+
+def delete_user(
+    database: Database, name: bytes, force: bool, private_groups: bool, shown: Callable[[str], str], report: Report
+) -> None:
+    """Remove a user and its memberships, and with private_groups (USERGROUPS_ENAB) its own group.
+
+    force: also when it is another user's primary group. Raises PasswdFileError, NoSuchUser and Refusal.
+    """
+    user = database.passwd.get(name)
+    if user is None:
+        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist")
+    if not database.passwd.remove(name):
+        raise PasswdFileError(f"cannot remove entry '{os.fsdecode(name)}' from {shown('passwd')}")
+    database.shadow.remove(name)
+    for table in (database.subuid, database.subgid):
+        remove_subid_range(table, name, 0, MAX_ULONG)
+    who = os.fsdecode(name)
+    report.log.append(f"delete user '{who}'")
+    for row in _affected(database.group, name, ()):
+        if name in row.members:
+            database.group.put(row.replace(members=_without(row.members, name)))
+            report.log.append(f"delete '{who}' from group '{os.fsdecode(row.name)}'")
+    if private_groups:
+        _delete_private_group(database, user, force, report)
+    for row in _affected(database.gshadow, name, ()):
+        if name in row.members or name in row.admins:
+            database.gshadow.put(
+                row.replace(members=_without(row.members, name), admins=_without(row.admins, name))
+            )
+            report.log.append(f"delete '{who}' from shadow group '{os.fsdecode(row.name)}'")
+
+
+def _delete_private_group(database: Database, user: Passwd, force: bool, report: Report) -> None:
+    group = database.group.get(user.name)
+    if group is None:
+        return
+    name = os.fsdecode(user.name)
+    if group.gid != user.gid:
+        report.warnings.append(
+            f"group {name} not removed because it is not the primary group of user {name}."
+        )
+    elif group.members:
+        report.warnings.append(f"group {name} not removed because it has other members.")
+    elif not force and any(other.name != user.name for other in primary_users(database, group.gid)):
+        report.warnings.append(
+            f"group {name} is the primary group of another user and is not removed."
+        )
+    else:
+        database.group.remove(user.name)
+        report.log.append(f"removed group '{name}' owned by '{name}'")
+        if database.gshadow.remove(user.name):
+            report.log.append(f"removed shadow group '{name}' owned by '{name}'")

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Replace /etc/default/useradd as useradd -D does: atomically, mode 0600, the old file kept as "useradd-".
+
+One file that nobody else writes under a lock: it needs no journal.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from accounts.errors import DefaultsError
+from accounts.system import shield
+
+DIRECTORY = b"default"
+NAME = "useradd"
+
+
+def write_useradd_defaults(etc: int, text: bytes, shown: str) -> None:
+    """etc: descriptor of the target's /etc; shown: the file's path in messages. Raises DefaultsError."""
+    try:
+        os.mkdir(DIRECTORY, 0o755, dir_fd=etc)
+    except FileExistsError:
+        pass
+    except OSError:
+        raise DefaultsError("cannot create directory for defaults file") from None
+    temporary = f"nuadd.{os.getpid()}-{time.time_ns():x}"
+    try:
+        directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=etc)
+    except OSError:
+        raise DefaultsError("cannot create new defaults file") from None
+    try:
+        try:
+            fd = shield.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory)
+        except OSError:
+            raise DefaultsError("cannot create new defaults file") from None
+        try:
+            _fill(fd, text)
+            _keep_old(directory, shown)
+            _rename(directory, temporary, shown)
+            os.fsync(directory)
+        except BaseException:
+            shield.remove(temporary, directory)
+            raise
+    except OSError as error:
+        raise DefaultsError(f"{shown}: {error.strerror}") from None
+    finally:
+        os.close(directory)
+
+
+def _fill(fd: int, text: bytes) -> None:
+    try:
+        os.fchmod(fd, 0o600)
+        shield.write_all(fd, text)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _keep_old(directory: int, shown: str) -> None:
+    backup = NAME + "-"
+    try:
+        shield.remove(backup, directory)
+        os.link(NAME, backup, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DefaultsError(f"Cannot create backup file ({shown}-): {error.strerror}") from None
+
+
+def _rename(directory: int, temporary: str, shown: str) -> None:
+    try:
+        os.rename(temporary, NAME, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as error:
+        path = os.path.join(os.path.dirname(shown), temporary)
+        raise DefaultsError(f"rename: {path}: {error.strerror}") from None
