@@ -53,13 +53,7 @@ install: all
 	    chmod 755 $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
-	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR) nsswitch.conf accounts.conf login.defs
-	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR)/default default/useradd
-	cd nss-data && install -D -m 644 -t $(DESTDIR)$(DATADIR)/rules rules/*.rules
-	cd nss-data && install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d tmpfiles.d/accounts.conf
-	cd nss-data && install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/accounts-nsswitch.service
-	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
-	ln -sf ../accounts-nsswitch.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/accounts-nsswitch.service
+	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 
@@ -72,7 +66,7 @@ $(VENV)/stamp: pyproject.toml
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd.
-TEST_PACKAGES = strace shellcheck debootstrap systemd-container valgrind libcrypt1 python3-venv
+TEST_PACKAGES = strace shellcheck debootstrap systemd systemd-container valgrind libcrypt1 python3-venv
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

@@ -68,9 +68,9 @@ def _scan_long(
         found = [name for name in names if name.startswith(given)]
         if len({long[names[name]] for name in found}) > 1:
             possibilities = " ".join(f"'--{name}'" for name in found)
-            raise OptionError(f"option '--{given}{equals}{value}' is ambiguous; possibilities: {possibilities}")
+            raise OptionError(f"option '{argument}' is ambiguous; possibilities: {possibilities}")
     if not found:
-        raise OptionError(f"unrecognized option '--{given}'")
+        raise OptionError(f"unrecognized option '{argument}'")
     name = found[0]
     spec = names[name]
     if spec.endswith("?"):

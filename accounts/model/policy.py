@@ -9,6 +9,11 @@ from __future__ import annotations
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 LOCAL_SERVICES = (b"files", b"compat")
 IMAGE_SERVICE = b"altfiles"
+STATUSES = (b"success", b"notfound", b"unavail", b"tryagain")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Service = tuple[bytes, dict[bytes, bytes]]
 
 
 class Policy:
@@ -35,46 +40,43 @@ def parse_nsswitch(text: bytes) -> Policy:
 
     gshadow falls back to files, shadow and group too; passwd likewise (glibc 2.36, nss_database.c).
     """
-    lines: dict[bytes, list[bytes]] = {}
+    lines: dict[bytes, list[Service]] = {}
     for raw in text.split(b"\n"):
-        line = raw.split(b"#", 1)[0]
-        key, colon, rest = line.partition(b":")
+        key, colon, rest = raw.split(b"#", 1)[0].partition(b":")
         if colon:
-            lines[key.strip()] = rest.replace(b"[", b" [").replace(b"]", b"] ").split()
+            lines[key.strip()] = _parse_services(rest)
     image = {name: _reaches_image(lines.get(name.encode(), [])) for name in DATABASES}
     return Policy(image, _merges(lines.get(b"group", [])))
 
 
-def _reaches_image(tokens: list[bytes]) -> bool:
-    """Whether a name that the local layer lacks is looked up in the image layer."""
+def _parse_services(text: bytes) -> list[Service]:
+    """The services of a line, each with the actions that follow it: status -> action, in lower case."""
+    services: list[Service] = []
     inside = False
-    local = False
-    for token in tokens:
-        if token.startswith(b"["):
-            inside = True
-        if inside:
-            if local and token.strip(b"[]").lower() == b"notfound=return":
-                return False
-            inside = not token.endswith(b"]")
-        elif token == IMAGE_SERVICE:
+    for token in text.lower().replace(b"[", b" [ ").replace(b"]", b" ] ").split():
+        if token in (b"[", b"]"):
+            inside = token == b"["
+        elif not inside:
+            services.append((token, {}))
+        elif services:
+            status, _, action = token.partition(b"=")
+            negated = status.startswith(b"!")
+            for known in STATUSES:
+                if (known == status.lstrip(b"!")) != negated:
+                    services[-1][1][known] = action
+    return services
+
+
+def _reaches_image(services: list[Service]) -> bool:
+    """Whether a name that the local layer lacks is looked up in the image layer."""
+    for name, actions in services:
+        if name == IMAGE_SERVICE:
             return True
-        elif token in LOCAL_SERVICES:
-            local = True
+        if actions.get(b"notfound") == b"return":
+            return False
     return False
 
 
-def _merges(tokens: list[bytes]) -> bool:
-    """Whether [SUCCESS=merge] follows files directly, before altfiles."""
-    after_local = inside = False
-    for token in tokens:
-        if token.startswith(b"["):
-            inside = True
-        if inside:
-            if after_local and token.strip(b"[]").lower() == b"success=merge":
-                return True
-            inside = not token.endswith(b"]")
-        elif token in LOCAL_SERVICES:
-            after_local = True
-        else:
-            after_local = False
-    return False
+def _merges(services: list[Service]) -> bool:
+    """Whether what the local layer finds is merged with what the services behind it find."""
+    return any(name in LOCAL_SERVICES and actions.get(b"success") == b"merge" for name, actions in services)

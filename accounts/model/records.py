@@ -202,7 +202,8 @@ class Shadow(Record):
             if flag is None:
                 return None
             flag = None if _as_int32(flag) == -1 else flag
-        return Shadow(fields[0], fields[1], *numbers, flag=flag)
+        lstchg, low, high, warn, inactive, expire = numbers
+        return Shadow(fields[0], fields[1], lstchg, low, high, warn, inactive, expire, flag)
 
     def is_writable(self) -> bool:
         return _are_writable((self.name, self.passwd))

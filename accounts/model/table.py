@@ -324,10 +324,6 @@ class Table:
         chunks = [record.members[at : at + limit] for at in range(0, len(record.members), limit)]
         return b"\n".join(record.replace(members=chunk).format_line() for chunk in chunks)
 
-    def _line(self, position: int) -> bytes:
-        end = self.data.find(b"\n", position)
-        return self.data[position : end if end >= 0 else None]
-
     def _added_entries(self) -> Iterator[tuple[int, Any]]:
         for number, record in enumerate(self._added, 1):
             if record is not None:

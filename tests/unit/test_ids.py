@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Allocation as shadow's find_new_uid.c, find_new_gid.c and subordinateio.c do it."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.errors import NoId
+from accounts.model.ids import (
+    add_subid_range, allocate_id, find_subid_range, has_subid_range, parse_ledger, remove_subid_range,
+)  # fmt: skip
+from accounts.model.records import Subid
+from accounts.model.table import Table
+from accounts.system.logindefs import LoginDefs
+
+
+def defs(text: bytes = b"") -> LoginDefs:
+    return LoginDefs(text, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("system", "used", "text", "expected"),
+    [
+        (False, set(), b"", 1000),
+        (False, {0, 1000, 1001, 65534}, b"", 1002),
+        (False, {1000, 1005}, b"", 1006),
+        (False, {1000, 60000}, b"", 1001),
+        (False, {5}, b"UID_MIN 5\nUID_MAX 6\n", 6),
+        (True, set(), b"", 999),
+        (True, {0, 1, 999}, b"", 998),
+        (True, {101}, b"", 999),
+        (True, {500, 700}, b"", 499),
+        (True, set(range(102, 999)) | {101}, b"", 999),
+        (True, set(), b"SYS_UID_MIN 0x10\nSYS_UID_MAX 020\n", 16),
+    ],
+)
+def test_automatic_ids(system: bool, used: set[int], text: bytes, expected: int) -> None:
+    assert allocate_id("UID", system, defs(text), used, lambda _: False) == expected
+
+
+def test_other_services_are_asked_for_each_candidate() -> None:
+    asked = []
+
+    def is_taken(number: int) -> bool:
+        asked.append(number)
+        return number < 1003
+
+    assert allocate_id("GID", False, defs(), {1000}, is_taken) == 1003
+    assert asked == [1001, 1002, 1003]
+
+
+@pytest.mark.parametrize(
+    ("preferred", "used", "expected"), [(1500, {1000}, 1500), (1500, {1500}, 1501), (70000, {1000}, 1001)]
+)
+def test_preferred_id(preferred: int, used: set[int], expected: int) -> None:
+    assert allocate_id("GID", False, defs(), used, lambda _: False, preferred) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "system", "used", "message"),
+    [
+        (b"UID_MIN 10\nUID_MAX 11\n", False, {10, 11}, "Can't get unique UID (no more available UIDs)"),
+        (b"UID_MIN 10\nUID_MAX 9\n", False, set(), "Invalid configuration: UID_MIN (10), UID_MAX (9)"),
+        (b"SYS_UID_MIN 2000\n", True, set(),
+         "Invalid configuration: SYS_UID_MIN (2000), UID_MIN (1000), SYS_UID_MAX (999)"),
+    ],
+)  # fmt: skip
+def test_no_id_left(text: bytes, system: bool, used: set[int], message: str) -> None:
+    with pytest.raises(NoId) as caught:
+        allocate_id("UID", system, defs(text), used, lambda _: False)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "after"),
+    [
+        (b"", 100000, b""),
+        (b"a:100000:65536\n", 165536, b"a:100000:65536\n"),
+        (b"b:165536:65536\na:100000:65536\n", 231072, b"a:100000:65536\nb:165536:65536\n"),
+        (b"a:100000:10\nb:300000:10\n", 100010, b"a:100000:10\nb:300000:10\n"),
+        (b"a:0x186a0:65536\n", 165536, b"a:0x186a0:65536\n"),
+        (b"bad\na:100000:65536\n", 165536, b"a:100000:65536\nbad\n"),
+    ],
+)
+def test_subordinate_ranges(rows: bytes, expected: int, after: bytes) -> None:
+    table = Table(Subid, rows)
+    assert find_subid_range(table, "UID", defs()) == (expected, 65536)
+    assert table.render() == after
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [(b"SUB_UID_COUNT 0\n", b""), (b"SUB_UID_MAX 165535\n", b"a:100000:1\n"), (b"SUB_UID_MIN 7\nSUB_UID_MAX 6\n", b"")],
+)
+def test_no_range_left(text: bytes, rows: bytes) -> None:
+    with pytest.raises(NoId):
+        find_subid_range(Table(Subid, rows), "UID", defs(text))
+
+
+@pytest.mark.parametrize(
+    ("rows", "start", "count", "after"),
+    [
+        (b"a:100:10\n", 100, 10, b""),
+        (b"a:100:10\n", 90, 15, b"a:105:5\n"),
+        (b"a:100:10\n", 105, 50, b"a:100:5\n"),
+        (b"a:100:10\n", 103, 2, b"a:100:3\na:105:5\n"),
+        (b"a:100:10\nb:100:10\n", 0, 1000, b"b:100:10\n"),
+        (b"a:100:10\n", 200, 10, b"a:100:10\n"),
+        (b"a:100:10\n", 100, 0, b"a:100:10\n"),
+    ],
+)
+def test_taking_a_range_away(rows: bytes, start: int, count: int, after: bytes) -> None:
+    table = Table(Subid, rows)
+    remove_subid_range(table, b"a", start, count)
+    assert table.render() == after
+
+
+def test_a_range_that_is_there_is_not_added_again() -> None:
+    table = Table(Subid, b"a:100:10\na:110:10\n+nis\n")
+    assert has_subid_range(table, b"a", 105, 10)
+    add_subid_range(table, b"a", 105, 10)
+    assert not table.changed
+    add_subid_range(table, b"a", 115, 10)
+    assert table.render() == b"a:100:10\na:110:10\n+nis\na:115:10\n"
+
+
+def test_ledger_ids_include_tombstones() -> None:
+    text = b"# ids\npasswd:www:33:present\npasswd:gone:700:removed\ngroup:www:33:present\nbad\npasswd:x:y:present\n"
+    assert parse_ledger(text, "passwd") == {33, 700}
