@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import stat
 
-from accounts.errors import AccountsError, BadArgument, SelinuxError
+from accounts.errors import AccountsError, BadArgument, SelinuxError, UserBusy
 from accounts.model.records import parse_id
-from accounts.system.commands import run_parts
+from accounts.system.commands import find_process, run_parts
 from accounts.system.paths import open_beneath
 
 TYPE_CHECKING = False
@@ -95,11 +95,20 @@ def map_selinux_user(session: Session, name: bytes, seuser: bytes) -> None:
     user = os.fsdecode(name)
     if seuser:
         if not map_user(name, seuser, session.warn, chroot):
-            raise SelinuxError(
-                f"warning: the user name {user} to {os.fsdecode(seuser)} SELinux user mapping failed."
-            )
+            raise SelinuxError(f"warning: the user name {user} to {os.fsdecode(seuser)} SELinux user mapping failed.")
     elif not unmap_user(name, session.warn, chroot):
         raise SelinuxError(f"warning: the user name {user} to SELinux user mapping removal failed.")
+
+
+def check_busy(session: Session, name: bytes, uid: int) -> None:
+    """Whether the user has no process in the target; not asked under --prefix. Raises UserBusy."""
+    target = session.target
+    if target.prefix:
+        return
+    ranges = [(row.start, row.count) for row in session.store.load(("subuid",)).subuid if row.name == name]
+    pid = find_process(uid, ranges, target.root)
+    if pid is not None:
+        raise UserBusy(f"user {os.fsdecode(name)} is currently used by process {pid}")
 
 
 def run_hooks(session: Session, when: str, user: bytes) -> None:
@@ -112,7 +121,5 @@ def run_hooks(session: Session, when: str, user: bytes) -> None:
         return
     directory = f"/etc/shadow-maint/{session.prog}-{when}.d".encode()
     chroot = None if target.live else target.root
-    if not run_parts(
-        target.root, directory, user, session.prog.encode(), session.warn, session.print_error, chroot
-    ):
+    if not run_parts(target.root, directory, user, session.prog.encode(), session.warn, session.print_error, chroot):
         raise AccountsError

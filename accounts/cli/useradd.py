@@ -11,12 +11,26 @@ from accounts.cli.run import Done, Session, free_id, run, status_of
 from accounts.edit.groups import add_group
 from accounts.edit.users import Report, add_user
 from accounts.errors import (
-    AccountsError, BadArgument, BadOption, DefaultsError, GroupFileError, GroupRefusal, HomeError, IdInUse,
-    NameInUse, NoId, NoSuchGroup, PasswdFileError, SelinuxError, SubgidFileError, SubuidFileError, Usage,
+    AccountsError,
+    BadArgument,
+    BadOption,
+    DefaultsError,
+    GroupFileError,
+    GroupRefusal,
+    HomeError,
+    IdInUse,
+    NameInUse,
+    NoId,
+    NoSuchGroup,
+    PasswdFileError,
+    SelinuxError,
+    SubgidFileError,
+    SubuidFileError,
+    Usage,
     UserRefusal,
 )  # fmt: skip
-from accounts.model.dates import parse_day
 from accounts.model.database import Database
+from accounts.model.dates import parse_day
 from accounts.model.ids import add_subid_range, find_subid_range
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import MAX_ID, Passwd, Shadow, parse_id, parse_long
@@ -234,9 +248,7 @@ def parse_arguments(session: Session, argv: list[bytes], look: Look, shadowed: b
     return request
 
 
-def take_option(
-    session: Session, request: Request, option: str, value: bytes, look: Look, shadowed: bool
-) -> None:
+def take_option(session: Session, request: Request, option: str, value: bytes, look: Look, shadowed: bool) -> None:
     """Note one option. Raises as parse_arguments."""
     defaults = request.defaults
     shown = os.fsdecode(value)
@@ -358,9 +370,7 @@ def check_names(session: Session, database: Database, request: Request) -> None:
     if session.find_user(database, request.name) is not None:
         raise NameInUse(f"user '{name}' already exists")
     if request.private_group and session.find_group(database, request.name) is not None:
-        raise NameInUse(
-            f"group {name} exists - if you want to add this user to that group, use -g."
-        )
+        raise NameInUse(f"group {name} exists - if you want to add this user to that group, use -g.")
 
 
 def check_uid_range(session: Session, request: Request) -> None:
@@ -377,9 +387,7 @@ def check_uid_range(session: Session, request: Request) -> None:
     low = defs.get_ulong("UID_MIN", 1000) & MAX_ID
     high = defs.get_ulong("UID_MAX", 6000) & MAX_ID
     if low <= high and not low <= request.uid <= high:
-        session.print_error(
-            f"{who} outside of the UID_MIN {_c_int(low)} and UID_MAX {_c_int(high)} range.\n"
-        )
+        session.print_error(f"{who} outside of the UID_MIN {_c_int(low)} and UID_MAX {_c_int(high)} range.\n")
 
 
 def _c_int(value: int) -> int:
@@ -450,9 +458,7 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
         f"new user: name={name}, UID={request.uid}, GID={request.gid}, home={os.fsdecode(request.home)}, "
         f"shell={os.fsdecode(request.shell)}, from={_terminal()}"
     )
-    user = Passwd(
-        request.name, request.passwd, request.uid, request.gid, request.gecos, request.home, request.shell
-    )
+    user = Passwd(request.name, request.passwd, request.uid, request.gid, request.gecos, request.home, request.shell)
     add_user(database, user, make_shadow(session, request), request.groups, report)
     mail_gid = session.find_group(database, b"mail")
     session.commit(database)
@@ -471,9 +477,7 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
         make_home(session, request)
     if not request.system and request.defaults.create_mail_spool.lower() == b"yes":
         directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
-        create_mail(
-            target.root, directory, request.name, request.uid, request.gid, mail_gid, session.print_error
-        )
+        create_mail(target.root, directory, request.name, request.uid, request.gid, mail_gid, session.print_error)
 
 
 def make_home(session: Session, request: Request) -> None:

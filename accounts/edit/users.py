@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from accounts.edit.groups import SHADOWED, join_members, primary_users
-from accounts.errors import NameInUse, NoSuchUser, PasswdFileError
+from accounts.errors import NameInUse, NoSuchUser, PasswdFileError, Refusal
 from accounts.model.database import Database, refuse_rename
 from accounts.model.ids import add_subid_range, remove_subid_range
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
@@ -27,13 +27,17 @@ _PASSWORDLESS = (
 
 
 class Report:
-    """warnings: for standard error, each after "PROG: ". log: for syslog."""
+    """warnings: for standard error, each after "PROG: ". log: for syslog.
 
-    __slots__ = ("log", "warnings")
+    unwritable: whether shadow itself could not write the new passwd row (a colon, a control character).
+    """
+
+    __slots__ = ("log", "unwritable", "warnings")
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.log: list[str] = []
+        self.unwritable = False
 
 
 # -- useradd -------------------------------------------------------------------------------------------------
@@ -102,27 +106,29 @@ class Change:
         return self.lock or self.unlock or any(value is not None for value in values)
 
 
-def change_user(
-    database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report
-) -> None:
+def change_user(database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report) -> None:
     """Apply a Change to a user. shown: file name -> its path in messages.
 
     Raises NoSuchUser, NameInUse, PasswdFileError and Refusal.
     """
-    if change.touches_passwd() or change.touches_shadow():
-        _change_rows(database, name, change, shown, report)
-    if change.groups is not None or change.name is not None:
-        _change_groups(database, name, change, report)
-        if database.gshadow.present:
-            _change_gshadow(database, name, change, report)
+    try:
+        if change.touches_passwd() or change.touches_shadow():
+            _change_rows(database, name, change, shown, report)
+        if change.groups is not None or change.name is not None:
+            _change_groups(database, name, change, report)
+            if database.gshadow.present:
+                _change_gshadow(database, name, change, report)
+    except Refusal:
+        if report.unwritable:
+            # What fails without an image fails in the same way with one.
+            raise PasswdFileError(f"failure while writing changes to {shown('passwd')}") from None
+        raise
     for table, add, first, last in change.subids:
         edit = add_subid_range if add else remove_subid_range
         edit(database.tables[table].local, name, first, (last - first + 1) & MAX_ULONG)
 
 
-def _change_rows(
-    database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report
-) -> None:
+def _change_rows(database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report) -> None:
     old = database.passwd.get(name)
     if old is None:
         raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {shown('passwd')}")
@@ -141,6 +147,7 @@ def _change_rows(
     if shadow is not None:
         _check_free(database, "shadow", change, shown)
         shadow = _changed_shadow(shadow, change, user.name, report)
+    report.unwritable = change.touches_passwd() and not user.is_writable()
     if change.name is not None and database.passwd.image.find(name) is not None:
         raise refuse_rename("passwd", name)
     if change.touches_passwd():
@@ -335,9 +342,7 @@ def delete_user(
         _delete_private_group(database, user, force, report)
     for row in _affected(database.gshadow, name, ()):
         if name in row.members or name in row.admins:
-            database.gshadow.put(
-                row.replace(members=_without(row.members, name), admins=_without(row.admins, name))
-            )
+            database.gshadow.put(row.replace(members=_without(row.members, name), admins=_without(row.admins, name)))
             report.log.append(f"delete '{who}' from shadow group '{os.fsdecode(row.name)}'")
 
 
@@ -347,15 +352,11 @@ def _delete_private_group(database: Database, user: Passwd, force: bool, report:
         return
     name = os.fsdecode(user.name)
     if group.gid != user.gid:
-        report.warnings.append(
-            f"group {name} not removed because it is not the primary group of user {name}."
-        )
+        report.warnings.append(f"group {name} not removed because it is not the primary group of user {name}.")
     elif group.members:
         report.warnings.append(f"group {name} not removed because it has other members.")
     elif not force and any(other.name != user.name for other in primary_users(database, group.gid)):
-        report.warnings.append(
-            f"group {name} is the primary group of another user and is not removed."
-        )
+        report.warnings.append(f"group {name} is the primary group of another user and is not removed.")
     else:
         database.group.remove(user.name)
         report.log.append(f"removed group '{name}' owned by '{name}'")

@@ -118,15 +118,17 @@ def run_userdel_cmd(
         run_command(command, [command, name], warn, None, chroot)
 
 
-def find_process(uid: int, ranges: Sequence[tuple[int, int]]) -> int | None:
-    """The PID of a process that a user runs in our root directory, or None; a best effort over /proc.
+def find_process(uid: int, ranges: Sequence[tuple[int, int]], root: int | None = None) -> int | None:
+    """The PID of a process that a user runs in a root directory, or None; a best effort over /proc.
+
+    root: its descriptor; None for our own.
 
     Its real, effective or saved uid is the user's, or one of the subordinate uids in ranges (start, count)
     and it is in another user namespace. Tools say "user NAME is currently used by process PID". Unlike what
     4.13 means to do (it reads a path that never exists) single threads are not looked at.
     """
     try:
-        here = os.stat("/")
+        here = os.stat("/") if root is None else os.fstat(root)
         pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]
     except OSError:
         return None
