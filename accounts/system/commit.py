@@ -42,7 +42,8 @@ _UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
 class CommitError(AccountsError):
     """A file could not be written; all files are as they were.
 
-    name: of the file, relative to the directory.
+    name: of the file, relative to the directory; of the first one when it concerns all, JOURNAL when it is
+    about somebody else's interrupted change.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -79,9 +80,7 @@ class Change:
         self.backup = backup
 
 
-def commit(
-    etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None
-) -> None:
+def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None) -> None:
     """Apply all changes or none, in the given order. Changes that change nothing are left out.
 
     etc: descriptor of the directory. The caller holds its locks and has called recover() since.
@@ -177,7 +176,11 @@ class _Work:
 
     def run(self, todo: Sequence[Change], verify: Callable[[str, bytes], None] | None) -> None:
         """All of a commit. Raises with nothing changed."""
-        self._journal = shield.open_file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.etc)
+        self.at = todo[0].name
+        try:
+            self._journal = shield.open_file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.etc)
+        except FileExistsError:
+            raise CommitError(JOURNAL, "there is an interrupted change to recover first") from None
         try:
             for change in todo:
                 shield.check()
@@ -323,7 +326,7 @@ class _Work:
                 verify(name, content)
 
     def _write_journal(self) -> None:
-        self.at = JOURNAL
+        self.at = self.steps[0].name
         lines = [b"%s %s\n" % (_MAGIC, self.token.encode())]
         for step in self.steps:
             backup = "copy" if step.copied else "link" if step.backup else "-"
@@ -449,9 +452,7 @@ class _Work:
             self.at = step.name
             source = self._temporary(step, "copy" if step.copied else "old")
             try:
-                os.rename(
-                    source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent)
-                )
+                os.rename(source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent))
             except FileNotFoundError:
                 pass  # the predecessor got that far
 
@@ -478,12 +479,8 @@ class _Work:
             names = os.listdir(fd)
         finally:
             shield.close(fd)
-        kept = tuple(
-            f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}.")
-        )
-        leftovers = [
-            name for name in names if name.startswith(_TEMPORARY) and not name.startswith((JOURNAL, *kept))
-        ]
+        kept = tuple(f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}."))
+        leftovers = [name for name in names if name.startswith(_TEMPORARY) and not name.startswith((JOURNAL, *kept))]
         if self._remove(leftovers):
             self._remove([JOURNAL])
 

@@ -48,10 +48,7 @@ def fill(directory: Path) -> None:
 
 def changes() -> list[Change]:
     """The change from OLD to NEW."""
-    return [
-        Change(name, OLD[name], NEW[name], MODES.get(name, 0o600), 0, 0, name != "accounts/base")
-        for name in OLD
-    ]
+    return [Change(name, OLD[name], NEW[name], MODES.get(name, 0o600), 0, 0, name != "accounts/base") for name in OLD]
 
 
 def act(etc: int) -> int:

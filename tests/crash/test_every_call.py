@@ -89,11 +89,11 @@ def test_killed_again_in_the_recovery(etc: Etc) -> None:
     seen = set()
     recoveries = 0
     template = etc.path.with_name("template")
-    for at in range(calls // 3, calls - 2, calls // 20):
+    for at in range(calls // 3, calls - 2, calls // 14):
         etc.reset()
         assert trace.run(etc.act, at, kill=True).status == -signal.SIGKILL
         shutil.copytree(etc.path, template)
-        for again in itertools.count(0, 3):
+        for again in itertools.count(0, 4):
             etc.reset(template)
             status = trace.run(etc.act_next, again, kill=True).status
             if status == 0:
@@ -131,12 +131,11 @@ def test_signals_that_python_ignores_do_not_matter(etc: Etc, number: int) -> Non
 
 
 @pytest.mark.skipif(not trace.CAN_INJECT_ERRORS, reason="the registers are those of x86-64")
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
-def test_an_error_of_any_call_is_reported_and_changes_nothing(etc: Etc, error: int) -> None:
+@pytest.mark.parametrize(("error", "step"), [(errno.ENOSPC, 1), (errno.EIO, 1), (errno.EROFS, 4), (errno.EDQUOT, 4)])
+def test_an_error_of_any_call_is_reported_and_changes_nothing(etc: Etc, error: int, step: int) -> None:
     failed = 0
-    for at, call in enumerate(_commit_calls(etc)):
-        if call not in trace.FILE_CALLS:
-            continue
+    calls = [(at, call) for at, call in enumerate(_commit_calls(etc)) if call in trace.FILE_CALLS]
+    for at, call in calls[::step]:
         etc.reset()
         outcome = trace.run(etc.act, at, error=error)
         state = scenario.judge(etc.path)
@@ -150,7 +149,25 @@ def test_an_error_of_any_call_is_reported_and_changes_nothing(etc: Etc, error: i
             assert state.startswith("old, but backups"), f"{where}: {state}"
             assert trace.FILE_CALLS[call] in ("rename", "renameat"), f"{where}: {state}"
         failed += outcome.status
-    assert failed > 80
+    assert failed > 80 // step
+
+
+@pytest.mark.skipif(not trace.CAN_INJECT_ERRORS, reason="the registers are those of x86-64")
+def test_a_disk_that_fails_for_good_leaves_what_the_next_tool_can_finish_or_undo(etc: Etc) -> None:
+    seen = []
+    for at, call in enumerate(_commit_calls(etc)):
+        if call not in trace.FILE_CALLS:
+            continue
+        etc.reset()
+        outcome = trace.run(etc.act, at, error=errno.EIO, onwards=True)
+        assert outcome.status in (0, 1)
+        etc.act_next()
+        state = scenario.judge(etc.path)
+        assert state in ("old", "new"), f"disk gone at {trace.FILE_CALLS[call]}, call {at}: {state}"
+        if outcome.status == 0:
+            assert state == "new", f"disk gone at {trace.FILE_CALLS[call]}, call {at}: {state}"
+        seen.append(state)
+    assert set(seen) == {"old", "new"}
 
 
 @pytest.mark.skipif(not trace.CAN_INJECT_ERRORS, reason="system calls are numbered as on x86-64")

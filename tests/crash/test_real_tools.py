@@ -153,9 +153,7 @@ def test_twenty_processes_and_the_real_useradd_lose_nothing(etc: Path) -> None:
     paths = [str(TOP), *(path for path in sys.path if path.endswith("site-packages"))]
     with contextlib.ExitStack() as stack:
         ours = [
-            stack.enter_context(
-                subprocess.Popen([sys.executable, "-S", "-c", COUNT, str(etc), str(rounds), *paths])
-            )
+            stack.enter_context(subprocess.Popen([sys.executable, "-S", "-c", COUNT, str(etc), str(rounds), *paths]))
             for _ in range(processes)
         ]
         real = [stack.enter_context(_start(etc, USERADD, f"user{number}")) for number in range(users)]
@@ -172,9 +170,7 @@ def test_twenty_processes_and_the_real_useradd_lose_nothing(etc: Path) -> None:
 
 
 def test_killed_lock_holders_do_not_stop_the_next(etc: Path, locks: Locks) -> None:
-    code = COUNT.replace(
-        "    finally:\n        locks.release()", "    finally:\n        os.kill(os.getpid(), 9)"
-    )
+    code = COUNT.replace("    finally:\n        locks.release()", "    finally:\n        os.kill(os.getpid(), 9)")
     command = [sys.executable, "-S", "-c", code, str(etc), "1", str(TOP)]
     assert subprocess.run(command, check=False).returncode == -9
     assert (etc / "passwd.lock").exists()

@@ -54,11 +54,17 @@ class Outcome:
 
 
 def run(
-    action: Callable[[], int], at: int = -1, *, kill: bool = False, send: int = 0, error: int = 0
+    action: Callable[[], int],
+    at: int = -1,
+    *,
+    kill: bool = False,
+    send: int = 0,
+    error: int = 0,
+    onwards: bool = False,
 ) -> Outcome:
     """Run action in a child; when it enters its at-th system call, kill it, send a signal or fail the call.
 
-    action returns the child's exit status; 99 means that it raised.
+    onwards: fail all later calls on files, too. action returns the child's exit status; 99: it raised.
     """
     pid = os.fork()
     if not pid:
@@ -87,16 +93,17 @@ def run(
             continue
         if entering:
             outcome.calls.append(_ptrace(_PEEKUSER, pid, _ORIG_RAX) if CAN_INJECT_ERRORS else 0)
-            if len(outcome.calls) - 1 == at:
+            now = len(outcome.calls) - 1
+            if error and (now == at or (onwards and now > at and outcome.calls[-1] in FILE_CALLS)):
+                _ptrace(_POKEUSER, pid, _ORIG_RAX, -1)  # no system call at all
+                failing = True
+            if now == at:
                 if kill:
                     os.kill(pid, signal.SIGKILL)
                     outcome.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                     return outcome
                 if send:
                     os.kill(pid, send)
-                if error:
-                    _ptrace(_POKEUSER, pid, _ORIG_RAX, -1)  # no system call at all
-                    failing = True
         elif failing:
             _ptrace(_POKEUSER, pid, _RAX, -error)
             failing = False
