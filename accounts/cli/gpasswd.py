@@ -9,10 +9,23 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.edit.groups import (
-    add_member, get_pair, put_pair, remove_member, set_admins, set_members, set_password,
+    add_member,
+    get_pair,
+    put_pair,
+    remove_member,
+    set_admins,
+    set_members,
+    set_password,
 )  # fmt: skip
 from accounts.errors import (
-    AccountsError, BadArgument, BadOption, GroupFileError, GroupRefusal, NotMember, NotPermitted, Usage,
+    AccountsError,
+    BadArgument,
+    BadOption,
+    GroupFileError,
+    GroupRefusal,
+    NotMember,
+    NotPermitted,
+    Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 

@@ -9,7 +9,14 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, free_id, run
 from accounts.edit.groups import add_group
 from accounts.errors import (
-    AccountsError, BadArgument, GroupFileError, GroupRefusal, IdInUse, NameInUse, NoId, Usage,
+    AccountsError,
+    BadArgument,
+    GroupFileError,
+    GroupRefusal,
+    IdInUse,
+    NameInUse,
+    NoId,
+    Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 from accounts.model.names import is_valid_group_name

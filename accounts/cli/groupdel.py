@@ -9,7 +9,14 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import delete_group, primary_users
 from accounts.errors import (
-    AccountsError, BadArgument, GroupFileError, GroupRefusal, MissingRow, NoSuchGroup, PrimaryGroup, Usage,
+    AccountsError,
+    BadArgument,
+    GroupFileError,
+    GroupRefusal,
+    MissingRow,
+    NoSuchGroup,
+    PrimaryGroup,
+    Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 

@@ -9,8 +9,18 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import add_member, get_pair, put_pair, remove_member, set_admins, set_members
 from accounts.errors import (
-    AccountsError, AlreadyMember, BadArgument, BadOption, DuplicateRow, GroupFileError, GroupRefusal, NoSuchGroup,
-    NoSuchUser, NotMember, NotPermitted, Usage,
+    AccountsError,
+    AlreadyMember,
+    BadArgument,
+    BadOption,
+    DuplicateRow,
+    GroupFileError,
+    GroupRefusal,
+    NoSuchGroup,
+    NoSuchUser,
+    NotMember,
+    NotPermitted,
+    Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 

@@ -9,7 +9,15 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import change_group, join_members
 from accounts.errors import (
-    AccountsError, BadArgument, GroupFileError, IdInUse, NameInUse, NoSuchGroup, PasswdFileError, Refusal, Usage,
+    AccountsError,
+    BadArgument,
+    GroupFileError,
+    IdInUse,
+    NameInUse,
+    NoSuchGroup,
+    PasswdFileError,
+    Refusal,
+    Usage,
 )  # fmt: skip
 from accounts.model.database import Database
 from accounts.model.names import is_valid_group_name

@@ -7,7 +7,13 @@ from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import shadow_groups, unshadow_groups
 from accounts.errors import (
-    AccountsError, BadArgument, GroupFileError, GroupLockError, GroupOpenError, GroupRefusal, Usage,
+    AccountsError,
+    BadArgument,
+    GroupFileError,
+    GroupLockError,
+    GroupOpenError,
+    GroupRefusal,
+    Usage,
 )  # fmt: skip
 
 TYPE_CHECKING = False

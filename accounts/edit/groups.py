@@ -44,13 +44,14 @@ def change_group(
     passwd: bytes | None = None,
     members: tuple[bytes, ...] | None = None,
 ) -> None:
-    """Rename a group, change its GID (and that of the users it is the primary group of), password, members.
+    """Rename an existing group, change its GID (for its primary users too), password or members.
 
-    What is None stays. passwd: already encrypted; members: the complete new list, which as in shadow 4.13 goes
-    to the group row only. Raises GroupRefusal for the name and GID of an image group, MissingRow where
+    What is None stays. passwd: already encrypted; members: the complete new list, which as in shadow 4.13
+    goes to the group row only. Raises GroupRefusal for the name and GID of an image group, MissingRow where
     there is no gshadow row to rename.
     """
     group = database.group.get(name)
+    assert group is not None
     shadowed = database.gshadow.present
     changes: dict[str, Any] = {}
     if new_name is not None:

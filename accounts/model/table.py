@@ -12,9 +12,10 @@ not exist; new rows go before the first NIS row; a name that occurs twice can be
 from __future__ import annotations
 
 from accounts.errors import AccountsError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 # After this many searches of the bytes an index of all names pays.
@@ -129,6 +130,22 @@ class Table:
             position = end + 1
         if pending:
             yield from self._added_entries()
+
+    def lines(self) -> Iterator[tuple[int, bytes, Any | None]]:
+        """All lines, broken ones too, that have not been removed: (position, bytes, record or None).
+
+        What is changed while this runs is seen where it lies ahead.
+        """
+        data, position = self.data, 0
+        while position < len(data):
+            end = data.find(b"\n", position)
+            line = data[position : end if end >= 0 else None]
+            record = self.at(position)
+            if record is not None or position not in self._edits:
+                yield position, line, record
+            position += len(line) + 1
+        for position, record in self._added_entries():
+            yield position, record.format_line(), record
 
     def __iter__(self) -> Iterator[Any]:
         """All valid records in file order."""
@@ -254,6 +271,22 @@ class Table:
         ordered = [line for _, line in sorted(rows, key=_first)] + broken
         if ordered != lines[:stop]:
             self._reset(b"".join(line + b"\n" for line in ordered + lines[stop:]))
+
+    def sort_like(self, names: Iterable[bytes]) -> None:
+        """Order the rows as names are (commonio_sort_wrt): first those named, then all other lines as they were."""
+        lines = self.render().split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        places: dict[bytes, list[int]] = {}
+        for place, line in enumerate(lines):
+            record = self._parse(line)
+            if record is not None:
+                places.setdefault(record.name, []).append(place)
+        first = [places[name].pop(0) for name in names if places.get(name)]
+        rest = sorted(set(range(len(lines))).difference(first))
+        ordered = [lines[place] for place in first + rest]
+        if ordered != lines:
+            self._reset(b"".join(line + b"\n" for line in ordered))
 
     # -- writing -------------------------------------------------------------------------------------
 

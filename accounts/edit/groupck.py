@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""The checks of grpck over both layers and their join, and the repairs of the local layer. Pure.
+
+Talks through a Console, in the words and order of shadow 4.13's grpck.c: all lines of the local group file, then
+those of the image's, then the same of gshadow. What is said of a row of the image ends in "(image)"; such a
+row is never repaired. What only two layers can get wrong is said of the local row.
+"""
+
+from __future__ import annotations
+
+from accounts.model.names import is_valid_group_name
+from accounts.model.records import MAX_ID, Gshadow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from accounts.model.database import Database, Layered
+    from accounts.model.records import Group
+    from accounts.model.table import Table
+
+    class Console(Protocol):
+        """Where findings go and answers come from."""
+
+        def say(self, text: str) -> None:
+            """One line, without newline."""
+
+        def ask(self, question: str, repairable: bool) -> bool:
+            """Whether to do it; always False when not repairable."""
+
+        def log(self, text: str) -> None:
+            """One line to syslog."""
+
+
+class GroupCheck:
+    """One run of the checks. errors: how many were found; changed: whether anything is to be written.
+
+    group_file, gshadow_file: what to call the local files. is_user: whether NSS knows a user. quiet: without
+    the warnings that count as no error.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        console: Console,
+        is_user: Callable[[bytes], bool],
+        group_file: str,
+        gshadow_file: str,
+        quiet: bool,
+    ) -> None:
+        self.errors = 0
+        self.changed = False
+        self._database = database
+        self._console = console
+        self._is_user = is_user
+        self._group_file = group_file
+        self._gshadow_file = gshadow_file
+        self._quiet = quiet
+
+    def run(self) -> None:
+        """Check group and, where it is in use, gshadow."""
+        group, gshadow = self._database.group, self._database.gshadow
+        self._check_group_lines(group, group.local, False)
+        self._check_group_lines(group, group.image, True)
+        self._check_join()
+        if gshadow.present:
+            self._check_gshadow_lines(gshadow, gshadow.local, False)
+            self._check_gshadow_lines(gshadow, gshadow.image, True)
+
+    # -- group ---------------------------------------------------------------------------------------
+
+    def _check_group_lines(self, layered: Layered, table: Table, image: bool) -> None:
+        seen: set[bytes] = set()
+        for position, line, row in table.lines():
+            if line[:1] in (b"+", b"-"):
+                continue
+            if row is None:
+                self._offer_deletion("invalid group file entry", table, position, line, image, "group")
+                continue
+            if self._is_deleted_duplicate(table, position, line, row.name, image, "group"):
+                continue
+            if not is_valid_group_name(row.name):
+                self._report(f"invalid group name '{_text(row.name)}'", image)
+            if row.gid == MAX_ID:
+                self._report(f"invalid group ID '{row.gid}'", image)
+            self._check_group_members(layered, table, position, row, image)
+            # NSS shows the first row of a name, the local one before the image's.
+            hidden = image and layered.local.find(row.name) is not None
+            if self._database.gshadow.present and not hidden:
+                shown = layered.get(row.name) if row.name not in seen else table.at(position)
+                self._check_gshadow_row(shown or row, image)
+            seen.add(row.name)
+
+    def _check_group_members(
+        self, layered: Layered, table: Table, position: int, row: Group, image: bool
+    ) -> None:
+        # Fields that hold nothing but a comma.
+        members = () if row.members == (b"",) else row.members
+        kept = self._check_members(
+            members, f"group {_text(row.name)}: no user", "delete member", f"group '{_text(row.name)}'", image
+        )
+        if kept == members:
+            return
+        shown = layered.get(row.name)
+        if shown is None or layered.image.find(row.name) is None or table.is_duplicate(row.name):
+            table.replace_at(position, row.replace(members=kept))
+        else:
+            # May leave a member row without members, which then goes.
+            gone = set(members) - set(kept)
+            layered.put(shown.replace(members=tuple(user for user in shown.members if user not in gone)))
+
+    def _check_gshadow_row(self, group: Group, image: bool) -> None:
+        name = _text(group.name)
+        shadow = self._database.gshadow.get(group.name)
+        if shadow is None:
+            self._report(f"no matching group file entry in {self._gshadow_file}", image)
+            if self._console.ask(f"add group '{name}' in {self._gshadow_file}? ", True):
+                self._console.log(f"add group '{name}' to '{self._gshadow_file}'")
+                self.changed = True
+                self._database.gshadow.put(Gshadow(group.name, group.passwd, (), group.members))
+                self._database.group.put(group.replace(passwd=b"x"))
+            return
+        self._compare_members(group.name, group.members, shadow.members, self._group_file, self._gshadow_file)
+        if group.passwd != b"x":
+            self._report(
+                f"group {name} has an entry in {self._gshadow_file}, "
+                f"but its password field in {self._group_file} is not set to 'x'",
+                image,
+            )
+
+    def _check_join(self) -> None:
+        """What two layers can have wrong together: not an error for shadow, so a warning."""
+        image = self._database.group.image
+        if self._quiet or not image.data:
+            return
+        names = {row.gid: row.name for row in reversed(list(image))}
+        for row in self._database.group.local:
+            same = image.get(row.name)
+            if same is not None and same.gid != row.gid:
+                self._console.say(
+                    f"group {_text(row.name)}: GID {row.gid} hides the group of that name in the image, "
+                    f"which has GID {same.gid}"
+                )
+            elif same is None and row.gid in names:
+                self._console.say(
+                    f"group {_text(row.name)}: GID {row.gid} is that of group {_text(names[row.gid])} in the image"
+                )
+
+    # -- gshadow -------------------------------------------------------------------------------------
+
+    def _check_gshadow_lines(self, layered: Layered, table: Table, image: bool) -> None:
+        for position, line, row in table.lines():
+            if row is None:
+                self._offer_deletion(
+                    "invalid shadow group file entry", table, position, line, image, "shadow"
+                )
+                continue
+            if image and layered.local.find(row.name) is not None:
+                # The local row stands for it.
+                continue
+            if self._is_deleted_duplicate(table, position, line, row.name, image, "shadow"):
+                continue
+            group = self._database.group.get(row.name)
+            if group is None:
+                finding = f"no matching group file entry in {self._group_file}"
+                if self._offer_deletion(finding, table, position, line, image, "shadow"):
+                    continue
+            else:
+                self._compare_members(
+                    row.name, row.members, group.members, self._gshadow_file, self._group_file
+                )
+            name = _text(row.name)
+            admins = self._check_members(
+                row.admins,
+                f"shadow group {name}: no administrative user",
+                "delete administrative member",
+                f"shadow group '{name}'",
+                image,
+            )
+            members = self._check_members(
+                row.members, f"shadow group {name}: no user", "delete member", f"shadow group '{name}'", image
+            )
+            if (admins, members) != (row.admins, row.members):
+                changed = row.replace(admins=admins, members=members)
+                if table.is_duplicate(row.name):
+                    table.replace_at(position, changed)
+                else:
+                    layered.put(changed)
+
+    # -- both ----------------------------------------------------------------------------------------
+
+    def _report(self, finding: str, image: bool) -> None:
+        self._console.say(finding + " (image)" * image)
+        self.errors += 1
+
+    def _offer_deletion(
+        self, finding: str, table: Table, position: int, line: bytes, image: bool, what: str
+    ) -> bool:
+        """Whether the line has been deleted."""
+        self._report(finding, image)
+        if not self._console.ask(f"delete line '{_text(line)}'? ", not image):
+            return False
+        self._console.log(f"delete {what} line '{_text(line)}'")
+        self.changed = True
+        table.remove_at(position)
+        return True
+
+    def _is_deleted_duplicate(
+        self, table: Table, position: int, line: bytes, name: bytes, image: bool, what: str
+    ) -> bool:
+        """Ask once for each other row of the name; whether this one has been deleted."""
+        finding = "duplicate group entry" if what == "group" else "duplicate shadow group entry"
+        if not table.is_duplicate(name):
+            return False
+        others = sum(1 for _, row in table.entries_with(name + b":") if row.name == name) - 1
+        return any(
+            self._offer_deletion(finding, table, position, line, image, what) for _ in range(others)
+        )
+
+    def _check_members(
+        self, members: tuple[bytes, ...], finding: str, remedy: str, place: str, image: bool
+    ) -> tuple[bytes, ...]:
+        """Those of the members that are users or are to stay nevertheless."""
+        kept = []
+        for member in members:
+            if not self._is_user(member):
+                name = _text(member)
+                self._report(f"{finding} {name}", image)
+                if self._console.ask(f"{remedy} '{name}'? ", not image):
+                    self._console.log(f"{remedy} '{name}' from {place}")
+                    self.changed = True
+                    continue
+            kept.append(member)
+        return tuple(kept)
+
+    def _compare_members(
+        self, name: bytes, members: tuple[bytes, ...], others: tuple[bytes, ...], file: str, other_file: str
+    ) -> None:
+        for member in members:
+            if member not in others and not self._quiet:
+                self._console.say(
+                    f"'{_text(member)}' is a member of the '{_text(name)}' group in {file} but not in {other_file}"
+                )
+
+
+def sort_groups(database: Database) -> None:
+    """Order the local group rows by GID and the gshadow rows as the groups are."""
+    database.group.local.sort(lambda row: row.gid)
+    if database.gshadow.present:
+        database.gshadow.local.sort_like([row.name for row in database.group])
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Account files at paths of the caller's (grpck FILE, pwck FILE): lock, read, commit; no layers."""
+
+from __future__ import annotations
+
+import os
+
+from accounts.model.database import KINDS, Database
+from accounts.model.policy import default_policy
+from accounts.model.table import Table
+from accounts.system.commit import Change, commit
+from accounts.system.locks import LockError, Locks
+from accounts.system.store import FILE_MODE, LOCK_ERRORS, OPEN_ERRORS, READ, read_fd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class NamedFiles:
+    """The files of a Database at other places than /etc."""
+
+    def __init__(self, paths: Mapping[str, bytes]) -> None:
+        """paths: database name ("group", ...) -> path, relative to the working directory or not."""
+        self._paths = paths
+        self._directories: dict[bytes, int] = {}
+        self._locks: dict[bytes, Locks] = {}
+
+    def open(self, read_only: bool) -> Database:
+        """Read the files; lock them first unless read_only. A missing one is empty unless read_only.
+
+        Raises the lock and open errors of the file, in shadow's words.
+        """
+        if not read_only:
+            for name, path in self._paths.items():
+                self._lock(name, path)
+        tables = {name: self._read(name, path, read_only) for name, path in self._paths.items()}
+        return Database(tables, {}, default_policy())
+
+    def _lock(self, name: str, path: bytes) -> None:
+        directory, file = os.path.split(path)
+        shown = os.fsdecode(path)
+        try:
+            fd = self._open_directory(directory)
+            if directory not in self._locks:
+                where = os.fsdecode(directory) or "."
+                self._locks[directory] = Locks(fd, passwd_lock=False, path=where)
+            self._locks[directory].acquire(os.fsdecode(file))
+        except LockError as error:
+            raise LOCK_ERRORS[name](f"cannot lock {shown}; try again later.", tuple(error.details)) from None
+        except OSError as error:
+            why = f"{shown}.{os.getpid()}: {error.strerror}"
+            raise LOCK_ERRORS[name](f"cannot lock {shown}; try again later.", (why,)) from None
+
+    def _open_directory(self, directory: bytes) -> int:
+        if directory not in self._directories:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            self._directories[directory] = os.open(directory or b".", flags)
+        return self._directories[directory]
+
+    def _read(self, name: str, path: bytes, read_only: bool) -> Table:
+        directory, file = os.path.split(path)
+        try:
+            fd = self._open_directory(directory)
+            return Table(KINDS[name], read_fd(os.open(file, READ | os.O_NOFOLLOW, dir_fd=fd)))
+        except FileNotFoundError:
+            if not read_only:
+                return Table(KINDS[name], present=False)
+        except OSError:
+            pass
+        raise OPEN_ERRORS[name](f"cannot open {os.fsdecode(path)}")
+
+    def commit(self, database: Database) -> None:
+        """Write what has changed, with backups."""
+        for name, old, new in database.render_changes():
+            directory, file = os.path.split(self._paths[name])
+            mode = FILE_MODE if name in ("passwd", "group") else 0o400
+            change = Change(os.fsdecode(file), old, new, mode, backup=True)
+            commit(self._directories[directory], [change])
+
+    def close(self) -> None:
+        """Release the locks."""
+        for locks in self._locks.values():
+            locks.release()
+        for fd in self._directories.values():
+            os.close(fd)
+        self._locks, self._directories = {}, {}
