@@ -23,12 +23,21 @@ DIVERTED = "/usr/bin/{}.distrib"
 def hand_over(session: Session, argv: list[bytes]) -> None:
     """Exec the diverted program with the caller's arguments and environment; does nothing for root.
 
-    To be called before anything else is read. Raises NotPermitted when there is no program to trust: a
-    regular file of root's that nobody else can write.
+    To be called before anything else is read. Raises NotPermitted when there is no program to trust.
     """
     if os.geteuid() == 0:
         return
+    exec_diverted(session, session.prog, argv)
     path = DIVERTED.format(session.prog)
+    raise NotPermitted(f"Permission denied: this needs root, there is no set-uid {path}")
+
+
+def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
+    """Exec the diverted program of that name as session.prog; returns when there is none to trust.
+
+    That is a regular file of root's that nobody else can write.
+    """
+    path = DIVERTED.format(name)
     try:
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022:
@@ -40,4 +49,3 @@ def hand_over(session: Session, argv: list[bytes]) -> None:
             os.execv(path, [os.fsencode(session.prog), *argv])
     except OSError:
         pass
-    raise NotPermitted(f"Permission denied: this needs root, there is no set-uid {path}")

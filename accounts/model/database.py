@@ -224,6 +224,18 @@ class Layered:
         return removed
 
 
+    def replace_text(self, data: bytes) -> None:
+        """Let the local file have other bytes altogether; the base records follow its override rows."""
+        self.local.replace_text(data)
+        for database, name in list(self._base.lines()):
+            if database == self.name and self.local.find(name) is None:
+                self._base.forget(database, name)
+        for row in self.local if self.image.data else ():
+            image = self.image.get(row.name)
+            if image is not None and not (self.merge and (row.gid, row.passwd) == (image.gid, image.passwd)):
+                self._base.record(self.name, image)
+
+
 def _join(local: Any, image: Any | None) -> Any:
     """Two group rows as glibc merges them: only when name and GID agree, members appended."""
     if image is None or local.name != image.name or local.gid != image.gid:

@@ -39,6 +39,7 @@ class Table:
 
     __slots__ = (
         "_added", "_added_names", "_edits", "_finds", "_index", "_loaded", "_max_members", "_nis",
+        "_repeated",
         "data", "deleted", "kind", "original", "present",
     )  # fmt: skip
 
@@ -55,6 +56,8 @@ class Table:
         self._added_names: dict[bytes, int] = {}
         self._finds = 0
         self._index: dict[bytes, int] | None = None
+        # The names that the index has more than once.
+        self._repeated: set[bytes] = set()
         self._nis: int | None = None
 
     def split_groups(self, max_members: int) -> None:
@@ -226,7 +229,12 @@ class Table:
 
     def append(self, record: Any) -> None:
         """Add a row behind all others, NIS rows included (shadow's commonio_append, for subordinate ids)."""
-        self._reset(_complete(self.render()) + self._format(record) + b"\n")
+        self.extend((record,))
+
+    def extend(self, records: Iterable[Any]) -> None:
+        """Add rows behind all others."""
+        rows = b"".join(self._format(record) + b"\n" for record in records)
+        self._reset(_complete(self.render()) + rows)
 
     def replace_at(self, position: int, record: Any) -> None:
         """Replace the row at a position; its name must stay."""
@@ -301,6 +309,10 @@ class Table:
             if record is not None:
                 yield record
 
+    def replace_text(self, data: bytes) -> None:
+        """Let the file have other bytes altogether (vipw)."""
+        self._reset(data)
+
     def delete_file(self) -> None:
         """Empty the table and have its file removed, without a backup (pwunconv, grpunconv)."""
         self._reset(b"")
@@ -368,6 +380,8 @@ class Table:
             return None
         data = self.data
         prefix = name + b":"
+        if after >= 0 and self._index is not None and name not in self._repeated:
+            return None
         if after < 0:
             self._finds += 1
             if self._finds > INDEX_AFTER and self._index is None:
@@ -391,12 +405,16 @@ class Table:
 
     def _build_index(self) -> dict[bytes, int]:
         index: dict[bytes, int] = {}
+        repeated = set()
         position = 0
         for line in self.data.split(b"\n"):
             colon = line.find(b":")
             if colon > 0:
-                index.setdefault(line[:colon], position)
+                name = line[:colon]
+                if index.setdefault(name, position) != position:
+                    repeated.add(name)
             position += len(line) + 1
+        self._repeated = repeated
         return index
 
     def _insert_offset(self) -> int:
