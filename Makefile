@@ -39,7 +39,7 @@ build/deps:
 
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR) $(DESTDIR)$(DATADIR)
-	cp -R --no-preserve=ownership accounts $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
+	cp -R --no-preserve=ownership accounts nss-data $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
 	find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests \) -prune -exec rm -rf {} +
 	set -e; for tool in $(TOOLS); do \
 	    case " $(USER_TOOLS) " in *" $$tool "*) dir=$(BINDIR);; *) dir=$(SBINDIR);; esac; \

@@ -117,6 +117,14 @@ class Tree:
         finally:
             os.close(fd)
 
+    def names(self, path: str) -> list[str]:
+        """The names in directory `path`, sorted; none when it is no directory or not there."""
+        try:
+            with self.directory(path) as fd:
+                return sorted(os.listdir(fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def real_parent(self, path: str, create: bool = False) -> str:
         """Return `path` with its parent directory resolved; the last component is not followed.
 

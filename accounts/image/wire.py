@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""`accounts image wire`: have a root's programs find the image layer, from an empty /etc too.
+
+nsswitch.conf asks the module for what /etc does not have, a boot unit links it into an /etc without one, and
+libpam finds its services below /usr. Idempotent and reproducible; mends a root on which a package or an
+administrator has undone a part of it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accounts.errors import BadArgument
+from accounts.image import tmpfiles
+from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
+from accounts.image.tree import Tree, point_at
+from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
+
+# The vendor files: nss-data/ of the source, and of an installation beside the package.
+VENDOR_DATA = Path(__file__).resolve().parents[2] / "nss-data"
+NSSWITCH = "/etc/nsswitch.conf"
+VENDOR_NSSWITCH = "/usr/share/accounts/nsswitch.conf"
+# What a root had in /etc before; make install may overwrite the vendor's copy that was made of it.
+FOUND_NSSWITCH = "/usr/share/accounts/nsswitch.conf.found"
+LINK = ".." + VENDOR_NSSWITCH
+UNIT = "accounts-nsswitch.service"
+UNIT_DIRECTORIES = ("/usr/lib/systemd/system", "/lib/systemd/system")
+WANTS = "sysinit.target.wants"
+SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+TMPFILES_PROGRAM = ("/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles")
+PAM, VENDOR_PAM = "/etc/pam.d", "/usr/lib/pam.d"
+PAM_TMPFILES = "/usr/lib/tmpfiles.d/accounts-pam.conf"
+PAM_HEADER = "# Made by accounts image wire: files that others include, which libpam looks for in /etc only.\n"
+DATABASES = (b"passwd", b"group", b"shadow", b"gshadow")
+_LINE = re.compile(rb"^([ \t]*)([A-Za-z_]+)([ \t]*:[ \t]*)([^#\n]*?)([ \t]*(?:#.*)?)$")
+_INCLUDE = re.compile(rb"^[ \t]*(?:@include|-?\w+[ \t]+(?:include|substack))[ \t]+([^\s#]+)", re.MULTILINE)
+
+
+@dataclass
+class Wired:
+    """What wire() did: paths that it wrote, linked, moved to or removed; sentences worth telling.
+
+    boot: whether nsswitch.conf comes into /etc at boot; else it is a link there now.
+    """
+
+    boot: bool = False
+    changed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None = None) -> Wired:
+    """Wire a root directory.
+
+    boot: take nsswitch.conf out of /etc and leave it to the boot unit; False leaves a link there, for
+    containers and for chroots that look names up; None chooses by whether the root has systemd.
+    source_date_epoch: seconds, the time that written files get.
+
+    Raises BadArgument, before anything changes, when the root has no NSS module for its C library: without
+    it every account of the image would be unknown. OSError.
+    """
+    with Tree(root, source_date_epoch) as tree:
+        if tree.lstat("/etc") is None:
+            raise BadArgument(f"{root} has no /etc")
+        notes = _check_module(tree)
+        if boot is None:
+            boot = _first(tree, SYSTEMD) is not None
+        run = _Wiring(tree, Wired(boot, notes=notes))
+        run.write_nsswitch()
+        if boot:
+            run.install_unit()
+        run.move_pam()
+        run.result.changed = sorted(set(run.result.changed))
+        return run.result
+
+
+def _check_module(tree: Tree) -> list[str]:
+    found = find_libraries(tree, MODULE)
+    missing = missing_machines(tree)
+    libraries = find_libraries(tree, LIBRARY)
+    if not found:
+        raise BadArgument(f"the root has no {MODULE}: install it first, the accounts would be unknown without")
+    if missing and len(missing) == len(set(libraries.values())):
+        others = ", ".join(f"{path} is for {machine}" for path, machine in found.items())
+        raise BadArgument(f"no {MODULE} for the root's C library ({', '.join(missing)}): {others}")
+    return [f"programs for {machine} will not find the image's accounts: no {MODULE} for them" for machine in missing]
+
+
+def merge_nsswitch(text: bytes) -> bytes:
+    """Return an nsswitch.conf(5) that reaches both layers and says the same as `text` about everything else.
+
+    passwd, shadow and gshadow look in altfiles behind files, group merges the two; further services and
+    their actions stay behind altfiles. An initgroups line goes. A line that is right stays byte for byte.
+    """
+    lines: list[bytes] = []
+    seen = set()
+    for raw in text.split(b"\n"):
+        match = _LINE.match(raw)
+        database = match[2].lower() if match is not None else b""
+        if match is None or database not in (*DATABASES, b"initgroups"):
+            lines.append(raw)
+        elif database != b"initgroups" and database not in seen:
+            seen.add(database)
+            old = _tokens(match[4])
+            new = _services(old, database == b"group")
+            lines.append(raw if new == old else match[1] + match[2] + match[3] + b" ".join(new) + match[5])
+    missing = [name for name in DATABASES if name not in seen]
+    if missing:
+        at = next((i + 1 for i in reversed(range(len(lines))) if _is_database(lines[i])), None)
+        if at is None:
+            at = len(lines) - 1 if lines and not lines[-1] else len(lines)
+        lines[at:at] = [
+            (name + b":").ljust(16) + b" ".join(_services([b"files"], name == b"group")) for name in missing
+        ]
+    result = b"\n".join(lines)
+    return result if result.endswith(b"\n") else result + b"\n"
+
+
+def _is_database(line: bytes) -> bool:
+    match = _LINE.match(line)
+    return match is not None and match[2].lower() in DATABASES
+
+
+def _tokens(text: bytes) -> list[bytes]:
+    """Services and actions in order; an action is one token, "[SUCCESS=merge]"."""
+    return re.findall(rb"\[[^]]*\]|[^\s\[]+", text)
+
+
+def _services(tokens: list[bytes], merge: bool) -> list[bytes]:
+    """The tokens with altfiles right behind the local service, and both with the actions that they need."""
+    services: list[tuple[bytes, list[bytes]]] = []
+    for token in tokens:
+        if token.startswith(b"[") and services:
+            services[-1][1].append(token)
+        elif not token.startswith(b"["):
+            services.append((token, []))
+    image = [actions for name, actions in services if name == IMAGE_SERVICE]
+    services = [(name, actions) for name, actions in services if name != IMAGE_SERVICE]
+    at = next((i for i, (name, _) in enumerate(services) if name in LOCAL_SERVICES), None)
+    if at is None:
+        services.insert(0, (b"files", []))
+        at = 0
+    local, actions = services[at]
+    # What ended or merged the search behind files now does so behind the image.
+    behind = image[0] if image else actions
+    if not merge:
+        behind = [action for action in behind if b"merge" not in action.lower()]
+    if at == len(services) - 1:
+        behind = []  # an action of the last service has no effect
+    services[at : at + 1] = [(local, [b"[SUCCESS=merge]"] if merge else []), (IMAGE_SERVICE, behind)]
+    return [token for name, actions in services for token in (name, *actions)]
+
+
+class _Wiring:
+    """The steps of wire(), which share the root and the report."""
+
+    def __init__(self, tree: Tree, result: Wired) -> None:
+        self.tree = tree
+        self.result = result
+
+    def write_nsswitch(self) -> None:
+        """Merge the root's own nsswitch.conf with ours as the vendor's copy, and take it out of /etc."""
+        shipped = (VENDOR_DATA / "nsswitch.conf").read_bytes()
+        there = self._read(VENDOR_NSSWITCH)
+        text = self.tree.readlink(NSSWITCH)
+        linked = text is not None and point_at("/etc", text) == VENDOR_NSSWITCH
+        own = None if linked else self._read(NSSWITCH)
+        if own is not None:
+            self._write(FOUND_NSSWITCH, own)
+        elif there is None or there == shipped:
+            own = self._read(FOUND_NSSWITCH) or shipped
+        else:
+            own = there
+        self._write(VENDOR_NSSWITCH, merge_nsswitch(own))
+        if self.result.boot:
+            if self.tree.lstat(NSSWITCH) is not None:
+                self.tree.remove(NSSWITCH)
+                self.result.changed.append(NSSWITCH)
+        elif not linked:
+            self.tree.symlink(LINK, NSSWITCH)
+            self.result.changed.append(NSSWITCH)
+
+    def install_unit(self) -> None:
+        """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""
+        directory = next(
+            (path for path in UNIT_DIRECTORIES if self.tree.lstat(f"{path}/sysinit.target") is not None),
+            UNIT_DIRECTORIES[0],
+        )
+        if self.tree.lstat(f"{directory}/{UNIT}") is None:
+            self._write(f"{directory}/{UNIT}", (VENDOR_DATA / "systemd" / UNIT).read_bytes())
+        if self.tree.lstat(f"{directory}/{WANTS}/{UNIT}") is None:
+            self.tree.symlink(f"../{UNIT}", f"{directory}/{WANTS}/{UNIT}")
+            self.result.changed.append(f"{directory}/{WANTS}/{UNIT}")
+        if (mask := self.tree.readlink(f"/etc/systemd/system/{UNIT}")) is not None:
+            self.result.notes.append(f"/etc/systemd/system/{UNIT} is a link to {mask}: the unit will not run")
+        if self.tree.lstat("/usr/lib/tmpfiles.d/accounts.conf") is None:
+            self._write("/usr/lib/tmpfiles.d/accounts.conf", (VENDOR_DATA / "tmpfiles.d/accounts.conf").read_bytes())
+
+    def move_pam(self) -> None:
+        """Move the PAM services to libpam's vendor directory.
+
+        libpam (1.5.2) looks for a service in both directories, but for what a service includes in /etc/pam.d
+        only. So tmpfiles.d links those files there at boot; in a root without systemd-tmpfiles they stay.
+        """
+        libraries = find_libraries(self.tree, "libpam.so.0")
+        if not any(VENDOR_PAM.encode() in self.tree.read(path) for path in libraries):
+            if libraries and self.tree.names(PAM):
+                self.result.notes.append(f"{PAM} stays: this libpam is built without {VENDOR_PAM}")
+            return
+        included = self._included()
+        late = _first(self.tree, TMPFILES_PROGRAM) is not None
+        for name in self.tree.names(PAM):
+            status = self.tree.lstat(f"{PAM}/{name}")
+            if status is None or stat.S_ISDIR(status.st_mode) or (name in included and not late):
+                continue
+            self._move_service(name)
+        if self.tree.lstat(PAM) is not None and self.tree.remove_directory(PAM):
+            self.result.changed.append(PAM)
+        if late:
+            lines = [
+                tmpfiles.format_link(f"{PAM}/{name}", f"../..{VENDOR_PAM}/{name}")
+                for name in sorted(included) if self.tree.lstat(f"{VENDOR_PAM}/{name}") is not None
+            ]  # fmt: skip
+            if lines:
+                self._write(PAM_TMPFILES, (PAM_HEADER + "\n".join(lines) + "\n").encode())
+
+    def _move_service(self, name: str) -> None:
+        """/etc's file is the one in force, so it replaces the vendor's. Links go on meaning what they mean."""
+        text = self.tree.readlink(f"{PAM}/{name}")
+        if text is not None and not text.startswith("/") and "/" in text:
+            self.tree.symlink(point_at(PAM, text), f"{PAM}/{name}")
+        elif text is not None and posixpath.dirname(point_at(PAM, text)) == PAM:
+            self.tree.symlink(posixpath.basename(text), f"{PAM}/{name}")
+        if point_at(PAM, text or "") == f"{VENDOR_PAM}/{name}":
+            self.tree.remove(f"{PAM}/{name}")
+        else:
+            self.tree.move(f"{PAM}/{name}", f"{VENDOR_PAM}/{name}")
+        self.result.changed.append(f"{VENDOR_PAM}/{name}")
+
+    def _included(self) -> set[str]:
+        """The names that PAM services of either directory include."""
+        found = set()
+        for directory in (PAM, VENDOR_PAM):
+            for name in self.tree.names(directory):
+                for match in _INCLUDE.finditer(self._read(f"{directory}/{name}") or b""):
+                    found.add(match[1].decode("utf-8", "surrogateescape"))
+        return {name for name in found if "/" not in name}
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return self.tree.read(path)
+        except OSError:
+            return None
+
+    def _write(self, path: str, content: bytes) -> None:
+        if self.tree.write(path, content):
+            self.result.changed.append(path)
+
+
+def _first(tree: Tree, paths: tuple[str, ...]) -> str | None:
+    return next((path for path in paths if tree.lstat(path) is not None), None)
