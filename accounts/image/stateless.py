@@ -354,6 +354,10 @@ class _Run:
         old_directory = posixpath.dirname(entry.old)
         meant = point_at(old_directory, link)
         now = self._new_place(meant)
+        match = entry.match
+        if match is not None and match.rule.kind == "mv" and meant.startswith(f"/etc/{match.top}/"):
+            # It moves along, even if as=link leaves the old path usable.
+            now = self.tree.real_parent(match.rule.destination(match.top, meant.removeprefix("/etc/")))
         if link.startswith("/"):
             return link if now == meant else now
         if point_at(new_directory, link) == now:
@@ -416,7 +420,8 @@ class _Run:
                 units |= set(line.removeprefix("Before=").split())
         if units:
             self._write(ORDERING, f"[Unit]\nBefore={' '.join(sorted(units))}\n")
-        self._disable_clashes(set(self.lines) | {old for old in self.moved if not self._is_directory(old)})
+        gone = {old for old in self.moved if not self._is_directory(old)}
+        self._disable_clashes({**dict.fromkeys(gone), **self.lines})
 
     def _is_directory(self, path: str) -> bool:
         status = self.tree.lstat(path)
@@ -431,9 +436,9 @@ class _Run:
             return True
         return match.rule.kind == "mv" and match.rule.link
 
-    def _disable_clashes(self, paths: set[str]) -> None:
-        """Put out of action what other tmpfiles.d files say of our paths: the file that sorts first would
-        win, and what was moved would come back and hide its new place."""
+    def _disable_clashes(self, lines: dict[str, str | None]) -> None:
+        """Put out of action what other tmpfiles.d files say otherwise of our paths: the file that sorts
+        first would win, and what was moved would come back and hide its new place."""
         try:
             with self.tree.directory(TMPFILES_DIR) as fd:
                 names = sorted(os.listdir(fd))
@@ -446,7 +451,7 @@ class _Run:
                 continue
             if status is None or not stat.S_ISREG(status.st_mode):
                 continue  # a link to /dev/null, say
-            text, disabled = disable_lines(self._read(path), paths, _WHY_DISABLED)
+            text, disabled = disable_lines(self._read(path), lines, _WHY_DISABLED)
             if disabled:
                 self._write(path, text)
                 self.report.disabled += [f"{path}: {line}" for line in disabled]

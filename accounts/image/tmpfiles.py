@@ -61,12 +61,15 @@ def format_directory(path: str, mode: int, uid: int, gid: int) -> str:
     return f"d {format_path(path)} {mode:04o} {uid} {gid} - -"
 
 
-def disable_lines(text: str, paths: set[str], why: str) -> tuple[str, list[str]]:
-    """Comment out the lines that create one of `paths`; return the new text and the lines as they were."""
+def disable_lines(text: str, lines: dict[str, str | None], why: str) -> tuple[str, list[str]]:
+    """Comment out the lines that create a path of `lines`; return the new text and the lines as they were.
+
+    lines: our line by path, None when the path is not to be made at all. One that says the same stays.
+    """
     out, disabled = [], []
     for line in text.splitlines(keepends=True):
         known = parse_line(line)
-        if known is not None and known.path in paths:
+        if known is not None and known.path in lines and parse_line(lines[known.path] or "") != known:
             disabled.append(line.rstrip("\n"))
             line = f"# {why}: {line}"
         out.append(line)

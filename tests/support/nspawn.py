@@ -51,7 +51,7 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGRTMIN + 4)
+        self._process.send_signal(signal.SIGTERM)  # nspawn halts the container
         deadline = time.monotonic() + 30
         while self._process.poll() is None and time.monotonic() < deadline:
             self._read(0.1)  # a full terminal would hold up the shutdown
