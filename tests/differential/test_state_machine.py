@@ -2,7 +2,8 @@
 """Our tools over two layers and the real ones over the flattened files, step by step side by side: the law.
 
 ACCOUNTS_EXAMPLES: examples to run (default 120, about a minute). ACCOUNTS_ONLY: tools, separated by commas.
-ACCOUNTS_SEED=random: other examples each time. ACCOUNTS_TOOLS: a DESTDIR to test instead of this checkout.
+ACCOUNTS_SEED=random: other examples each time. ACCOUNTS_SHRINK=1: after a failure spend up to five minutes on
+a smaller one. ACCOUNTS_TOOLS: a DESTDIR to test instead of this checkout.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -96,6 +97,7 @@ def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker]) -> None:
             max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "120")),
             stateful_step_count=16,
             derandomize=os.environ.get("ACCOUNTS_SEED") != "random",
+            phases=[Phase.generate, *([Phase.shrink] if "ACCOUNTS_SHRINK" in os.environ else [])],
             database=None,
             deadline=None,
             report_multiple_bugs=False,
