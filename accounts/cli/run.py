@@ -21,8 +21,11 @@ from accounts.system.store import FILE_ERRORS, Store, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Mapping
     from typing import NoReturn
+else:
+    import _signal
 
 DAY = 86400
 LEDGER = b"usr/share/accounts/ids"
@@ -148,9 +151,9 @@ class Session:
         """Whether a GID is taken in either layer, or on the live system in NSS."""
         return database.group.get_id(gid) is not None or (self.target.live and nss.has_gid(gid))
 
-    def commit(self, database: Database) -> None:
-        """Write the delta, release the locks, tell the caching daemons."""
-        written = self.store.commit(database)
+    def commit(self, database: Database, backup: bool = True) -> None:
+        """Write the delta, release the locks, tell the caching daemons. backup: keep "passwd-" and so on."""
+        written = self.store.commit(database, backup)
         self.store.close()
         if written:
             flush_caches(self.target.live, self.warn)
@@ -260,6 +263,9 @@ def run(
             os.fstat(fd)
         except OSError:
             os.open("/dev/null", os.O_RDWR)
+    # ^C ends a tool silently, as it ends the real ones; while locks are held system.shield takes care of it.
+    if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     session = Session(prog)
     try:
         status = body(session, [os.fsencode(argument) for argument in sys.argv[1:]])
