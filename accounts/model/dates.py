@@ -61,6 +61,14 @@ class _NoDate(Exception):
     """The text does not follow the grammar."""
 
 
+def format_day(day: int) -> str:
+    """A day since the epoch as YYYY-MM-DD, "never" before it (shadow's date_to_str)."""
+    if day < 0:
+        return "never"
+    date = time.gmtime(day * DAY)
+    return f"{date.tm_year}-{date.tm_mon:02}-{date.tm_mday:02}"
+
+
 def parse_day(text: bytes, now: float | None = None) -> int:
     """Days since the epoch that a date means; -1 for none ("" and "-1"); less than -1 when it is no date.
 

@@ -53,26 +53,70 @@ def allocate_id(
     lowest used one downwards, others from the highest used one upwards; when that end is reached, the whole
     range is searched from the other end. Raises NoId with shadow's words.
     """
-    low, high = id_range(kind, system, defs)
-    first = 1 if system else low
-    if preferred is not None and first <= preferred <= high and preferred not in used and not is_taken(preferred):
-        return preferred
-    inside = [number for number in used if low <= number <= high]
-    if system:
-        start = min(inside, default=high + 1) - 1
-        if start < low:
-            start = high
-        turns = [range(start, low - 1, -1), range(high, low - 1, -1)]
-    else:
-        start = max(inside, default=low - 1) + 1
-        if start > high:
-            start = low
-        turns = [range(start, high + 1), range(low, high + 1)]
-    for turn in turns:
-        for number in turn:
-            if number not in used and not is_taken(number):
+    return IdPool(kind, system, defs, used, is_taken).take(preferred)
+
+
+class IdPool:
+    """Ids to be taken one after the other, each as allocate_id() would after the one before (newusers)."""
+
+    def __init__(
+        self, kind: str, system: bool, defs: Defs, used: set[int], is_taken: Callable[[int], bool]
+    ) -> None:
+        """used is added to. Raises nothing: login.defs is read when the first id is asked for."""
+        self.used = used
+        self._kind = kind
+        self._system = system
+        self._defs = defs
+        self._is_taken = is_taken
+        self._range: tuple[int, int] | None = None
+        # The used id that is farthest on the way, and where to look for gaps: all before it are known as used.
+        self._farthest = 0
+        self._gap = 0
+
+    def take(self, preferred: int | None = None) -> int:
+        """A free id, which is used from now on. Raises NoId."""
+        low, high = self._load_range()
+        first = 1 if self._system else low
+        if preferred is not None and first <= preferred <= high and self._is_free(preferred):
+            number = preferred
+        else:
+            number = self._search(low, high)
+        self.add(number)
+        return number
+
+    def add(self, number: int) -> None:
+        """The id is used from now on."""
+        self.used.add(number)
+        if self._range is not None and self._range[0] <= number <= self._range[1]:
+            self._farthest = (min if self._system else max)(self._farthest, number)
+
+    def has(self, number: int) -> bool:
+        """Whether the id is used."""
+        return not self._is_free(number)
+
+    def _is_free(self, number: int) -> bool:
+        return number not in self.used and not self._is_taken(number)
+
+    def _load_range(self) -> tuple[int, int]:
+        if self._range is None:
+            low, high = self._range = id_range(self._kind, self._system, self._defs)
+            inside = (number for number in self.used if low <= number <= high)
+            if self._system:
+                self._farthest, self._gap = min(inside, default=high + 1), high
+            else:
+                self._farthest, self._gap = max(inside, default=low - 1), low
+        return self._range
+
+    def _search(self, low: int, high: int) -> int:
+        step, end = (-1, low - 1) if self._system else (1, high + 1)
+        for number in range(self._farthest + step, end, step):
+            if self._is_free(number):
                 return number
-    raise NoId(f"Can't get unique {kind} (no more available {kind}s)")
+        for number in range(self._gap, end, step):
+            if self._is_free(number):
+                self._gap = number
+                return number
+        raise NoId(f"Can't get unique {self._kind} (no more available {self._kind}s)")
 
 
 def find_subid_range(table: Table, kind: str, defs: Defs) -> tuple[int, int]:
@@ -80,27 +124,56 @@ def find_subid_range(table: Table, kind: str, defs: Defs) -> tuple[int, int]:
 
     kind: "UID" or "GID". Raises NoId.
     """
-    low = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
-    high = defs.get_ulong(f"SUB_{kind}_MAX", 600100000)
-    count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
-    if low > high or count >= high or low + count - 1 > high:
-        raise NoId(
-            f"Invalid configuration: SUB_{kind}_MIN ({low}), SUB_{kind}_MAX ({high}), SUB_{kind}_COUNT ({count})"
-        )
-    start = _first_gap(_sort_ranges(table), low, high, count) if count else None
-    if start is None:
-        raise NoId(f"Can't get unique subordinate {kind} range")
-    return start, count
+    return SubidPool(table, kind, defs).find()
 
 
-def _first_gap(ranges: list[tuple[int, int, bytes]], low: int, high: int, count: int) -> int | None:
-    for start, size, _ in ranges:
-        if min(start, high + 1) - low >= count:
-            return low
-        low = max(low, start + size)
-        if low > high:
-            return None
-    return low if high - low + 1 >= count else None
+class SubidPool:
+    """Subordinate ranges to be given to one owner after the other (newusers). kind: "UID" or "GID"."""
+
+    def __init__(self, table: Table, kind: str, defs: Defs) -> None:
+        self.count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
+        self._table = table
+        self._kind = kind
+        self._low = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
+        self._high = defs.get_ulong(f"SUB_{kind}_MAX", 600100000)
+        # The ranges behind _low, the last first; read when the first gap is looked for.
+        self._ahead: list[tuple[int, int, bytes]] | None = None
+        self._given: dict[bytes, Subid] = {}
+
+    def find(self) -> tuple[int, int]:
+        """(start, count) of the first free range. Raises NoId."""
+        low, high, count = self._low, self._high, self.count
+        if low > high or count >= high or low + count - 1 > high:
+            raise NoId(
+                f"Invalid configuration: SUB_{self._kind}_MIN ({low}), SUB_{self._kind}_MAX ({high}), "
+                f"SUB_{self._kind}_COUNT ({count})"
+            )
+        if self._ahead is None:
+            self._ahead = _sort_ranges(self._table)[::-1] if count else []
+        ahead = self._ahead
+        while ahead and min(ahead[-1][0], high + 1) - self._low < count:
+            start, size, _ = ahead.pop()
+            self._low = max(self._low, start + size)
+            if self._low > high:
+                break
+        if not count or high - self._low + 1 < count:
+            raise NoId(f"Can't get unique subordinate {self._kind} range")
+        return self._low, count
+
+    def give(self, owner: bytes) -> None:
+        """Give the owner a range unless there is one already. Raises NoId."""
+        if owner not in self._given and self._table.find(owner) is None:
+            start, count = self.find()
+            self._given[owner] = Subid(owner, start, count)
+            self._low += count
+
+    def write(self) -> None:
+        """Put the given ranges into the table, which shadow sorts before it adds each of them."""
+        rows = list(self._given.values())
+        if rows:
+            self._table.extend(rows[:-1])
+            self._table.sort(lambda row: (row.start, row.count, row.name))
+            self._table.extend(rows[-1:])
 
 
 def _sort_ranges(table: Table) -> list[tuple[int, int, bytes]]:

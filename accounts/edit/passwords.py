@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Edits of passwords and their ageing: shadow where it is in use, else passwd. Pure.
+
+For a user of the image that is one shadow row in the local layer; the passwd row is not copied. Back at what the
+image says, the row goes again (accounts.model.database).
+"""
+
+from __future__ import annotations
+
+from accounts.errors import DuplicateRow, PasswdFileError
+from accounts.model.database import Database
+from accounts.model.records import Passwd, Shadow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    # PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE of login.defs(5), asked for when a row is made.
+    Ageing = Callable[[], tuple[int, int, int]]
+
+SHADOWED = b"x"
+# Days from which on a password never expires.
+NEVER = 10000
+
+
+def shadow_day(today: int) -> int:
+    """The day of a password change for shadow(5). Day 0 would force a change; no ageing is better."""
+    return today or -1
+
+
+# -- passwd ------------------------------------------------------------------------------------------------
+
+
+class StatusChange:
+    """What options of passwd(1) do to an account; None and False leave things as they are. Days are int."""
+
+    delete = False
+    lock = False
+    unlock = False
+    expire = False
+    min: int | None = None
+    max: int | None = None
+    warn: int | None = None
+    inactive: int | None = None
+
+    def apply(self, passwd: bytes) -> bytes:
+        """The new password field. Raises PasswdFileError when unlocking would leave no password at all."""
+        if self.delete:
+            passwd = b""
+        if self.unlock and passwd.startswith(b"!"):
+            if passwd == b"!":
+                raise PasswdFileError(
+                    "unlocking the password would result in a passwordless account.\n"
+                    "You should set a password with usermod -p to unlock the password of this account."
+                )
+            passwd = passwd[1:]
+        if self.lock and not passwd.startswith(b"!"):
+            passwd = b"!" + passwd
+        return passwd
+
+    def ageing(self) -> dict[str, Any]:
+        """The fields of shadow(5) that change besides the password."""
+        days = {"min": self.min, "max": self.max, "warn": self.warn, "inactive": self.inactive}
+        changes = {name: day for name, day in days.items() if day is not None}
+        return changes | {"lstchg": 0} if self.expire else changes
+
+
+def change_status(database: Database, name: bytes, change: StatusChange) -> bool:
+    """Apply a StatusChange to the shadow row, or without one to the passwd row; False when that is missing too."""
+    shadow = database.shadow.get(name)
+    if shadow is not None:
+        database.shadow.put(shadow.replace(passwd=change.apply(shadow.passwd), **change.ageing()))
+        return True
+    user = database.passwd.get(name)
+    if user is None:
+        return False
+    database.passwd.put(user.replace(passwd=change.apply(user.passwd)))
+    return True
+
+
+def can_set_token(database: Database, name: bytes) -> bool:
+    """Whether pam_unix(8) would change the password of that user, if it got one."""
+    user = None if name[:1] in (b"+", b"-") else database.passwd.get(name)
+    return user is not None and (not _is_shadowed(user) or database.shadow.present)
+
+
+def set_token(database: Database, name: bytes, passwd: bytes, today: int) -> None:
+    """Set an encrypted password as pam_unix(8) does for passwd, chpasswd and newusers.
+
+    Only where passwd(5) says "x" it goes to shadow, where a missing row is made without ageing. Of rows with
+    the same name the first one is meant. The caller has asked can_set_token().
+    """
+    user = database.passwd.get(name)
+    if _is_shadowed(user):
+        shadow = database.shadow.get(name) or Shadow(name, b"")
+        _put_first(database, "shadow", shadow.replace(passwd=passwd, lstchg=shadow_day(today)))
+    else:
+        _put_first(database, "passwd", user.replace(passwd=passwd))
+
+
+def _is_shadowed(user: Passwd) -> bool:
+    return user.passwd == SHADOWED or user.passwd.startswith(b"##")
+
+
+def _put_first(database: Database, table: str, row: Any) -> None:
+    layered = database.tables[table]
+    try:
+        layered.put(row)
+    except DuplicateRow:
+        layered.local.replace_at(layered.local.find(row.name), row)
+
+
+# -- chpasswd ----------------------------------------------------------------------------------------------
+
+
+def update_password(database: Database, name: bytes, passwd: bytes, today: int, ageing: Ageing) -> bool:
+    """Set an encrypted password as chpasswd -e does; False when there is no such user.
+
+    It goes to shadow where the user has a row there or the password field of passwd is "x", and to passwd
+    unless that field is "x". Raises DuplicateRow.
+    """
+    user = database.passwd.get(name)
+    if user is None:
+        return False
+    shadow = database.shadow.get(name) if database.shadow.present else None
+    if shadow is None and database.shadow.present and user.passwd == SHADOWED:
+        shadow = Shadow(name, passwd, -1, *ageing())
+    if shadow is not None:
+        database.shadow.put(shadow.replace(passwd=passwd, lstchg=shadow_day(today)))
+    if shadow is None or user.passwd != SHADOWED:
+        database.passwd.put(user.replace(passwd=passwd))
+    return True
+
+
+# -- chage, expiry -----------------------------------------------------------------------------------------
+
+
+def change_ageing(database: Database, name: bytes, ageing: Shadow) -> None:
+    """Give a user the days of a Shadow row (its name and password do not matter), as chage does.
+
+    Without a row in shadow one is made that takes over the password of passwd.
+    """
+    shadow = database.shadow.get(name)
+    if shadow is None:
+        user = database.passwd.get(name)
+        database.passwd.put(user.replace(passwd=SHADOWED))
+        shadow = Shadow(name, user.passwd)
+    database.shadow.put(ageing.replace(name=name, passwd=shadow.passwd, flag=shadow.flag))
+
+
+def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:
+    """0: not expired; 1: the password has to be changed; 2: it is inactive; 3: the account has expired."""
+    if shadow is None:
+        return 0
+    if 0 < shadow.expire <= today:
+        return 3
+    if shadow.lstchg == 0 and user.passwd == SHADOWED:
+        return 1
+    ends = shadow.lstchg + shadow.max
+    if shadow.lstchg > 0 and shadow.max >= 0 and shadow.inactive >= 0 and today >= ends + shadow.inactive:
+        return 2
+    if shadow.lstchg == -1 or shadow.max == -1 or shadow.max >= NEVER:
+        return 0
+    return 1 if today >= ends else 0
+
+
+# -- pwconv, pwunconv --------------------------------------------------------------------------------------
+
+
+def shadow_users(database: Database, today: int, ageing: Ageing) -> None:
+    """Move all passwords to shadow (pwconv): a shadow row for each user, and no others.
+
+    Raises UserRefusal for a shadow row of the image that has no user, and DuplicateRow.
+    """
+    for row in list(database.shadow):
+        if database.passwd.get(row.name) is None:
+            database.shadow.remove(row.name)
+    for user in list(database.passwd):
+        shadow = database.shadow.get(user.name)
+        if shadow is None:
+            shadow = Shadow(user.name, b"", -1, *ageing())
+        elif user.passwd == SHADOWED:
+            continue
+        database.shadow.put(shadow.replace(passwd=user.passwd, lstchg=shadow_day(today)))
+        database.passwd.put(user.replace(passwd=SHADOWED))
+
+
+def unshadow_users(database: Database) -> None:
+    """Move all passwords from shadow to passwd and remove shadow (pwunconv).
+
+    Raises UserRefusal when the image has shadow rows, and DuplicateRow.
+    """
+    for row in database.shadow.image:
+        database.shadow.remove(row.name)
+    for user in list(database.passwd):
+        shadow = database.shadow.get(user.name)
+        if shadow is not None:
+            database.passwd.put(
+                user.replace(passwd=shadow.passwd if user.passwd == SHADOWED else user.passwd)
+            )
+    database.shadow.local.delete_file()
