@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""What passwd, chsh, chfn, expiry and pwck share: whom they mean, and paths of the target. Hot path."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from accounts.errors import NoSuchUser, NotPermitted
+from accounts.system.paths import open_beneath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.cli.run import Session
+    from accounts.model.database import Database
+    from accounts.model.records import Passwd
+
+
+def find_caller(session: Session, database: Database) -> Passwd:
+    """The row of the name logged in with if its UID is the caller's, else the first row of that UID.
+
+    Raises NotPermitted.
+    """
+    uid = os.getuid()
+    try:
+        row: Passwd | None = database.passwd.get(os.fsencode(os.getlogin()))
+    except OSError:
+        row = None
+    if row is None or row.uid != uid:
+        row = database.passwd.get_id(uid)
+    if row is None:
+        session.log(f"Cannot determine the user name of the caller (UID {uid})", 4)
+        raise NotPermitted("Cannot determine your user name.")
+    return row
+
+
+def find_account(session: Session, database: Database, name: bytes | None) -> Passwd:
+    """The row of that name, without one the caller's. Raises NoSuchUser and NotPermitted."""
+    if name is None:
+        return find_caller(session, database)
+    row: Passwd | None = database.passwd.get(name)
+    if row is None:
+        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist")
+    return row
+
+
+def change_user(session: Session, name: bytes, **fields: bytes) -> None:
+    """Change fields of a user's passwd row. Raises PasswdFileError, NoSuchUser and UserRefusal."""
+    database = session.store.open(("passwd",))
+    row = database.passwd.get(name)
+    if row is None:
+        path = session.target.shown("passwd")
+        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")
+    database.passwd.put(row.replace(**fields))
+    session.commit(database)
+
+
+def is_accessible(session: Session, path: bytes, mode: int) -> bool:
+    """access(2) for root with F_OK or X_OK, inside the target; relative to the working directory if live."""
+    if session.target.live:
+        return os.access(path, mode)
+    try:
+        fd = open_beneath(session.target.root, path, os.O_PATH)
+    except OSError:
+        return False
+    try:
+        bits = os.fstat(fd).st_mode
+        # For root: every directory, and what anybody may execute.
+        return mode == os.F_OK or stat.S_ISDIR(bits) or bool(bits & 0o111)
+    finally:
+        os.close(fd)
