@@ -56,7 +56,13 @@ class Session:
         write_all(2, text)
 
     def warn(self, line: str) -> None:
-        """ "PROG: line" to standard error."""
+        """ "PROG: line" to standard error.
+
+        A value of the caller's is shown as the real tools show it, newlines included, but for the control
+        characters that could command a terminal: \\x1b.
+        """
+        if not line.isprintable():
+            line = "".join(_escape(char) if ord(char) < 0x20 or ord(char) == 0x7F else char for char in line)
         write_all(2, f"{self.prog}: {line}\n")
 
     def print_duplicate(self, error: DuplicateRow) -> None:
@@ -193,6 +199,10 @@ class Session:
     def today(self) -> int:
         """Days since the epoch."""
         return self.now() // DAY
+
+
+def _escape(char: str) -> str:
+    return char if char in "\n\t" else f"\\x{ord(char):02x}"
 
 
 def write_all(fd: int, text: str) -> None:
