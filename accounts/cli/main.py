@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""`accounts COMMAND ...`: finds the command's module and hands over. Each is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from accounts.cli.run import write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+# Command -> (module with main(argv) -> exit status, what it is for).
+COMMANDS = {
+    "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
+}
+USAGE_ERROR = 2
+
+
+def main() -> NoReturn:
+    """Run the command that sys.argv names; exit with its status."""
+    argv = sys.argv[1:]
+    if argv[:1] in (["-h"], ["--help"], ["help"]):
+        write_all(1, format_usage())
+        sys.exit(0)
+    if not argv:
+        write_all(2, format_usage())
+        sys.exit(USAGE_ERROR)
+    if argv[0] not in COMMANDS:
+        write_all(2, f"accounts: there is no command '{argv[0]}': {', '.join(COMMANDS)}\n")
+        sys.exit(USAGE_ERROR)
+    name = COMMANDS[argv[0]][0]
+    __import__(name)
+    status: int = sys.modules[name].main(argv[1:])
+    # Nothing is buffered: write_all() is all that prints.
+    os._exit(status)
+
+
+def format_usage() -> str:
+    """The commands, one a line."""
+    lines = [f"  {name:10} {purpose}\n" for name, (_, purpose) in COMMANDS.items()]
+    return "Usage: accounts COMMAND [OPTIONS]\n\nCommands:\n" + "".join(lines)

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""`accounts image check`: whether a root will boot with its accounts. Changes nothing.
+
+The account rules are in findings.py; here is the wiring: module, nsswitch.conf, files of the image layer.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accounts.image.findings import (
+    Finding,
+    Findings,
+    check_ids,
+    check_modes,
+    check_names,
+    check_owners,
+    check_rows,
+    find_unowned,
+)
+from accounts.image.layers import DIRECTORIES, Layers
+from accounts.image.ledger import PATH, Ledger
+from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
+from accounts.image.pins import gather, load_own
+from accounts.image.rules import Rules
+from accounts.image.seed import LEFTOVERS
+from accounts.image.stateless import leftovers
+from accounts.image.tree import Tree, point_at
+from accounts.image.uses import find_uses
+from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
+from accounts.model.policy import DATABASES, parse_nsswitch
+from accounts.system.store import Target
+
+_UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
+
+
+@dataclass
+class Checked:
+    """What check found. facts: what there is, for the reader of the table: name -> text."""
+
+    findings: list[Finding] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a finding fails the build."""
+        return any(finding.severity == "fail" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON types."""
+        return {
+            "ok": not self.failed,
+            "facts": self.facts,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def check(
+    root: Path,
+    *,
+    shared: Ledger | None = None,
+    previous: Iterable[str] = (),
+    pins: Iterable[str] = (),
+    severities: dict[str, str] | None = None,
+    rules: Rules | None = None,
+) -> Checked:
+    """Check a root that seed, stateless and wire are through with.
+
+    shared, previous, pins: as in pins.gather(). severities: rule -> severity. rules: what may stay in /etc;
+    without them only the leftovers of account files are looked for. Raises BadArgument, OSError.
+    """
+    findings = Findings(severities)
+    result = Checked()
+    with Tree(root) as tree:
+        layers = Layers(tree, root)
+        known = gather(layers, shared, previous, pins)
+        uses = find_uses(tree)
+        _check_seeded(layers, findings, result)
+        _check_files(layers, findings)
+        check_rows(layers, findings)
+        check_modes(layers, findings)
+        check_ids(layers, known, uses, findings)
+        check_owners(find_unowned(layers), known, findings)
+        check_names(layers, uses, findings)
+        _check_ledger(layers, findings, result)
+        _check_module(tree, findings, result)
+        _check_nsswitch(tree, root, findings, result)
+        _check_etc(tree, rules, findings)
+    result.findings = findings.found
+    return result
+
+
+def _check_seeded(layers: Layers, findings: Findings, result: Checked) -> None:
+    """Builds have come out with root alone, or with all accounts still in /etc, and nobody saw it."""
+    for database in ("passwd", "group"):
+        local, image = len(list(layers.local[database])), len(list(layers.image[database]))
+        result.facts[database] = f"{image} in {layers.image_dir}, {local} in /etc"
+    if not any(layers.image[name].present for name in DATABASES):
+        findings.add("seeded", f"{layers.image_dir} has no accounts: run accounts image seed")
+        return
+    users = {row.name: row.uid for row in layers.image["passwd"]}
+    if users.get(b"root") != 0:
+        findings.add("seeded", f"{layers.image_dir}/passwd has no root with UID 0", b"root")
+    human = layers.defs.get_ulong("UID_MIN", 1000)
+    if not any(0 < uid < human for uid in users.values()):
+        findings.add("seeded", f"{layers.image_dir}/passwd has no system user, {len(users)} in all")
+    both = [row.name for row in layers.local["passwd"] if row == layers.image["passwd"].get(row.name)]
+    for name in both:
+        findings.add("seeded", f"user '{os.fsdecode(name)}' is in /etc/passwd as the image has it", name)
+
+
+def _check_files(layers: Layers, findings: Findings) -> None:
+    """The files of the image layer; what others may read of them is a matter of readable-hash."""
+    there = [name for name in DATABASES if layers.image[name].present]
+    needed = [name for name in ("passwd", "group", "shadow") if there]
+    for name in dict.fromkeys([*needed, *there]):
+        path = f"{layers.image_dir}/{name}"
+        status = layers.tree.lstat(path)
+        if status is None:
+            if name != "shadow" or any(row.passwd == b"x" for row in layers.image["passwd"]):
+                findings.add("layer", f"{path} is missing", files=[path])
+            continue
+        mode = stat.S_IMODE(status.st_mode)
+        owner = f"{mode:04o} {status.st_uid}:{status.st_gid}"
+        if status.st_uid != 0 or mode & 0o022:
+            findings.add("layer", f"{path} is {owner}: others than root can write it", files=[path])
+        if name in ("passwd", "group") and mode & 0o444 != 0o444:
+            findings.add("layer", f"{path} is {owner}: not everybody can read it", files=[path])
+
+
+def _check_ledger(layers: Layers, findings: Findings, result: Checked) -> None:
+    own = load_own(layers.tree)
+    if own is None:
+        findings.add("ledger", f"{PATH} is missing: run accounts image seed", files=[PATH])
+        return
+    result.facts["ledger"] = f"{len(own.entries)} ids, {sum(own.entries.values())} present"
+    now = own.describe(layers.ids)
+    behind = sorted({name for (_, name, _), _ in now.entries.items() ^ own.entries.items()})
+    for name in behind:
+        findings.add("ledger", f"{PATH} does not say what the accounts say of '{os.fsdecode(name)}'", name, [PATH])
+
+
+def _check_module(tree: Tree, findings: Findings, result: Checked) -> None:
+    """The module must be there for the C library's architecture."""
+    libraries = set(find_libraries(tree, LIBRARY).values()) - {None}
+    modules = find_libraries(tree, MODULE)
+    shown = ", ".join(f"{path} ({machine or 'no ELF file'})" for path, machine in modules.items())
+    if modules:
+        result.facts["module"] = shown
+    missing = missing_machines(tree)
+    if not libraries:
+        findings.add("module", f"there is no glibc ({LIBRARY}), so nothing reads the image layer")
+    elif len(missing) == len(libraries):
+        found = f"; there is {shown}" if shown else ""
+        findings.add("module", f"no {MODULE} for the C library, {', '.join(missing)}{found}", files=modules)
+    else:
+        for machine in missing:
+            findings.add("module-partial", f"programs for {machine} find no account of the image: no {MODULE} for them")
+
+
+def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked) -> None:
+    path = next((f"{directory}/nsswitch.conf" for directory in DIRECTORIES if _is_file(tree, directory)), None)
+    if path is None:
+        findings.add("nsswitch", f"there is no nsswitch.conf, neither in /etc nor {VENDOR_NSSWITCH}")
+        return
+    result.facts["nsswitch.conf"] = path
+    if not path.startswith("/etc/"):
+        _check_boot_unit(tree, path, findings)
+    text = tree.read(path)
+    lines = {}
+    for raw in text.split(b"\n"):
+        key, colon, rest = raw.split(b"#", 1)[0].partition(b":")
+        if colon:
+            lines[key.strip().decode("latin-1")] = rest.replace(b"[", b" [").replace(b"]", b"] ").lower().split()
+    policy = parse_nsswitch(text)
+    target = Target(os.fsencode(root))
+    try:
+        first = target.setting(b"GROUP_POLICY", b"auto") == b"first"
+    finally:
+        target.close()
+
+    def complain(message: str) -> None:
+        findings.add("nsswitch", f"{path}: {message}", files=[path])
+
+    for name in DATABASES:
+        words = lines.get(name, [])
+        if not policy.image[name]:
+            complain(f"{name} does not reach altfiles: '{name}: files altfiles' is what it takes")
+        elif not any(word in (b"files", b"compat") for word in words[: words.index(b"altfiles")]):
+            complain(f"{name} asks altfiles before files, so that /etc overrides nothing")
+        if name != "group" and b"success=merge" in b"".join(words):
+            complain(f"{name} must not merge: names that are in /etc would fail to resolve")
+    if not policy.merge_groups and policy.image["group"] and not first:
+        complain("group does not merge: a member added in /etc hides the image's members")
+    if "initgroups" in lines:
+        complain("an initgroups line ends the search for a user's groups at the first service that knows one")
+
+
+def _is_file(tree: Tree, directory: str) -> bool:
+    try:
+        tree.read(f"{directory}/nsswitch.conf")
+    except OSError:
+        return False
+    return True
+
+
+def _check_boot_unit(tree: Tree, path: str, findings: Findings) -> None:
+    """Without /etc/nsswitch.conf in the image the unit has to link it before anything looks up a user."""
+    unit = next((f"{one}/{UNIT}" for one in _UNIT_DIRECTORIES if tree.lstat(f"{one}/{UNIT}") is not None), None)
+    if path != VENDOR_NSSWITCH:
+        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {path} is not where {UNIT} takes it from")
+    if unit is None:
+        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and no {UNIT} makes it at boot")
+        return
+    link = tree.readlink(unit)
+    if link is not None and point_at(posixpath.dirname(unit), link) == "/dev/null":
+        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is masked", files=[unit])
+    elif not any(tree.lstat(f"{one}/{WANTS}/{UNIT}") for one in _UNIT_DIRECTORIES):
+        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is not enabled", files=[unit])
+
+
+def _check_etc(tree: Tree, rules: Rules | None, findings: Findings) -> None:
+    for name in LEFTOVERS:
+        status = tree.lstat(f"/etc/{name}")
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            findings.add("account-leftovers", f"/etc/{name} is left over", files=[f"/etc/{name}"])
+    if rules is not None and findings.wants("etc-not-empty"):
+        for path in leftovers(tree.fd, rules):
+            findings.add("etc-not-empty", f"{path} is in /etc, and no rule keeps it", files=[path])

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""What can be wrong with the accounts of an image, rule by rule. Reads only.
+
+Rules have a severity each: fail, warn or ignore. docs/ledger.md lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accounts.errors import BadArgument
+from accounts.image.layers import Layers, walk
+from accounts.image.pins import Pins
+from accounts.image.uses import Uses
+from accounts.model.policy import DATABASES
+
+SEVERITIES = ("fail", "warn", "ignore")
+# Rule -> (severity unless told otherwise, what it finds).
+RULES = {
+    "changed-id": ("fail", "an account has another id than it was shipped with, or is pinned to"),
+    "reused-id": ("fail", "an id that belonged to another account"),
+    "duplicate-id": ("fail", "two accounts with one id"),
+    "unpinned-id": ("warn", "an id that was allocated dynamically and that no source fixes"),
+    "orphan-files": ("fail", "files of an account that the image no longer has"),
+    "unknown-owner": ("warn", "files of an id that no account of the image has ever had"),
+    "no-primary-group": ("fail", "a user's primary group does not exist"),
+    "no-such-member": ("warn", "a group lists a member or administrator that is no user"),
+    "empty-password": ("fail", "an account that needs no password"),
+    "readable-hash": ("fail", "a password hash that others than root can read"),
+    "undefined-name": ("warn", "configuration names a user or group that nobody defines"),
+    "created-at-boot": ("warn", "sysusers.d adds an account to /etc at boot"),
+    "broken-row": ("fail", "a line of an account file that is not a valid row, or a name that is there twice"),
+    "seeded": ("fail", "the image layer lacks the accounts of the image"),
+    "layer": ("fail", "a file of the image layer is missing, unreadable or writable for others"),
+    "module": ("fail", "the NSS module is missing or of another architecture"),
+    "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
+    "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),
+    "ledger": ("warn", "the image's id ledger is missing or behind"),
+    "account-leftovers": ("warn", "locks and backups of account files in /etc"),
+    "etc-not-empty": ("warn", "an entry of /etc that no keep rule allows"),
+}
+_KINDS = {"passwd": "user", "group": "group"}
+_DES = re.compile(rb"[./0-9A-Za-z]{13}$")
+# Account files with hashes, below the root, besides those of the layers.
+_SECRETS = ("/etc/shadow-", "/etc/gshadow-", "/etc/accounts/base",
+            "/usr/share/factory/etc/shadow", "/usr/share/factory/etc/gshadow")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. name: the account, files: the paths inside the root that it is about."""
+
+    rule: str
+    severity: str
+    message: str
+    name: str = ""
+    files: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON types."""
+        return asdict(self) | {"files": list(self.files)}
+
+
+class Findings:
+    """Findings as they are made, with the severities in force.
+
+    rules: rule -> severity where it differs from the default. Raises BadArgument for one it does not know.
+    """
+
+    def __init__(self, rules: dict[str, str] | None = None) -> None:
+        self.severities = {rule: default for rule, (default, _) in RULES.items()}
+        for rule, severity in (rules or {}).items():
+            if rule not in RULES:
+                raise BadArgument(f"there is no rule {rule!r}: {', '.join(RULES)}")
+            if severity not in SEVERITIES:
+                raise BadArgument(f"a rule is {', '.join(SEVERITIES[:-1])} or {SEVERITIES[-1]}, not {severity!r}")
+            self.severities[rule] = severity
+        self._found: list[Finding] = []
+
+    def wants(self, rule: str) -> bool:
+        """Whether a rule is worth the work."""
+        return self.severities[rule] != "ignore"
+
+    def add(self, rule: str, message: str, name: bytes | str = "", files: Iterable[str] = ()) -> None:
+        """Note something that is wrong."""
+        if self.wants(rule):
+            shown = os.fsdecode(name)
+            self._found.append(Finding(rule, self.severities[rule], message, shown, tuple(files)))
+
+    @property
+    def found(self) -> list[Finding]:
+        """All findings: those that fail first, then in the order of the rules."""
+        order = list(RULES)
+        return sorted(self._found, key=lambda one: (SEVERITIES.index(one.severity), order.index(one.rule)))
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of them fails the build."""
+        return any(finding.severity == "fail" for finding in self._found)
+
+
+def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> None:
+    """Compare the ids of a root with what is known of them, and with one another."""
+    for conflict in known.conflicts:
+        findings.add(
+            "changed-id",
+            f"{_KINDS[conflict.database]} '{os.fsdecode(conflict.name)}' has id {conflict.id}, "
+            f"but {conflict.other} in {conflict.source}",
+            conflict.name,
+        )
+    ledger = known.ledger
+    ids = set(layers.ids)
+    dynamic = {database: _dynamic_ids(layers, database) for database in _KINDS}
+    names: dict[tuple[str, int], list[bytes]] = {}
+    for database, name, id in layers.ids:
+        kind, shown = _KINDS[database], os.fsdecode(name)
+        pin = ledger.pin(database, name)
+        if pin is not None and pin != id:
+            findings.add("changed-id", f"{kind} '{shown}' had id {pin}, now {id}; see accounts image pin", name)
+        if pin is None and id in dynamic[database] and uses.fixed.get((kind, shown)) != id:
+            findings.add("unpinned-id", f"{kind} '{shown}' has the dynamic id {id}, which no source fixes", name)
+        for other in ledger.holders(database, id):
+            if other != name and (database, other, id) not in ids:
+                findings.add(
+                    "reused-id",
+                    f"{kind} '{shown}' has id {id}, which belonged to '{os.fsdecode(other)}'; see accounts image pin",
+                    name,
+                )
+        sharing = names.setdefault((database, id), [])
+        if name not in sharing:
+            sharing.append(name)
+    for (database, id), sharing in names.items():
+        if len(sharing) > 1:
+            shown = ", ".join(repr(os.fsdecode(name)) for name in sharing)
+            findings.add("duplicate-id", f"{_KINDS[database]}s {shown} have one id, {id}", sharing[0])
+    for user in layers.view.passwd:
+        gid, source = known.primary.get(user.name, (user.gid, ""))
+        if gid != user.gid:
+            shown = os.fsdecode(user.name)
+            findings.add("changed-id", f"user '{shown}' has GID {user.gid}, but {gid} in {source}", user.name)
+
+
+def find_unowned(layers: Layers) -> dict[tuple[str, int], list[str]]:
+    """(database, id) -> files, for each owner and group of a file in the root that is in no account file."""
+    uids = {id for database, _, id in layers.ids if database == "passwd"}
+    gids = {id for database, _, id in layers.ids if database == "group"}
+    # (uid, gid) pairs that are fine: one look-up for each of very many files.
+    fine: set[tuple[int, int]] = set()
+    unowned: dict[tuple[str, int], list[str]] = {}
+    for _, directory, name, status in walk(layers.tree.fd):
+        owner = status.st_uid, status.st_gid
+        if owner in fine:
+            continue
+        if owner[0] in uids and owner[1] in gids:
+            fine.add(owner)
+            continue
+        path = "/" if name == "." else directory + name
+        if owner[0] not in uids:
+            unowned.setdefault(("passwd", owner[0]), []).append(path)
+        if owner[1] not in gids:
+            unowned.setdefault(("group", owner[1]), []).append(path)
+    return dict(sorted(unowned.items()))
+
+
+def check_owners(unowned: dict[tuple[str, int], list[str]], known: Pins, findings: Findings) -> None:
+    """Name the files that find_unowned() found, and the accounts that they belonged to."""
+    for (database, id), files in unowned.items():
+        kind = _KINDS[database]
+        names = ", ".join(repr(os.fsdecode(name)) for name in known.ledger.holders(database, id))
+        count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+        if names:
+            findings.add("orphan-files", f"removed {kind} {names} ({id}) still owns {count}", names.strip("'"), files)
+        else:
+            findings.add("unknown-owner", f"{kind} {id} owns {count}, and there is no such {kind}", str(id), files)
+
+
+def check_rows(layers: Layers, findings: Findings) -> None:
+    """Rows that parse, groups and members that exist, no hashes where everybody reads."""
+    for name in DATABASES:
+        for path, table in layers.paths(name):
+            _check_lines(path, table.data, table.kind, findings)
+    view = layers.view
+    users = {row.name for row in view.passwd}
+    gids = view.group.ids()
+    for user in view.passwd:
+        if user.gid not in gids:
+            message = f"user '{os.fsdecode(user.name)}' has GID {user.gid}, and there is no such group"
+            findings.add("no-primary-group", message, user.name)
+        secret = view.shadow.get(user.name)
+        if user.passwd == b"" or (user.passwd == b"x" and secret is not None and secret.passwd == b""):
+            findings.add("empty-password", f"user '{os.fsdecode(user.name)}' needs no password", user.name)
+    for database in ("group", "gshadow"):
+        for group in view.tables[database]:
+            for member in dict.fromkeys((*getattr(group, "admins", ()), *group.members)):
+                if member not in users:
+                    message = f"{database} '{os.fsdecode(group.name)}' lists '{os.fsdecode(member)}', who is no user"
+                    findings.add("no-such-member", message, group.name)
+    for name in ("passwd", "group"):
+        for path, table in layers.paths(name):
+            for row in table:
+                if is_hash(row.passwd):
+                    message = f"{path} has the password hash of '{os.fsdecode(row.name)}'"
+                    findings.add("readable-hash", message, row.name, [path])
+
+
+def _check_lines(path: str, data: bytes, kind: Any, findings: Findings) -> None:
+    seen: set[bytes] = set()
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip() or line.startswith((b"#", b"+", b"-")):
+            continue
+        row = kind.parse_line(line)
+        if row is None:
+            findings.add("broken-row", f"{path}:{number}: not a valid row", files=[path])
+        elif row.name in seen:
+            findings.add("broken-row", f"{path}:{number}: '{os.fsdecode(row.name)}' is there twice", row.name, [path])
+        else:
+            seen.add(row.name)
+
+
+def check_modes(layers: Layers, findings: Findings) -> None:
+    """Files with hashes are readable for root and group shadow only, as seed makes them."""
+    shadow = layers.view.group.get(b"shadow")
+    trusted = (0,) if shadow is None else (0, shadow.gid)
+    paths = [f"{directory}/{name}" for directory in ("/etc", layers.image_dir) for name in ("shadow", "gshadow")]
+    for path in (*paths, *_SECRETS):
+        status = layers.tree.lstat(path)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            continue
+        by_group = status.st_mode & 0o070 and status.st_gid not in trusted
+        if status.st_mode & 0o007 or by_group or status.st_uid:
+            mode = stat.S_IMODE(status.st_mode)
+            message = f"{path} is {mode:04o} {status.st_uid}:{status.st_gid}, not 0640 root:shadow or less"
+            findings.add("readable-hash", message, files=[path])
+
+
+def is_hash(password: bytes) -> bool:
+    """Whether a password field holds a crypt(5) hash, locked ("!...") or not."""
+    text = password.lstrip(b"!*")
+    return text.startswith((b"$", b"_")) or _DES.match(text) is not None
+
+
+def check_names(layers: Layers, uses: Uses, findings: Findings) -> None:
+    """Names that configuration uses or defines, against the accounts that there are."""
+    there = {(kind, os.fsdecode(row.name)) for database, kind in _KINDS.items() for row in layers.view.tables[database]}
+    for (kind, name), files in sorted(uses.used.items()):
+        if (kind, name) not in there and (kind, name) not in uses.defined:
+            findings.add("undefined-name", f"{kind} '{name}' is used, and nobody defines it", name, files)
+    for (kind, name), files in sorted(uses.defined.items()):
+        made = [path for path in files if "/sysusers.d/" in path]
+        if made and (kind, name) not in there:
+            findings.add("created-at-boot", f"{kind} '{name}' is added to /etc at boot", name, made)
+
+
+def _dynamic_ids(layers: Layers, database: str) -> range:
+    """The ids that tools allocate: from SYS_UID_MIN (100 with Debian's adduser) to UID_MAX, or GIDs."""
+    kind = "UID" if database == "passwd" else "GID"
+    low = layers.defs.get_ulong(f"SYS_{kind}_MIN", 100)
+    return range(low, layers.defs.get_ulong(f"{kind}_MAX", 60000) + 1)

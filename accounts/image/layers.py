@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Both layers of a root directory as tables, for the build: nothing is locked, no link leaves the root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from accounts.errors import BadArgument
+from accounts.image.ledger import Key
+from accounts.image.tree import Tree
+from accounts.model.database import ID_FIELDS, KINDS, Database
+from accounts.model.policy import DATABASES, default_policy
+from accounts.model.table import Table
+from accounts.system.logindefs import LoginDefs
+from accounts.system.store import VENDOR_DIRS, Target
+
+DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
+
+
+class Layers:
+    """The account files of a root that a tree holds open.
+
+    root: the path of the same directory. image_dir: IMAGE_DIR of its accounts.conf, absolute inside the root.
+    local, image: tables by database.
+    Raises BadArgument for an account file that is no regular file, OSError.
+    """
+
+    def __init__(self, tree: Tree, root: Path) -> None:
+        self.tree = tree
+        target = Target(os.fsencode(root))
+        try:
+            self.image_dir = "/" + os.fsdecode(target.image_dir())
+        finally:
+            target.close()
+        self.local = {name: self._table(f"/etc/{name}", name) for name in DATABASES}
+        self.image = {name: self._table(f"{self.image_dir}/{name}", name) for name in DATABASES}
+
+    def paths(self, name: str) -> list[tuple[str, Table]]:
+        """(path, table) of a database's files that are there, the local one first."""
+        both = ((f"/etc/{name}", self.local[name]), (f"{self.image_dir}/{name}", self.image[name]))
+        return [(path, table) for path, table in both if table.present]
+
+    @cached_property
+    def view(self) -> Database:
+        """What NSS answers once the root is wired."""
+        return Database(self.local, self.image, default_policy())
+
+    @cached_property
+    def ids(self) -> list[Key]:
+        """(database, name, id) of each user and group of the view, in order."""
+        return [
+            (name, row.name, getattr(row, attribute))
+            for name, attribute in ID_FIELDS.items() for row in self.view.tables[name]
+        ]  # fmt: skip
+
+    @cached_property
+    def defs(self) -> LoginDefs:
+        """The root's login.defs."""
+        return LoginDefs(read_layered(self.tree, "login.defs") or b"", lambda _: None)
+
+    def _table(self, path: str, name: str) -> Table:
+        status = self.tree.lstat(path)
+        if status is None:
+            return Table(KINDS[name], present=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadArgument(f"{path} is not a regular file")
+        return Table(KINDS[name], self.tree.read(path))
+
+
+def read_layered(tree: Tree, name: str) -> bytes | None:
+    """The bytes of /etc/NAME, else of the vendor's copy of it, or None."""
+    for directory in DIRECTORIES:
+        try:
+            return tree.read(f"{directory}/{name}")
+        except OSError:
+            continue
+    return None
+
+
+def walk(root: int) -> Iterator[tuple[int, str, str, os.stat_result]]:
+    """Every entry below a directory, on its own file system, in stable order; first the directory as ".".
+
+    Yields (descriptor of the directory it is in, path of that directory from the root, name, status); links
+    are not followed. Raises OSError, not for what vanishes meanwhile.
+    """
+    top = os.fstat(root)
+    yield root, "/", ".", top
+    stack = [(os.dup(root), "/", _list(root))]
+    try:
+        while stack:
+            fd, path, entries = stack[-1]
+            if not entries:
+                os.close(stack.pop()[0])
+                continue
+            entry = entries.pop()
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            directory = stat.S_ISDIR(status.st_mode)
+            # Of an overlay file system only directories tell the device.
+            if directory and status.st_dev != top.st_dev:
+                continue
+            yield fd, path, entry.name, status
+            if directory:
+                below = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                stack.append((below, f"{path}{entry.name}/", _list(below)))
+    finally:
+        for fd, _, _ in stack:
+            os.close(fd)
+
+
+def _list(fd: int) -> list[os.DirEntry[str]]:
+    """The entries of a directory, the last one first."""
+    with os.scandir(fd) as entries:
+        return sorted(entries, key=lambda entry: entry.name, reverse=True)

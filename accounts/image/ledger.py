@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""The id ledger: every user and group that an image has ever shipped with its id, removed ones included.
+
+docs/ledger.md describes the file. An id in it is never given to another name, neither by a build nor by
+useradd on a machine (model/ids.py reads the same file).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accounts.errors import AccountsError, BadArgument
+from accounts.model.records import parse_id
+
+PATH = "/usr/share/accounts/ids"
+DATABASES = ("passwd", "group")
+STATES = (b"present", b"removed")
+LOCK_SECONDS = 120.0
+HEADER = b"# Ids of this image, kept by accounts image seed: DATABASE:NAME:ID:STATE. See docs/ledger.md.\n"
+# (database, name, id)
+Key = tuple[str, bytes, int]
+
+
+class LedgerBusy(AccountsError):
+    """Another build holds the shared ledger for too long."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two sources give a name different ids: `id` is taken, `other` is what `source` says."""
+
+    database: str
+    name: bytes
+    id: int
+    other: int
+    source: str
+
+
+@dataclass
+class Ledger:
+    """Names and ids.
+
+    entries: (database, name, id) -> whether the account is present with that id; a name has at most one such
+    id. comments: the comment lines above an entry, with newlines, which travel with it; header, footer: the
+    other ones.
+    """
+
+    entries: dict[Key, bool] = field(default_factory=dict)
+    comments: dict[Key, bytes] = field(default_factory=dict)
+    header: bytes = HEADER
+    footer: bytes = b""
+    _pins: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    _holders: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def record(self, database: str, name: bytes, id: int, present: bool = True) -> None:
+        """Record an id; a present one makes the name's other ids removed ones."""
+        key = (database, name, id)
+        if key not in self.entries:
+            self._holders.setdefault((database, id), []).append(name)
+        if present:
+            old = self._pins.get((database, name))
+            if old is not None and old != id:
+                self.entries[database, name, old] = False
+            self._pins[database, name] = id
+        elif self._pins.get((database, name)) == id:
+            del self._pins[database, name]
+        self.entries[key] = present
+
+    def pin(self, database: str, name: bytes) -> int | None:
+        """The id that the name has or, when it was removed, would have again; None for an unknown name."""
+        found = self._pins.get((database, name))
+        if found is not None:
+            return found
+        # Removed names are few and asked for rarely.
+        former = [id for (kind, known, id) in self.entries if (kind, known) == (database, name)]
+        return min(former, default=None)
+
+    def holders(self, database: str, id: int) -> list[bytes]:
+        """The names that the id belongs or belonged to."""
+        return sorted(self._holders.get((database, id), []))
+
+    def ids(self, database: str) -> set[int]:
+        """All ids of a database, those of removed names included."""
+        return {id for kind, _, id in self.entries if kind == database}
+
+    def merge(self, other: Ledger, source: str) -> list[Conflict]:
+        """Add what another ledger knows. An id that a name has here stays; the other's is kept as removed.
+
+        Returns the conflicts between present ids; source names the other in them.
+        """
+        conflicts = []
+        for (database, name, id), present in other.entries.items():
+            mine = self._pins.get((database, name))
+            if present and mine is not None and mine != id:
+                conflicts.append(Conflict(database, name, mine, id, source))
+                present = False
+            if not self.entries.get((database, name, id)):
+                self.record(database, name, id, present)
+            if (database, name, id) in other.comments:
+                self.comments.setdefault((database, name, id), other.comments[database, name, id])
+        return conflicts
+
+    def register(self, rows: Iterable[Key]) -> None:
+        """Record the accounts of an image as present, and no other name's state."""
+        for database, name, id in rows:
+            self.record(database, name, id)
+
+    def describe(self, rows: Iterable[Key]) -> Ledger:
+        """The same names and ids as one image has them: its rows are present, all others removed."""
+        result = Ledger(comments=dict(self.comments), header=self.header, footer=self.footer)
+        for database, name, id in self.entries:
+            result.record(database, name, id, False)
+        result.register(rows)
+        return result
+
+    def format_text(self) -> bytes:
+        """The file: by database, id and name, whatever the order in which the entries came."""
+        lines = [self.header]
+        order = sorted(self.entries, key=lambda key: (DATABASES.index(key[0]), key[2], key[1]))
+        for key in order:
+            database, name, id = key
+            state = STATES[0] if self.entries[key] else STATES[1]
+            lines.append(self.comments.get(key, b""))
+            lines.append(b"%s:%s:%d:%s\n" % (database.encode(), name, id, state))
+        return b"".join(lines) + self.footer
+
+
+def parse_text(text: bytes, source: str) -> Ledger:
+    """Parse a ledger. Comments above a blank line, or at the very top, are the header.
+
+    Raises BadArgument, "SOURCE:LINE: what is wrong".
+    """
+    ledger = Ledger(header=b"")
+    above = b""
+    for number, raw in enumerate(text.split(b"\n"), 1):
+        line = raw.strip()
+        if line.startswith(b"#"):
+            above += line + b"\n"
+            if above == HEADER:
+                ledger.header, above = above, b""
+            continue
+        if not line:
+            if not ledger.entries and above:
+                ledger.header += above + b"\n"
+                above = b""
+            continue
+        fields = line.split(b":")
+        where = f"{source}:{number}"
+        if len(fields) != 4 or fields[0].decode("latin-1") not in DATABASES or fields[3] not in STATES:
+            raise BadArgument(f"{where}: not DATABASE:NAME:ID:STATE (passwd or group, present or removed)")
+        database, name, id = fields[0].decode(), fields[1], parse_id(fields[2])
+        if not name or id is None:
+            raise BadArgument(f"{where}: not a name and an id")
+        present = fields[3] == STATES[0]
+        pinned = ledger._pins.get((database, name))
+        if present and pinned is not None and pinned != id:
+            raise BadArgument(f"{where}: '{os.fsdecode(name)}' is present with {pinned} already")
+        if present or (database, name, id) not in ledger.entries:
+            ledger.record(database, name, id, present)
+        if above:
+            ledger.comments[database, name, id] = above
+            above = b""
+    ledger.header, ledger.footer = ledger.header or HEADER, above
+    return ledger
+
+
+def load(path: Path) -> Ledger:
+    """Read a ledger. One that is not there yet is empty. Raises BadArgument, OSError."""
+    try:
+        return parse_text(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return Ledger()
+
+
+@contextmanager
+def open_shared(path: Path, timeout: float = LOCK_SECONDS) -> Iterator[Ledger]:
+    """A ledger that parallel builds share, locked (PATH.lock) for a with block; changes are saved at its end.
+
+    Nothing is written when the block raises. timeout: seconds to wait for other builds. Raises LedgerBusy,
+    BadArgument, OSError.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{path}.lock", timeout=timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LedgerBusy(f"{path} is locked by another build for more than {timeout:g} seconds") from None
+    try:
+        ledger = load(path)
+        before = ledger.format_text()
+        yield ledger
+        if ledger.format_text() != before or not path.exists():
+            save(path, ledger)
+    finally:
+        lock.release()
+
+
+def save(path: Path, ledger: Ledger) -> None:
+    """Replace the file in one step: a reader without the lock sees the old one or the new one."""
+    try:
+        mode = path.stat().st_mode & 0o7777
+    except FileNotFoundError:
+        mode = 0o644
+    temporary = path.with_name(f".{path.name}.accounts-tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as stream:
+        stream.write(ledger.format_text())
+        os.fchmod(fd, mode)
+        stream.flush()
+        os.fsync(fd)
+    os.rename(temporary, path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
