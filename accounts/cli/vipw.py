@@ -112,7 +112,7 @@ def edit(session: Session, file: str) -> bool:
         raise type(error)("Couldn't lock file", error.details) from None
     layered: Layered = database.tables[file]
     if layered.image.present:
-        image = f"/{os.fsdecode(target.image_dir())}/{file}"
+        image = os.fsdecode(target.prefix + b"/" + target.image_dir() + b"/" + file.encode())
         session.warn(f"editing {path} only; the rows of the read-only image are in {image}")
     copy = f"{file}.edit"
     keep = False

@@ -6,10 +6,6 @@ from __future__ import annotations
 import os
 import signal
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 DEFAULT = b"vi"
 # What Python or a tool handles or ignores must be as usual again for the editor.
 RESET = (
@@ -46,7 +42,7 @@ def run_editor(editor: bytes, path: bytes) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _start(command: Sequence[bytes], foreground: bool) -> int:
+def _start(command: list[bytes], foreground: bool) -> int:
     pid = os.fork()
     if pid:
         return pid
