@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from accounts.model.database import Database
+    from accounts.model.records import Passwd
 
 # BadOption: there is no shadow file, shadow's E_SHADOW_NOTFOUND.
 STATUSES: dict[type[AccountsError], int] = {
@@ -102,12 +103,13 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
     return request
 
 
-def find_ageing(session: Session, database: Database, name: bytes) -> Shadow:
-    """The user's shadow row, or one with nothing set. Raises NoSuchUser."""
-    if database.passwd.get(name) is None:
+def find_ageing(session: Session, database: Database, name: bytes) -> tuple[Passwd, Shadow]:
+    """The user's passwd and shadow rows, the latter with nothing set if there is none. Raises NoSuchUser."""
+    user = database.passwd.get(name)
+    if user is None:
         path = session.target.shown("passwd")
         raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")
-    return database.shadow.get(name) or Shadow(name, b"")
+    return user, database.shadow.get(name) or Shadow(name, b"")
 
 
 def list_lines(row: Shadow, iso: bool) -> str:
@@ -185,12 +187,13 @@ def body(session: Session, argv: list[bytes]) -> int:
         raise BadOption("the shadow password file is not present")
     files = ("passwd", "shadow")
     if request.list:
-        session.print(list_lines(find_ageing(session, store.load(files), request.name), request.iso))
+        _, row = find_ageing(session, store.load(files), request.name)
+        session.print(list_lines(row, request.iso))
         return 0
     database = store.open(files)
-    row = find_ageing(session, database, request.name)
+    user, row = find_ageing(session, database, request.name)
     changes = request.changes or ask_changes(session, row)
-    change_ageing(database, request.name, row.replace(**changes))
+    change_ageing(database, user, row.replace(**changes))
     session.commit(database)
     session.log(f"changed password expiry for {os.fsdecode(request.name)}")
     return 0

@@ -35,7 +35,7 @@ def parse_input(session: Session, database: Database, text: bytes) -> list[tuple
     """(line number, group, password) of each line. Raises AccountsError after a message for each bad one."""
     found = []
     bad = False
-    for number, line in enumerate(split_lines(text, drop_rest=False), 1):
+    for number, line in enumerate(split_lines(text, drop_rest=False, open_end=False), 1):
         if line is None:
             problem = "line too long"
         else:
@@ -62,7 +62,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     entries = parse_input(session, database, read_input())
     passwords = [password for _, _, password in entries]
     if options.hashes:
-        passwords = options.hash_all(session, passwords)
+        passwords = options.hash_all(session, passwords, len(passwords))
     failed = False
     for (number, name, _), password in zip(entries, passwords, strict=True):
         try:

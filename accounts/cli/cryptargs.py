@@ -85,14 +85,14 @@ class CryptOptions:
         """Whether the passwords are to be hashed; else they are taken as they are."""
         return not self.encrypted and self.method != b"NONE"
 
-    def hash_all(self, session: Session, plains: Sequence[bytes]) -> list[bytes]:
-        """The hashes of the passwords, on all processors. Raises AccountsError."""
+    def hash_all(self, session: Session, plains: Sequence[bytes], salts: int) -> list[bytes]:
+        """The hashes of the passwords, on all processors. salts: how many shadow makes. Raises AccountsError."""
         from accounts.system.hashing import hash_many, settings_from
 
         method = None if self.method is None else os.fsdecode(self.method)
         settings = settings_from(session.defs, method, self.rounds)
         # shadow complains with each salt that it makes.
-        session.print_error("".join(settings.notes) * len(plains))
+        session.print_error("".join(settings.notes) * salts)
         try:
             return hash_many(plains, settings)
         except BadArgument as error:
@@ -107,11 +107,11 @@ def read_input() -> bytes:
     return b"".join(pieces)
 
 
-def split_lines(text: bytes, drop_rest: bool) -> Iterator[bytes | None]:
+def split_lines(text: bytes, drop_rest: bool, open_end: bool) -> Iterator[bytes | None]:
     """The lines without newline as fgets(3) into a buffer of BUFSIZ gives them; None for one too long.
 
-    drop_rest: the rest of a line that is too long is passed over, and the last line may lack its newline
-    (chpasswd); else the rest counts as further lines (chgpasswd).
+    drop_rest: the rest of a line that is too long is passed over (chpasswd), else it counts as further lines.
+    open_end: the last line may lack its newline (chpasswd, newusers), else it counts as too long.
     """
     position = 0
     while position < len(text):
@@ -124,7 +124,7 @@ def split_lines(text: bytes, drop_rest: bool) -> Iterator[bytes | None]:
             continue
         piece = text[position : position + LINE_SIZE - 1]
         position += len(piece)
-        if drop_rest and position >= len(text):
+        if open_end and position >= len(text):
             yield piece.partition(b"\0")[0]
             return
         if drop_rest:

@@ -89,9 +89,11 @@ def set_token(database: Database, name: bytes, passwd: bytes, today: int) -> Non
     """Set an encrypted password as pam_unix(8) does for passwd, chpasswd and newusers.
 
     Only where passwd(5) says "x" it goes to shadow, where a missing row is made without ageing. Of rows with
-    the same name the first one is meant. The caller has asked can_set_token().
+    the same name the first one is meant. Does nothing for an unknown user.
     """
     user = database.passwd.get(name)
+    if user is None:
+        return
     if _is_shadowed(user):
         shadow = database.shadow.get(name) or Shadow(name, b"")
         _put_first(database, "shadow", shadow.replace(passwd=passwd, lstchg=shadow_day(today)))
@@ -108,7 +110,9 @@ def _put_first(database: Database, table: str, row: Any) -> None:
     try:
         layered.put(row)
     except DuplicateRow:
-        layered.local.replace_at(layered.local.find(row.name), row)
+        position = layered.local.find(row.name)
+        if position is not None:
+            layered.local.replace_at(position, row)
 
 
 # -- chpasswd ----------------------------------------------------------------------------------------------
@@ -136,17 +140,16 @@ def update_password(database: Database, name: bytes, passwd: bytes, today: int, 
 # -- chage, expiry -----------------------------------------------------------------------------------------
 
 
-def change_ageing(database: Database, name: bytes, ageing: Shadow) -> None:
-    """Give a user the days of a Shadow row (its name and password do not matter), as chage does.
+def change_ageing(database: Database, user: Passwd, ageing: Shadow) -> None:
+    """Give a user the days of a Shadow row (its password does not matter), as chage does.
 
     Without a row in shadow one is made that takes over the password of passwd.
     """
-    shadow = database.shadow.get(name)
+    shadow = database.shadow.get(user.name)
     if shadow is None:
-        user = database.passwd.get(name)
         database.passwd.put(user.replace(passwd=SHADOWED))
-        shadow = Shadow(name, user.passwd)
-    database.shadow.put(ageing.replace(name=name, passwd=shadow.passwd, flag=shadow.flag))
+        shadow = Shadow(user.name, user.passwd)
+    database.shadow.put(ageing.replace(passwd=shadow.passwd, flag=shadow.flag))
 
 
 def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:

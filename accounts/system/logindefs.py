@@ -96,6 +96,10 @@ class LoginDefs:
         """getdef_long: a C long."""
         return self.get_number(name, default, -LONG_MAX - 1, LONG_MAX)
 
+    def ageing(self) -> tuple[int, int, int]:
+        """PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE, -1 where not set, for a new row of shadow(5)."""
+        return self.get_int("PASS_MIN_DAYS", -1), self.get_int("PASS_MAX_DAYS", -1), self.get_int("PASS_WARN_AGE", -1)
+
     def get_ulong(self, name: str, default: int) -> int:
         """getdef_ulong: a C unsigned long; "-1" is the largest one, as strtoul has it."""
         text = self.values.get(name)

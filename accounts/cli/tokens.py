@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Passwords of many users set in one transaction, in the words of shadow and pam_unix (chpasswd, newusers)."""
+
+from __future__ import annotations
+
+import os
+
+from accounts.edit.passwords import can_set_token, set_token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.cli.run import Session
+    from accounts.model.database import Database
+
+    # Line of the input, user, password in clear.
+    Entry = tuple[int, bytes, bytes]
+
+# pam_unix asks so often for something better than nothing.
+TRIES = 3
+
+
+class Tokens:
+    """The passwords of a run, hashed when made: that takes long and needs no lock. entries are not kept."""
+
+    def __init__(self, session: Session, entries: list[Entry]) -> None:
+        from accounts.system.hashing import MAX_LENGTH, hash_many, settings_from
+
+        self._session = session
+        usable = [plain for _, _, plain in entries if 0 < len(plain) <= MAX_LENGTH]
+        hashes = iter(hash_many(usable, settings_from(session.defs)) if usable else ())
+        # Line, user, hash; what pam_unix says in place of a hash.
+        self._tokens: list[tuple[int, bytes, bytes | str]] = []
+        for number, name, plain in entries:
+            token: bytes | str
+            if not plain:
+                token = "No password has been supplied.\n" * TRIES
+            elif len(plain) > MAX_LENGTH:
+                token = f"failed to crypt password: it is longer than {MAX_LENGTH} bytes\n"
+            else:
+                token = next(hashes)
+            self._tokens.append((number, name, token))
+
+    def apply(self, database: Database) -> dict[int, str]:
+        """Set those that can be set. Line -> what to say on standard error, for the others."""
+        failures = {}
+        today = self._session.today() if self._tokens else 0
+        prog = self._session.prog
+        for number, name, token in self._tokens:
+            why = ""
+            if can_set_token(database, name):
+                if isinstance(token, bytes):
+                    set_token(database, name, token, today)
+                    continue
+                why = token
+            user = os.fsdecode(name)
+            failures[number] = (
+                f"{why}{prog}: (user {user}) pam_chauthtok() failed, error:\n"
+                "Authentication token manipulation error\n"
+                f"{prog}: (line {number}, user {user}) password not changed\n"
+            )
+        return failures
