@@ -30,7 +30,13 @@ from accounts.system.store import Target
 DAY = 86400
 SUBIDS = ("subuid", "subgid")
 # Configuration that the tools read from the vendor directory too; programs that know only /etc get a link.
-CONFIGURATION = {"login.defs": True, "shells": True, "securetty": True, "default/useradd": False, "skel": True}
+CONFIGURATION = {
+    "login.defs": True,
+    "shells": True,
+    "securetty": True,
+    "default/useradd": False,
+    "skel": True,
+}
 VENDOR = "/usr/share/accounts"
 FACTORY = "/usr/share/factory/etc"
 TMPFILES = "/usr/lib/tmpfiles.d/accounts-image.conf"
@@ -100,7 +106,8 @@ class _Seeding:
         self.tree = tree
         self.target = target
         self.result = result
-        self.day = -1 if epoch is None else epoch // DAY
+        # Day 0 would mean "change the password at once" (shadow(5)).
+        self.day = -1 if epoch is None else epoch // DAY or -1
         self.shadow_gid = 0
         self.image_dir = "/" + os.fsdecode(target.image_dir())
 
@@ -214,18 +221,8 @@ class _Seeding:
     def _write_image(self, layer: dict[str, Table], view: Database) -> None:
         group = view.group.get(b"shadow")
         self.shadow_gid = 0 if group is None else group.gid
-        for name, table in layer.items():
-            path = f"{self.image_dir}/{name}"
-            if not table.data:
-                if self.tree.lstat(path) is not None:
-                    self.tree.remove(path)
-                continue
-            if name in ("shadow", "gshadow"):
-                mode, gid = (0o640, self.shadow_gid) if self.shadow_gid else (0, 0)
-            else:
-                mode, gid = 0o644, 0
-            self.tree.write(path, table.data, 0o600)
-            _set_owner(self.tree, path, gid, mode)
+        data = {name: table.data for name, table in layer.items()}
+        write_layer(self.tree, self.image_dir, data, self.shadow_gid)
 
     def _write_local(
         self,
@@ -273,6 +270,24 @@ def format_rows(rows: Iterable[Passwd | Shadow | Group | Gshadow]) -> bytes:
     return b"".join(row.format_line() + b"\n" for row in rows)
 
 
+def write_layer(tree: Tree, image_dir: str, files: dict[str, bytes], shadow_gid: int) -> None:
+    """Write the image layer's files, database -> content; one without rows goes.
+
+    shadow_gid: the group that may read shadow and gshadow, 0 for nobody but root.
+    """
+    for name, data in files.items():
+        path = f"{image_dir}/{name}"
+        if not data:
+            if tree.lstat(path) is not None:
+                tree.remove(path)
+            continue
+        mode, gid = 0o644, 0
+        if name in ("shadow", "gshadow"):
+            mode, gid = (0o640, shadow_gid) if shadow_gid else (0, 0)
+        tree.write(path, data, 0o600)
+        _set_owner(tree, path, gid, mode)
+
+
 def _move_subids(tree: Tree, result: Seeded) -> None:
     """newuidmap reads /etc/subuid only: the image's rows become a factory file that tmpfiles copies there."""
     lines = []
@@ -310,7 +325,10 @@ def _move_configuration(tree: Tree, result: Seeded) -> None:
 def _has_line(tree: Tree, path: str) -> bool:
     if tree.lstat(TMPFILES) is None:
         return False
-    lines = (tmpfiles.parse_line(line) for line in tree.read(TMPFILES).decode("utf-8", "surrogateescape").split("\n"))
+    lines = (
+        tmpfiles.parse_line(line)
+        for line in tree.read(TMPFILES).decode("utf-8", "surrogateescape").split("\n")
+    )
     return any(line is not None and line.path == path for line in lines)
 
 
