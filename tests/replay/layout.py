@@ -21,8 +21,8 @@ def split(before: State, name: str, layout: str) -> State:
     layout says which rows the image gets. system: users and groups with system ids. random: half of them.
     members: all groups (local users' memberships stay local) and half of the users. overrides: as random, but
     the image has other values for some users, so that the local layer holds full override rows. first: as
-    random, under the policy that the first group row wins alone. all: everything. What shadow or NSS would not
-    take for a row, and names that occur twice, always stay local.
+    random, under the policy that the first group row wins alone. all: everything. What shadow or NSS would
+    not take for a row, and names that occur twice, always stay local.
     """
     chance = random.Random(f"{layout}/{name}")
     movable = {database: _movable(before, database) for database in DATABASES}
