@@ -111,9 +111,7 @@ class Session:
     def store(self) -> Store:
         """The account files of the target."""
         if self._store is None:
-            self._store = Store(
-                self.target, self.warn, lambda: self.defs.get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
-            )
+            self._store = Store(self.target, self.warn, lambda: self.defs)
         return self._store
 
     @property

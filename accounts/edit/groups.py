@@ -215,7 +215,11 @@ def shadow_groups(database: Database) -> None:
     for group in list(database.group):
         shadow = database.gshadow.get(group.name) or Gshadow(group.name, group.passwd, (), ())
         passwd = shadow.passwd if group.passwd == SHADOWED else group.passwd
-        database.gshadow.put(shadow.replace(passwd=passwd, members=group.members))
+        members = group.members
+        if database.group.origin(group.name) == "both" and set(members) == set(shadow.members):
+            # A merged group has no order of its own.
+            members = shadow.members
+        database.gshadow.put(shadow.replace(passwd=passwd, members=members))
         database.group.put(group.replace(passwd=SHADOWED))
 
 

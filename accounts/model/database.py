@@ -70,19 +70,21 @@ class Base:
 class Layered:
     """One database over two layers: local rows first, then the image's, as NSS reads them."""
 
-    __slots__ = ("_base", "image", "local", "merge", "name")
+    __slots__ = ("_base", "forced", "image", "local", "merge", "name")
 
     def __init__(self, name: str, local: Table, image: Table, merge: bool, base: Base) -> None:
         self.name = name
         self.local = local
         self.image = image
         self.merge = merge
+        # FORCE_SHADOW of login.defs(5).
+        self.forced = False
         self._base = base
 
     @property
     def present(self) -> bool:
-        """Whether the database exists in either layer (shadow's *_file_present)."""
-        return self.local.present or self.image.present
+        """Whether the database exists in either layer, or is to (shadow's *_file_present)."""
+        return self.forced or self.local.present or self.image.present
 
     # -- the view ------------------------------------------------------------------------------------
 

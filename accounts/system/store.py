@@ -32,6 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from accounts.system.logindefs import LoginDefs
+
 FILE_ERRORS: dict[str, type[AccountsError]] = {
     "passwd": PasswdFileError,
     "shadow": PasswdFileError,
@@ -174,20 +176,22 @@ class Store:
     """The locked account files of a target. Use: open, edit the database, commit, close."""
 
     def __init__(
-        self, target: Target, warn: Callable[[str], None], max_members: Callable[[], int] = lambda: 0
+        self, target: Target, warn: Callable[[str], None], defs: Callable[[], LoginDefs] | None = None
     ) -> None:
         """warn is called with each line (without "PROG: " and newline) that a recovery has to report.
 
-        max_members: MAX_MEMBERS_PER_GROUP of login.defs(5), asked for when group is locked; 0 for no limit.
+        defs: gives login.defs(5), of which MAX_MEMBERS_PER_GROUP and FORCE_SHADOW matter here.
         """
         self.target = target
         self._warn = warn
-        self._max_members = max_members
+        self._defs = defs
         self._locks: Locks | None = None
         self._modes: dict[str, tuple[int, int, int]] = {}
 
     def is_present(self, name: str) -> bool:
         """Whether an account file exists in either layer (shadow's *_file_present, before locking)."""
+        if self._is_forced(name):
+            return True
         target = self.target
         for path in (b"etc/" + name.encode(), target.image_dir() + b"/" + name.encode()):
             if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
@@ -222,7 +226,9 @@ class Store:
         for line in recover(etc):
             self._warn(line)
         database = self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
-        max_members = self._max_members() if "group" in wanted else 0
+        max_members = 0
+        if "group" in wanted and self._defs is not None:
+            max_members = self._defs().get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
         if max_members:
             for table in (database.group.local, database.group.image):
                 table.split_groups(max_members)
@@ -242,7 +248,14 @@ class Store:
         base = Base()
         if any(table.present for table in image.values()):
             base = Base(target.read(b"etc/" + BASE.encode()) or b"")
-        return Database(local, image, policy, base)
+        database = Database(local, image, policy, base)
+        for name in names:
+            database.tables[name].forced = self._is_forced(name)
+        return database
+
+    def _is_forced(self, name: str) -> bool:
+        """Whether shadow and gshadow count as present whatever there is."""
+        return name in ("shadow", "gshadow") and self._defs is not None and self._defs().get_bool("FORCE_SHADOW")
 
     def _read_table(self, fd: int, path: bytes, name: str, shown: str, image: bool = False) -> Table:
         kind = KINDS[name]

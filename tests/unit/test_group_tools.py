@@ -95,6 +95,14 @@ def test_over_an_image(machine: Machine, argv: tuple[str, ...], status: int, wor
     assert (done.stderr == "") == (words == "")
 
 
+def test_force_shadow_makes_gshadow_appear(machine: Machine) -> None:
+    machine.local(**{"group": "", "login.defs": "FORCE_SHADOW yes\n"})
+    assert machine.run("groupadd", "-g", "7", "-p", "hash", "own").returncode == 0
+    files = machine.etc()
+    assert (files["group"], files["gshadow"]) == ("own:x:7:\n", "own:hash::\n")
+    assert (machine.path / "etc/gshadow").stat().st_mode & 0o037 == 0
+
+
 def test_grpck_says_the_layer_and_repairs_the_local_one(machine: Machine) -> None:
     machine.image(**IMAGE | {"group": "root:x:0:\nvideo:x:44:ghost\nalice:x:1000:\n"})
     machine.local(group="video:x:44:gone\nown:x:1000:\nroot:x:5:\nbroken\n", gshadow="own:!::\nstale:!::\n")
@@ -321,7 +329,7 @@ def test_newgrp_and_sg_usage(prog: str, argv: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "drop_rest", "expected"),
+    ("text", "forgiving", "expected"),
     [
         (b"a:b\nc:d\n", False, [b"a:b", b"c:d"]),
         (b"a:b", False, [None]),
@@ -332,8 +340,8 @@ def test_newgrp_and_sg_usage(prog: str, argv: list[bytes]) -> None:
         (b"", False, []),
     ],
 )
-def test_lines_are_read_as_fgets_does(text: bytes, drop_rest: bool, expected: list[bytes | None]) -> None:
-    assert list(split_lines(text, drop_rest)) == expected
+def test_lines_are_read_as_fgets_does(text: bytes, forgiving: bool, expected: list[bytes | None]) -> None:
+    assert list(split_lines(text, drop_rest=forgiving, open_end=forgiving)) == expected
 
 
 @pytest.mark.parametrize(
