@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_input, split_lines
+from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import update_password
@@ -59,7 +59,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     options = parse_arguments(session, argv)
     database = session.store.open(("group", "gshadow"))
-    entries = parse_input(session, database, read_input())
+    entries = parse_input(session, database, read_all(0))
     passwords = [password for _, _, password in entries]
     if options.hashes:
         passwords = options.hash_all(session, passwords, len(passwords))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_input, split_lines
+from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.tokens import Tokens
@@ -58,7 +58,7 @@ def change_alone(session: Session, entries: list[Entry], problems: dict[int, str
     database = session.store.open(("passwd", "shadow"))
     problems |= tokens.apply(database)
     # pam_unix keeps no backups.
-    session.commit(database, backup=False)
+    session.commit(database, no_backup=("passwd", "shadow"))
     session.print_error("".join(text for _, text in sorted(problems.items())))
     return 1 if problems else 0
 
@@ -102,7 +102,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     """Run chpasswd; the exit status."""
     options = parse_arguments(session, argv)
     session.select_root(argv)
-    entries, problems = parse_input(session, read_input())
+    entries, problems = parse_input(session, read_all(0))
     if options.encrypted or options.method is not None:
         return change_together(session, options, entries, problems)
     return change_alone(session, entries, problems)

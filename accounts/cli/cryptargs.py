@@ -99,10 +99,10 @@ class CryptOptions:
             raise AccountsError(error.message) from None
 
 
-def read_input() -> bytes:
-    """All of standard input."""
+def read_all(fd: int) -> bytes:
+    """All that can be read from a descriptor."""
     pieces = []
-    while piece := os.read(0, 1 << 20):
+    while piece := os.read(fd, 1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -204,7 +204,7 @@ def set_password(session: Session, name: bytes, from_stdin: bool) -> None:
         raise token_error()
     set_token(database, name, hashed, session.today())
     # pam_unix keeps no backups.
-    session.commit(database, backup=False)
+    session.commit(database, no_backup=("passwd", "shadow"))
     session.warn("password updated successfully")
 
 

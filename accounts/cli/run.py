@@ -13,7 +13,7 @@ import time
 from accounts.cli.options import OptionError
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, Usage
 from accounts.model.database import Database
-from accounts.model.ids import allocate_id, parse_ledger
+from accounts.model.ids import IdPool, parse_ledger
 from accounts.system import nss
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
@@ -22,7 +22,7 @@ from accounts.system.store import FILE_ERRORS, Store, Target
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import NoReturn
 else:
     import _signal
@@ -65,12 +65,14 @@ class Session:
             line = "".join(_escape(char) if ord(char) < 0x20 or ord(char) == 0x7F else char for char in line)
         write_all(2, f"{self.prog}: {line}\n")
 
-    def print_duplicate(self, error: DuplicateRow) -> None:
+    def duplicate_text(self, error: DuplicateRow) -> str:
         """What shadow's commonio says of a name that a file has twice; the tool's own line follows it."""
         path, name = self.target.shown(error.database), os.fsdecode(error.name)
-        self.print_error(
-            f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
-        )
+        return f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
+
+    def print_duplicate(self, error: DuplicateRow) -> None:
+        """duplicate_text() to standard error."""
+        self.print_error(self.duplicate_text(error))
 
     # -- the target ----------------------------------------------------------------------------------
 
@@ -155,9 +157,9 @@ class Session:
         """Whether a GID is taken in either layer, or on the live system in NSS."""
         return database.group.get_id(gid) is not None or (self.target.live and nss.has_gid(gid))
 
-    def commit(self, database: Database, backup: bool = True) -> None:
-        """Write the delta, release the locks, tell the caching daemons. backup: keep "passwd-" and so on."""
-        written = self.store.commit(database, backup)
+    def commit(self, database: Database, no_backup: Collection[str] = ()) -> None:
+        """Write the delta, release the locks, tell the caching daemons. no_backup: as Store.commit()."""
+        written = self.store.commit(database, no_backup)
         self.store.close()
         if written:
             flush_caches(self.target.live, self.warn)
@@ -240,14 +242,21 @@ def free_id(
 
     Raises NoId.
     """
+    ask = nss.has_uid if kind == "UID" else nss.has_gid
+    is_taken = ask if session.target.live else None
+    return id_pool(session, kind, system, database, is_taken).find(preferred)
+
+
+def id_pool(
+    session: Session, kind: str, system: bool, database: Database, is_taken: Callable[[int], bool] | None
+) -> IdPool:
+    """The free UIDs or GIDs: not in either layer, not in the image's id ledger, not is_taken()."""
     name = "passwd" if kind == "UID" else "group"
     used = database.tables[name].ids()
     ledger = session.target.read(LEDGER)
     if ledger:
         used |= parse_ledger(ledger, name)
-    ask = nss.has_uid if kind == "UID" else nss.has_gid
-    is_taken = ask if session.target.live else lambda _: False
-    return allocate_id(kind, system, session.defs, used, is_taken, preferred)
+    return IdPool(kind, system, session.defs, used, is_taken or (lambda _: False))
 
 
 def status_of(error: AccountsError, statuses: Mapping[type[AccountsError], int]) -> int:

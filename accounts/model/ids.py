@@ -53,11 +53,11 @@ def allocate_id(
     lowest used one downwards, others from the highest used one upwards; when that end is reached, the whole
     range is searched from the other end. Raises NoId with shadow's words.
     """
-    return IdPool(kind, system, defs, used, is_taken).take(preferred)
+    return IdPool(kind, system, defs, used, is_taken).find(preferred)
 
 
 class IdPool:
-    """Ids to be taken one after the other, each as allocate_id() would after the one before (newusers)."""
+    """Ids to be found and used one after the other, each as allocate_id() would do it (newusers)."""
 
     def __init__(
         self, kind: str, system: bool, defs: Defs, used: set[int], is_taken: Callable[[int], bool]
@@ -73,16 +73,13 @@ class IdPool:
         self._farthest = 0
         self._gap = 0
 
-    def take(self, preferred: int | None = None) -> int:
-        """A free id, which is used from now on. Raises NoId."""
+    def find(self, preferred: int | None = None) -> int:
+        """A free id. Raises NoId."""
         low, high = self._load_range()
         first = 1 if self._system else low
         if preferred is not None and first <= preferred <= high and self._is_free(preferred):
-            number = preferred
-        else:
-            number = self._search(low, high)
-        self.add(number)
-        return number
+            return preferred
+        return self._search(low, high)
 
     def add(self, number: int) -> None:
         """The id is used from now on."""

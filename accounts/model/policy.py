@@ -35,6 +35,20 @@ def default_policy(merge_groups: bool = True) -> Policy:
     return Policy(dict.fromkeys(DATABASES, True), merge_groups)
 
 
+def asks_others(text: bytes, name: str) -> bool:
+    """Whether an nsswitch.conf(5) names services for a database besides those of the two layers."""
+    for line in text.split(b"\n"):
+        key, colon, rest = line.split(b"#", 1)[0].partition(b":")
+        if colon and key.strip() == name.encode():
+            services = rest.replace(b"[", b" [").replace(b"]", b"] ").split()
+            return any(
+                service not in (*LOCAL_SERVICES, IMAGE_SERVICE)
+                for service in services
+                if not service.startswith(b"[") and not service.endswith(b"]")
+            )
+    return False
+
+
 def parse_nsswitch(text: bytes) -> Policy:
     """The policy of an nsswitch.conf(5). A database it does not name has glibc's default: plain files.
 

@@ -30,7 +30,7 @@ from accounts.system.locks import LockError, Locks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from accounts.system.logindefs import LoginDefs
 
@@ -271,10 +271,10 @@ class Store:
             why = f": {error.strerror}" if image else ""
             raise OPEN_ERRORS[name](f"cannot open {shown}{why}") from None
 
-    def commit(self, database: Database, backup: bool = True) -> bool:
+    def commit(self, database: Database, no_backup: Collection[str] = ()) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
-        backup: keep the old files as "passwd-" and so on.
+        no_backup: names of files whose old version is not kept as "passwd-" and so on.
         Raises the error class of a file with a row that shadow would not write. The real tools find that out
         while they write one file after the other, so the files before it (in the order in which they were
         locked) are written then, and no other.
@@ -285,7 +285,7 @@ class Store:
             if bad is not None and name not in bad[1]:
                 continue
             mode, uid, gid = self._new_file_mode(name, database)
-            keep = backup and name != BASE and not database.is_deleted(name)
+            keep = name not in (BASE, *no_backup) and not database.is_deleted(name)
             changes.append(Change(name, old, new, mode, uid, gid, keep))
         if changes:
             commit(self.target.etc, changes)
