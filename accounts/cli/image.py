@@ -156,7 +156,8 @@ def _add_stateless(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="rule files")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="rule files, each a set of its own")
+    parser.add_argument("--together", action="store_true", help="as one set, in this order")
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +173,21 @@ def _add_wire(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="link nsswitch.conf at boot, or now; without this, at boot where the root has systemd",
     )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_root(parser)
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--sysusers", type=Path, metavar="DIR", help="write sysusers.d(5) lines to DIR/accounts.conf")
+    form.add_argument("--userdb", type=Path, metavar="DIR", help="write systemd's JSON user and group records to DIR")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    _add_root(parser)
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="sysusers.d(5) files; without any, those of the root"
+    )
+    _add_sources(parser)
 
 
 # -- commands ----------------------------------------------------------------------------------------------
@@ -269,8 +285,6 @@ def _stateless(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"ok": not report.failed} | asdict(report))
         return FAILED if report.failed else FINE
-    for rule in report.unused:
-        _complain(arguments, f"matches nothing: {rule}")
     for link in report.dangling:
         _complain(arguments, f"points to nothing now: {link}")
     for line in report.disabled:
@@ -280,7 +294,8 @@ def _stateless(arguments: argparse.Namespace) -> int:
             _complain(arguments, f"left in /etc: {path}")
     _print(
         f"{arguments.root}: moved {len(report.moved)}, removed {len(report.removed)}, kept {len(report.kept)}, "
-        f"{_count(report.factory, 'line')} of tmpfiles.d, {len(report.left)} left over"
+        f"{_count(report.factory, 'line')} of tmpfiles.d, {len(report.left)} left over; "
+        f"{_count(report.unused, 'rule')} matched nothing (--json lists them)"
     )
     return FAILED if report.failed else FINE
 
@@ -288,7 +303,9 @@ def _stateless(arguments: argparse.Namespace) -> int:
 def _lint_rules(arguments: argparse.Namespace) -> int:
     from accounts.image.rules import lint_rules, load_rules
 
-    found = lint_rules(load_rules(arguments.files))
+    sets = [arguments.files] if arguments.together else [[file] for file in arguments.files]
+    # A file that several sets include is linted with each of them, and told of once.
+    found = list(dict.fromkeys(one for files in sets for one in lint_rules(load_rules(files))))
     if arguments.json:
         _print_json({"ok": not found, "findings": [asdict(one) for one in found]})
     else:
@@ -323,6 +340,44 @@ def _wire(arguments: argparse.Namespace) -> int:
     return FINE
 
 
+def _export(arguments: argparse.Namespace) -> int:
+    from accounts.image.export import export_sysusers, export_userdb
+
+    if arguments.sysusers is not None:
+        lost = export_sysusers(arguments.root, arguments.sysusers)
+    else:
+        lost = export_userdb(arguments.root, arguments.userdb)
+    if arguments.json:
+        _print_json({"lost": lost})
+        return FINE
+    for sentence in lost:
+        _complain(arguments, sentence)
+    return FINE
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from accounts.image.build import shared_ledger
+    from accounts.image.importer import import_sysusers
+
+    with shared_ledger(arguments.ledger) as shared:
+        imported = import_sysusers(
+            arguments.root,
+            arguments.files,
+            shared=shared,
+            previous=arguments.previous,
+            pins=arguments.pins,
+            source_date_epoch=source_date_epoch(),
+        )
+    if arguments.json:
+        _print_json(asdict(imported))
+        return FINE
+    for note in imported.notes:
+        _complain(arguments, note)
+    for kind, name in imported.added:
+        _print(f"{kind} {name}")
+    return FINE
+
+
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]
 COMMANDS: dict[str, Command] = {
     "seed": (_add_seed, _seed, "move the accounts of a root to its image layer and keep its id ledger"),
@@ -332,6 +387,8 @@ COMMANDS: dict[str, Command] = {
     "lint-rules": (_add_files, _lint_rules, "check rule files"),
     "diff": (_add_diff, _diff, "what of an update a machine sees, and what its /etc hides"),
     "wire": (_add_wire, _wire, "have programs find the image layer: nsswitch.conf, boot unit, pam.d"),
+    "export": (_add_export, _export, "write the accounts of a root as sysusers.d lines or userdb records"),
+    "import": (_add_import, _import, "add the accounts of sysusers.d to the image layer"),
 }
 
 

@@ -58,11 +58,11 @@ class Uses:
 def find_uses(tree: Tree) -> Uses:
     """Read the configuration of a root. Files that cannot be read as text, or point nowhere, are passed over."""
     uses = Uses()
-    for path, text in _read_all(tree, "udev/rules.d", (".rules",)):
+    for path, text in read_all(tree, "udev/rules.d", (".rules",)):
         _read_udev(text, path, uses)
-    for path, text in _read_all(tree, "tmpfiles.d", (".conf",)):
+    for path, text in read_all(tree, "tmpfiles.d", (".conf",)):
         _read_tmpfiles(text, path, uses)
-    for path, text in _read_all(tree, "sysusers.d", (".conf",)):
+    for path, text in read_all(tree, "sysusers.d", (".conf",)):
         _read_sysusers(text, path, uses)
     for directory in ("/etc/dbus-1/system.d", "/usr/share/dbus-1/system.d"):
         for path, text in _read_directories(tree, [directory], (".conf",)):
@@ -156,7 +156,8 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield key.strip(), value.strip()
 
 
-def _read_all(tree: Tree, below: str, tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def read_all(tree: Tree, below: str, tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Path and text of the files in effect of a kind of drop-in, by name: below is "sysusers.d" and so on."""
     yield from _read_directories(tree, [f"{prefix}/{below}" for prefix in _PREFIXES], tails)
 
 

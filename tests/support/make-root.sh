@@ -16,6 +16,9 @@ mirror=${ACCOUNTS_TEST_MIRROR:-http://deb.debian.org/debian}
 case $name in
 debian-12-minbase) include= ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
+# The same with an interpreter, for our tools to run inside.
+debian-12-systemd-ssh-python)
+    include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
 *) echo "make-root.sh: no root is called $name" >&2; exit 2 ;;
 esac
 
