@@ -67,6 +67,7 @@ def pin(
     result = Pinned()
     with Tree(root, source_date_epoch) as tree:
         target = Target(os.fsencode(root))
+        status = os.fstat(target.etc)
         locks = Locks(target.etc, passwd_lock=False)
         try:
             for name in ("passwd", "group", "gshadow", "shadow"):
@@ -78,6 +79,9 @@ def pin(
             _apply(layers, wanted, result)
         finally:
             locks.release()
+            if not result.changes:
+                # The lock files came and went.
+                os.utime(target.etc, ns=(status.st_atime_ns, status.st_mtime_ns))
             target.close()
     if shared is not None:
         shared.register((database, name, id) for (database, name), id in wanted.items())
