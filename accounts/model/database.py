@@ -15,7 +15,7 @@ from accounts.model.table import DuplicateName, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
 KINDS: dict[str, Any] = {
@@ -277,14 +277,14 @@ class Database:
         """Whether a file is to be removed as a whole, which leaves no backup."""
         return name in self.tables and self.tables[name].local.deleted
 
-    def find_unwritable(self, order: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
-        """The first database, in that order, with a changed row that may not be written, and those before it.
+    def find_unwritable(self) -> str | None:
+        """The first database with a changed row that may not be written, or None.
 
         A row may not hold a colon or control character in a field, nor the id -1.
         """
-        for index, name in enumerate(order):
-            if not all(record.is_writable() for record in self.tables[name].local.written()):
-                return name, tuple(order[:index])
+        for name, layered in self.tables.items():
+            if not all(record.is_writable() for record in layered.local.written()):
+                return name
         return None
 
     def render_changes(self) -> list[tuple[str, bytes | None, bytes | None]]:

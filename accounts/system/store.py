@@ -275,22 +275,19 @@ class Store:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
         no_backup: names of files whose old version is not kept as "passwd-" and so on.
-        Raises the error class of a file with a row that shadow would not write. The real tools find that out
-        while they write one file after the other, so the files before it (in the order in which they were
-        locked) are written then, and no other.
+        Raises the error class of a file with a row that shadow would not write; then nothing is written. (The
+        real tools find that out after the files before it: docs/decisions/journal.md.)
         """
-        bad = database.find_unwritable(self._locks.held if self._locks is not None else ())
+        bad = database.find_unwritable()
+        if bad is not None:
+            raise FILE_ERRORS[bad](f"failure while writing changes to {self.target.shown(bad)}")
         changes = []
         for name, old, new in database.render_changes():
-            if bad is not None and name not in bad[1]:
-                continue
             mode, uid, gid = self._new_file_mode(name, database)
             keep = name not in (BASE, *no_backup) and not database.is_deleted(name)
             changes.append(Change(name, old, new, mode, uid, gid, keep))
         if changes:
             commit(self.target.etc, changes)
-        if bad is not None:
-            raise FILE_ERRORS[bad[0]](f"failure while writing changes to {self.target.shown(bad[0])}")
         return bool(changes)
 
     def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:

@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
                 *(f"--- local {name}\n{file.data.decode()}" for name, file in self.layered.etc.items()),
             ]
         )
-        if not verdict.refused:
+        if not verdict.refused and "half-written" not in verdict.rules:
             self.classic, self.layered = real.after, ours.after
 
 

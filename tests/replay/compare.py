@@ -6,6 +6,7 @@ Every way in which a run may differ from its record is one of RULES; there is no
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ RULES = {
     "no-op-backup": "a file whose content stays is not rewritten, nor its NAME- (design.md 4.6)",
     "row-order": "pwck, grpck, passwd -Sa, groupmems -l print in file order; there are two files now",
     "layer-named": "pwck, grpck mark what the image's rows are reported for: (image), `in the image`",
+    "half-written": "the real tool fails after some of its files are written; ours writes all or nothing: nothing",
     "first-of-several": "groupdel names one of several users of a primary group, the first in file order",
     "pam-clock": "oracle only: pam_unix takes the day from the clock, not from SOURCE_DATE_EPOCH",
 }
@@ -49,6 +51,8 @@ class Verdict:
 def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = False) -> Verdict:
     """Same exit status, output, files, modes, owners and trees as recorded. oracle: the real tools run."""
     verdict = Verdict()
+    if not oracle:
+        case = _all_or_nothing(case, verdict)
     _judge_output(case, outcome, verdict)
     expected = {name: file for name, file in case.after.etc.items() if name not in _UNRECORDED}
     got = {name: file for name, file in outcome.after.etc.items() if name not in _UNRECORDED}
@@ -74,6 +78,7 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
 def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     """The law: the record's view, exit status and messages; the image untouched; a minimal delta."""
     verdict = Verdict()
+    case = _all_or_nothing(case, verdict)
     view_before, view_after = view({}, case.before.etc), view({}, case.after.etc)
     reasons = inexpressible(before.image, view_before, view_after, before.merge)
     if outcome.exit and REFUSAL.search(outcome.stderr):
@@ -105,6 +110,14 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
         _judge_untouched(outcome, verdict)
     _judge_rest(case, before, outcome, verdict)
     return verdict
+
+
+def _all_or_nothing(case: Case, verdict: Verdict) -> Case:
+    """The record as a tool leaves it that commits all files or none (docs/decisions/journal.md)."""
+    if case.exit and b"failure while writing changes to" in case.stderr and case.after != case.before:
+        verdict.rules.add("half-written")
+        return dataclasses.replace(case, after=case.before)
+    return case
 
 
 def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = False) -> None:
