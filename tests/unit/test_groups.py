@@ -125,7 +125,7 @@ MEMBER = {"group": b"video:x:44:alice\n", "gshadow": b"video:*::alice\n"}
         pytest.param({"group": b"own:secret:7:a\n"}, IMAGE, True, groups.shadow_groups,
             {"group": b"own:x:7:a\n", "gshadow": b"own:secret::a\n"}, id="grpconv: only what is not shadowed"),
         pytest.param({"group": b"adm:x:4:bob\n", "gshadow": b"adm:*:boss:syslog,bob\n"}, IMAGE, True,
-            groups.shadow_groups, {"accounts/base": b"gshadow:adm:*:boss:syslog\n"}, id="grpconv: a merged group has no order"),
+            groups.shadow_groups, {"accounts/base": b"gshadow:adm:*:boss:syslog\n"}, id="grpconv: merged"),
         pytest.param({"group": b"own:x:7:\n", "gshadow": b"own:!::\ngone:!::\n"}, {}, True, groups.shadow_groups,
             {"gshadow": b"own:!::\n"}, id="grpconv: rows without group go"),
         pytest.param({"group": b"own:x:7:\nnot:y:8:\n", "gshadow": b"own:pw::\nnot:z::\n"}, {}, True,
