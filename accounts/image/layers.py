@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from accounts.image.tree import Tree
 from accounts.model.database import ID_FIELDS, KINDS, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.table import Table
+from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import VENDOR_DIRS, Target
 
@@ -69,6 +71,28 @@ class Layers:
         if not stat.S_ISREG(status.st_mode):
             raise BadArgument(f"{path} is not a regular file")
         return Table(KINDS[name], self.tree.read(path))
+
+
+@contextmanager
+def locked(tree: Tree, root: Path) -> Iterator[Target]:
+    """Hold the locks of a root's account files for a with block; their coming and going leaves no trace.
+
+    Raises LockError, PasswdFileError when the root has no /etc, OSError.
+    """
+    target = Target(os.fsencode(root))
+    try:
+        status = os.fstat(target.etc)
+        locks = Locks(target.etc, passwd_lock=False)
+        try:
+            for name in ("passwd", "group", "gshadow", "shadow"):
+                locks.acquire(name)
+            yield target
+        finally:
+            locks.release()
+            if not tree.has_changed("/etc"):
+                os.utime(target.etc, ns=(status.st_atime_ns, status.st_mtime_ns))
+    finally:
+        target.close()
 
 
 def read_layered(tree: Tree, name: str) -> bytes | None:

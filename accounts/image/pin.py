@@ -17,14 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
-from accounts.image.layers import Layers, walk
+from accounts.image.layers import Layers, locked, walk
 from accounts.image.ledger import Key, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.tree import Tree
 from accounts.model.database import ID_FIELDS
 from accounts.model.ids import allocate_id
-from accounts.system.locks import Locks
-from accounts.system.store import Target
 
 MARKER = "/usr/share/accounts/pin-in-progress"
 _ACLS = ("system.posix_acl_access", "system.posix_acl_default")
@@ -65,24 +63,12 @@ def pin(
     interrupted half way through a swap; OSError.
     """
     result = Pinned()
-    with Tree(root, source_date_epoch) as tree:
-        target = Target(os.fsencode(root))
-        status = os.fstat(target.etc)
-        locks = Locks(target.etc, passwd_lock=False)
-        try:
-            for name in ("passwd", "group", "gshadow", "shadow"):
-                locks.acquire(name)
-            if tree.lstat(MARKER) is not None:
-                raise BadArgument(f"an earlier accounts image pin of {root} was interrupted: unpack the root again")
-            layers = Layers(tree, root)
-            wanted = choose_ids(layers, gather(layers, shared, previous, pins))
-            _apply(layers, wanted, result)
-        finally:
-            locks.release()
-            if not result.changes:
-                # The lock files came and went.
-                os.utime(target.etc, ns=(status.st_atime_ns, status.st_mtime_ns))
-            target.close()
+    with Tree(root, source_date_epoch) as tree, locked(tree, root):
+        if tree.lstat(MARKER) is not None:
+            raise BadArgument(f"an earlier accounts image pin of {root} was interrupted: unpack the root again")
+        layers = Layers(tree, root)
+        wanted = choose_ids(layers, gather(layers, shared, previous, pins))
+        _apply(layers, wanted, result)
     if shared is not None:
         shared.register((database, name, id) for (database, name), id in wanted.items())
     return result

@@ -18,12 +18,12 @@ from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.image import tmpfiles
+from accounts.image.layers import locked
 from accounts.image.tree import Tree
 from accounts.model.database import KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow
 from accounts.model.table import Table
-from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Target
 
@@ -78,24 +78,15 @@ def seed(
     Raises BadArgument for rows that cannot be parsed or contradict the image, OSError.
     """
     result = Seeded()
-    target = Target(os.fsencode(root))
-    try:
-        with Tree(target.root, source_date_epoch) as tree:
-            if tree.lstat("/etc") is None:
-                raise BadArgument(f"{root} has no /etc")
-            locks = Locks(target.etc, passwd_lock=False)
-            try:
-                for name in ("passwd", "group", "gshadow", "shadow"):
-                    locks.acquire(name)
-                _Seeding(tree, target, result, source_date_epoch).run(tuple(keep), keep_human, save_names)
-            finally:
-                locks.release()
-            _move_subids(tree, result)
-            if configuration:
-                _move_configuration(tree, result)
-            _remove_leftovers(tree, result)
-    finally:
-        target.close()
+    with Tree(root, source_date_epoch) as tree:
+        if tree.lstat("/etc") is None:
+            raise BadArgument(f"{root} has no /etc")
+        with locked(tree, root) as target:
+            _Seeding(tree, target, result, source_date_epoch).run(tuple(keep), keep_human, save_names)
+        _move_subids(tree, result)
+        if configuration:
+            _move_configuration(tree, result)
+        _remove_leftovers(tree, result)
     return result
 
 

@@ -54,6 +54,10 @@ class Tree:
         self._changed.clear()
         os.close(self.fd)
 
+    def has_changed(self, path: str) -> bool:
+        """Whether entries of directory `path` have been written, moved or removed through this tree."""
+        return path in self._changed
+
     def __enter__(self) -> Tree:
         return self
 

@@ -44,7 +44,12 @@ messagebus:!::
 alice:!::
 nogroup:*::
 """
-NSSWITCH = "passwd: files altfiles\ngroup: files [SUCCESS=merge] altfiles\nshadow: files altfiles\ngshadow: files altfiles\n"
+NSSWITCH = """\
+passwd: files altfiles
+group: files [SUCCESS=merge] altfiles
+shadow: files altfiles
+gshadow: files altfiles
+"""
 # elf(5): enough of a 64-bit little-endian header; byte 18 is the machine.
 X86_64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00"
 AARCH64 = X86_64[:18] + b"\xb7\x00"

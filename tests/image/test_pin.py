@@ -39,7 +39,8 @@ def owners(root: Path, *paths: str) -> list[tuple[int, int]]:
 def root(tmp_path: Path) -> Path:
     """Files of sshd (100) and messagebus (101, group 101)."""
     root = make_image(tmp_path / "root")
-    make(root, {"var/s/f": "", "var/m/f": "", "var/other": "", "var/link -> s/f": None, "etc/subuid": "sshd:100000:65536\n"})
+    make(root, {"var/s/f": "", "var/m/f": "", "var/other": "", "var/link -> s/f": None})
+    make(root, {"etc/subuid": "sshd:100000:65536\n"})
     for path, uid, gid in (
         ("var/s", 100, 0), ("var/s/f", 100, 101), ("var/m", 101, 101), ("var/m/f", 0, 101), ("var/link", 101, 101),
     ):  # fmt: skip
@@ -147,7 +148,7 @@ def test_new_names_are_pinned_and_taken_ids_are_not_given_twice(root: Path) -> N
 
 
 def test_the_order_of_packages_does_not_matter(tmp_path: Path) -> None:
-    shared = "passwd:x:101:removed\npasswd:y:100:removed\n".encode()
+    shared = b"passwd:x:101:removed\npasswd:y:100:removed\n"
     results = []
     for name, passwd in (("a", PASSWD), ("b", "".join(reversed(PASSWD.splitlines(keepends=True))))):
         root = make_image(tmp_path / name, passwd=passwd)
