@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groupck import GroupCheck, sort_groups
@@ -18,20 +19,18 @@ from accounts.errors import (
     GroupRefusal,
     Usage,
 )  # fmt: skip
-from accounts.system.files import NamedFiles
-from accounts.system.terminal import yes_or_no
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.edit.checks import Checks
     from accounts.model.database import Database
 
 # GroupFileError: a file cannot be written.
 STATUSES: dict[type[AccountsError], int] = {
     Usage: 1, BadOption: 1, BadArgument: 3, GroupOpenError: 3, GroupLockError: 4, GroupFileError: 5, GroupRefusal: 5,
 }  # fmt: skip
-FOUND = 2
 USAGE = """\
 Usage: grpck [options] [group [gshadow]]
 
@@ -49,36 +48,9 @@ LONG = {
 }  # fmt: skip
 
 
-class Request:
-    """What the command line asks for. files: group, or group and gshadow, instead of the system's."""
-
-    read_only = False
-    sort = False
-    quiet = False
-    files: tuple[bytes, ...] = ()
-
-
-class Console:
-    """Findings to standard output, answers from standard input, deletions to syslog."""
-
-    def __init__(self, session: Session, read_only: bool) -> None:
-        self._session = session
-        self._read_only = read_only
-
-    def say(self, text: str) -> None:
-        self._session.print(text + "\n")
-
-    def ask(self, question: str, repairable: bool) -> bool:
-        self._session.print(question)
-        return yes_or_no(self._read_only or not repairable)
-
-    def log(self, text: str) -> None:
-        self._session.log(text)
-
-
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage and BadOption, or Done after --help."""
-    request = Request()
+def parse_arguments(session: Session, argv: list[bytes]) -> CheckRequest:
+    """argv -> CheckRequest. Raises Usage and BadOption, or Done after --help."""
+    request = CheckRequest()
     operands: list[bytes] = []
     for option, _ in scan(argv, "hqrR:P:sS", LONG, operands):
         if option == "h":
@@ -98,56 +70,29 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
     return request
 
 
-def check(session: Session, database: Database, users: Database, request: Request) -> tuple[int, bool]:
-    """(number of errors, whether to write). users: where members are looked up."""
-    if request.sort:
-        sort_groups(database)
-        return 0, True
-    names = [session.target.shown("group"), session.target.shown("gshadow")]
-    names[: len(request.files)] = map(os.fsdecode, request.files)
-    run_of_checks = GroupCheck(
-        database,
-        Console(session, request.read_only),
-        lambda name: session.find_user(users, name) is not None,
-        names[0],
-        names[1],
-        request.quiet,
-    )
-    run_of_checks.run()
-    return run_of_checks.errors, run_of_checks.changed
-
-
-def open_system(session: Session, read_only: bool) -> Database:
-    """The system's files of both layers, locked unless read_only. Raises GroupOpenError."""
-    names = ("group", "gshadow")
-    database = session.store.load((*names, "passwd")) if read_only else session.store.open(names, read=("passwd",))
-    if read_only and not database.group.present:
-        raise GroupOpenError(f"cannot open {session.target.shown('group')}")
-    return database
-
-
 def body(session: Session, argv: list[bytes]) -> int:
     """Run grpck; the exit status."""
     session.select_root(argv)
     request = parse_arguments(session, argv)
-    if request.files:
-        files = NamedFiles(dict(zip(("group", "gshadow"), request.files, strict=False)))
-        try:
-            database = files.open(request.read_only)
-            errors, changed = check(session, database, session.store.load(("passwd",)), request)
-            if changed:
-                files.commit(database)
-        finally:
-            files.close()
-    else:
-        database = open_system(session, request.read_only)
-        errors, changed = check(session, database, database, request)
-        if changed:
-            session.commit(database)
-    if errors:
-        done = "the files have been updated" if changed else "no changes"
-        session.print(f"{session.prog}: {done}\n")
-    return FOUND if errors else 0
+    names = [session.target.shown("group"), session.target.shown("gshadow")]
+    names[: len(request.files)] = map(os.fsdecode, request.files)
+
+    def check(database: Database, users: Database) -> Checks | None:
+        if request.sort:
+            sort_groups(database)
+            return None
+        checks = GroupCheck(
+            database,
+            SessionConsole(session, request.read_only),
+            lambda name: session.find_user(users, name) is not None,
+            names[0],
+            names[1],
+            request.quiet,
+        )
+        checks.run()
+        return checks
+
+    return run_checks(session, request, ("group", "gshadow"), ("passwd",), check)
 
 
 def main() -> NoReturn:

@@ -1,40 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""The checks of grpck over both layers and their join, and the repairs of the local layer. Pure.
-
-Talks through a Console, in the words and order of shadow 4.13's grpck.c: all lines of the local group file, then
-those of the image's, then the same of gshadow. What is said of a row of the image ends in "(image)"; such a
-row is never repaired. What only two layers can get wrong is said of the local row.
-"""
+"""The checks of grpck over both layers and their join, and the repairs of the local layer. Pure."""
 
 from __future__ import annotations
 
+from accounts.edit.checks import Checks, text_of
 from accounts.model.names import is_valid_group_name
 from accounts.model.records import MAX_ID, Gshadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
+    from accounts.edit.checks import Console
     from accounts.model.database import Database, Layered
     from accounts.model.records import Group
     from accounts.model.table import Table
 
-    class Console(Protocol):
-        """Where findings go and answers come from."""
 
-        def say(self, text: str) -> None:
-            """One line, without newline."""
-
-        def ask(self, question: str, repairable: bool) -> bool:
-            """Whether to do it; always False when not repairable."""
-
-        def log(self, text: str) -> None:
-            """One line to syslog."""
-
-
-class GroupCheck:
-    """One run of the checks. errors: how many were found; changed: whether anything is to be written.
+class GroupCheck(Checks):
+    """One run of the checks.
 
     group_file, gshadow_file: what to call the local files. is_user: whether NSS knows a user. quiet: without
     the warnings that count as no error.
@@ -49,10 +33,7 @@ class GroupCheck:
         gshadow_file: str,
         quiet: bool,
     ) -> None:
-        self.errors = 0
-        self.changed = False
-        self._database = database
-        self._console = console
+        super().__init__(database, console)
         self._is_user = is_user
         self._group_file = group_file
         self._gshadow_file = gshadow_file
@@ -61,27 +42,23 @@ class GroupCheck:
     def run(self) -> None:
         """Check group and, where it is in use, gshadow."""
         group, gshadow = self._database.group, self._database.gshadow
-        self._check_group_lines(group, group.local, False)
-        self._check_group_lines(group, group.image, True)
+        self._check_group_lines(group, False)
+        self._check_group_lines(group, True)
         self._check_join()
         if gshadow.present:
-            self._check_gshadow_lines(gshadow, gshadow.local, False)
-            self._check_gshadow_lines(gshadow, gshadow.image, True)
+            self._check_gshadow_lines(gshadow, False)
+            self._check_gshadow_lines(gshadow, True)
 
     # -- group ---------------------------------------------------------------------------------------
 
-    def _check_group_lines(self, layered: Layered, table: Table, image: bool) -> None:
+    def _check_group_lines(self, layered: Layered, image: bool) -> None:
+        table = layered.image if image else layered.local
         seen: set[bytes] = set()
-        for position, line, row in table.lines():
-            if line[:1] in (b"+", b"-"):
-                continue
-            if row is None:
-                self._offer_deletion("invalid group file entry", table, position, line, image, "group")
-                continue
-            if self._is_deleted_duplicate(table, position, line, row.name, image, "group"):
+        for position, line, row in self._rows(layered, image):
+            if self._is_deleted_duplicate(layered, position, line, row.name, image):
                 continue
             if not is_valid_group_name(row.name):
-                self._report(f"invalid group name '{_text(row.name)}'", image)
+                self._report(f"invalid group name '{text_of(row.name)}'", image)
             if row.gid == MAX_ID:
                 self._report(f"invalid group ID '{row.gid}'", image)
             self._check_group_members(layered, table, position, row, image)
@@ -98,7 +75,7 @@ class GroupCheck:
         # Fields that hold nothing but a comma.
         members = () if row.members == (b"",) else row.members
         kept = self._check_members(
-            members, f"group {_text(row.name)}: no user", "delete member", f"group '{_text(row.name)}'", image
+            members, f"group {text_of(row.name)}: no user", "delete member", f"group '{text_of(row.name)}'", image
         )
         if kept == members:
             return
@@ -111,7 +88,7 @@ class GroupCheck:
             layered.put(shown.replace(members=tuple(user for user in shown.members if user not in gone)))
 
     def _check_gshadow_row(self, group: Group, image: bool) -> None:
-        name = _text(group.name)
+        name = text_of(group.name)
         shadow = self._database.gshadow.get(group.name)
         if shadow is None:
             self._report(f"no matching group file entry in {self._gshadow_file}", image)
@@ -139,38 +116,34 @@ class GroupCheck:
             same = image.get(row.name)
             if same is not None and same.gid != row.gid:
                 self._console.say(
-                    f"group {_text(row.name)}: GID {row.gid} hides the group of that name in the image, "
+                    f"group {text_of(row.name)}: GID {row.gid} hides the group of that name in the image, "
                     f"which has GID {same.gid}"
                 )
             elif same is None and row.gid in names:
                 self._console.say(
-                    f"group {_text(row.name)}: GID {row.gid} is that of group {_text(names[row.gid])} in the image"
+                    f"group {text_of(row.name)}: GID {row.gid} is that of group {text_of(names[row.gid])} in the image"
                 )
 
     # -- gshadow -------------------------------------------------------------------------------------
 
-    def _check_gshadow_lines(self, layered: Layered, table: Table, image: bool) -> None:
-        for position, line, row in table.lines():
-            if row is None:
-                self._offer_deletion(
-                    "invalid shadow group file entry", table, position, line, image, "shadow"
-                )
-                continue
+    def _check_gshadow_lines(self, layered: Layered, image: bool) -> None:
+        table = layered.image if image else layered.local
+        for position, line, row in self._rows(layered, image):
             if image and layered.local.find(row.name) is not None:
                 # The local row stands for it.
                 continue
-            if self._is_deleted_duplicate(table, position, line, row.name, image, "shadow"):
+            if self._is_deleted_duplicate(layered, position, line, row.name, image):
                 continue
             group = self._database.group.get(row.name)
             if group is None:
                 finding = f"no matching group file entry in {self._group_file}"
-                if self._offer_deletion(finding, table, position, line, image, "shadow"):
+                if self._offer_deletion(layered, position, line, finding, image):
                     continue
             else:
                 self._compare_members(
                     row.name, row.members, group.members, self._gshadow_file, self._group_file
                 )
-            name = _text(row.name)
+            name = text_of(row.name)
             admins = self._check_members(
                 row.admins,
                 f"shadow group {name}: no administrative user",
@@ -190,34 +163,6 @@ class GroupCheck:
 
     # -- both ----------------------------------------------------------------------------------------
 
-    def _report(self, finding: str, image: bool) -> None:
-        self._console.say(finding + " (image)" * image)
-        self.errors += 1
-
-    def _offer_deletion(
-        self, finding: str, table: Table, position: int, line: bytes, image: bool, what: str
-    ) -> bool:
-        """Whether the line has been deleted."""
-        self._report(finding, image)
-        if not self._console.ask(f"delete line '{_text(line)}'? ", not image):
-            return False
-        self._console.log(f"delete {what} line '{_text(line)}'")
-        self.changed = True
-        table.remove_at(position)
-        return True
-
-    def _is_deleted_duplicate(
-        self, table: Table, position: int, line: bytes, name: bytes, image: bool, what: str
-    ) -> bool:
-        """Ask once for each other row of the name; whether this one has been deleted."""
-        finding = "duplicate group entry" if what == "group" else "duplicate shadow group entry"
-        if not table.is_duplicate(name):
-            return False
-        others = sum(1 for _, row in table.entries_with(name + b":") if row.name == name) - 1
-        return any(
-            self._offer_deletion(finding, table, position, line, image, what) for _ in range(others)
-        )
-
     def _check_members(
         self, members: tuple[bytes, ...], finding: str, remedy: str, place: str, image: bool
     ) -> tuple[bytes, ...]:
@@ -225,7 +170,7 @@ class GroupCheck:
         kept = []
         for member in members:
             if not self._is_user(member):
-                name = _text(member)
+                name = text_of(member)
                 self._report(f"{finding} {name}", image)
                 if self._console.ask(f"{remedy} '{name}'? ", not image):
                     self._console.log(f"{remedy} '{name}' from {place}")
@@ -240,7 +185,7 @@ class GroupCheck:
         for member in members:
             if member not in others and not self._quiet:
                 self._console.say(
-                    f"'{_text(member)}' is a member of the '{_text(name)}' group in {file} but not in {other_file}"
+                    f"'{text_of(member)}' is a member of the '{text_of(name)}' group in {file} but not in {other_file}"
                 )
 
 
@@ -249,7 +194,3 @@ def sort_groups(database: Database) -> None:
     database.group.local.sort(lambda row: row.gid)
     if database.gshadow.present:
         database.gshadow.local.sort_like([row.name for row in database.group])
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors="surrogateescape")

@@ -271,6 +271,10 @@ class Store:
             why = f": {error.strerror}" if image else ""
             raise OPEN_ERRORS[name](f"cannot open {shown}{why}") from None
 
+    def open_error(self, name: str) -> AccountsError:
+        """The error of a file that cannot be opened."""
+        return OPEN_ERRORS[name](f"cannot open {self.target.shown(name)}")
+
     def commit(self, database: Database, no_backup: Collection[str] = ()) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
