@@ -93,6 +93,10 @@ class PasswdOpenError(PasswdFileError):
     """passwd or shadow cannot be opened."""
 
 
+class ShadowOpenError(PasswdOpenError):
+    """shadow cannot be opened."""
+
+
 class GroupLockError(GroupFileError):
     """group or gshadow cannot be locked."""
 

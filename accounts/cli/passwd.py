@@ -14,16 +14,8 @@ from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import find_caller
 from accounts.edit.passwords import StatusChange, can_set_token, change_status, expiry_state, set_token
 from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    BadOption,
-    DuplicateRow,
-    NoSuchUser,
-    NotPermitted,
-    PasswdFileError,
-    PasswdLockError,
-    Usage,
-    UserRefusal,
+    AccountsError, BadArgument, BadOption, DuplicateRow, NoSuchUser, NotPermitted, PasswdFileError, PasswdLockError,
+    PasswdOpenError, ShadowOpenError, Usage, UserRefusal,
 )  # fmt: skip
 from accounts.model.dates import format_day
 from accounts.model.records import parse_long
@@ -44,13 +36,9 @@ class TokenError(AccountsError):
     """The password was not set (what shadow says of a failure of PAM)."""
 
 
-class PasswdMissing(PasswdFileError):
-    """passwd cannot be opened."""
-
-
 STATUSES: dict[type[AccountsError], int] = {
     NotPermitted: 1, NoSuchUser: 1, WrongUse: 2, BadArgument: 3, PasswdFileError: 3, UserRefusal: 3,
-    DuplicateRow: 3, PasswdMissing: 4, PasswdLockError: 5, Usage: 6, BadOption: 6, TokenError: 10,
+    DuplicateRow: 3, PasswdOpenError: 4, ShadowOpenError: 3, PasswdLockError: 5, Usage: 6, BadOption: 6, TokenError: 10,
 }  # fmt: skip
 USAGE = """\
 Usage: passwd [options] [LOGIN]
@@ -171,12 +159,7 @@ def change_account(session: Session, name: bytes, change: StatusChange) -> None:
             store.close()
             database = None
     if database is None:
-        try:
-            database = store.open(("passwd", "shadow"))
-        except PasswdLockError:
-            raise
-        except PasswdFileError as error:
-            raise PasswdMissing(error.message) from None
+        database = store.open(("passwd", "shadow"))
     if not change_status(database, name, change):
         path = session.target.shown("passwd")
         raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")

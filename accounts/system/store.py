@@ -19,6 +19,7 @@ from accounts.errors import (
     PasswdFileError,
     PasswdLockError,
     PasswdOpenError,
+    ShadowOpenError,
     SubgidFileError,
     SubuidFileError,
 )
@@ -50,7 +51,7 @@ LOCK_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
 }
 OPEN_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
     "passwd": PasswdOpenError,
-    "shadow": PasswdOpenError,
+    "shadow": ShadowOpenError,
     "group": GroupOpenError,
     "gshadow": GroupOpenError,
 }
@@ -294,6 +295,19 @@ class Store:
             commit(self.target.etc, changes)
         return bool(changes)
 
+    def hide_backup(self, name: str) -> None:
+        """Let only root read "NAME-", where there is one."""
+        try:
+            fd = os.open(name.encode() + b"-", READ | os.O_NOFOLLOW, dir_fd=self.target.etc)
+        except OSError:
+            return
+        try:
+            os.fchmod(fd, 0o600)
+        except OSError:
+            self._warn(f"failed to change the mode of {self.target.shown(name)}- to 0600")
+        finally:
+            os.close(fd)
+
     def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
         """(mode, uid, gid) of a local file that does not exist yet: never wider than the image's."""
         if name == BASE:
@@ -304,7 +318,8 @@ class Store:
             mode, _, gid = self._modes[name]
             return mode & 0o640, 0, gid if mode & 0o040 else 0
         shadow = database.group.get(b"shadow")
-        return (0o640, 0, shadow.gid) if shadow is not None else (0o400, 0, 0)
+        # As shadow's commonio makes them.
+        return (0o440, 0, shadow.gid) if shadow is not None else (0o400, 0, 0)
 
     def close(self) -> None:
         """Release the locks. Safe to call twice."""
