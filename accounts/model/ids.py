@@ -131,15 +131,16 @@ class SubidPool:
         self.count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
         self._table = table
         self._kind = kind
-        self._low = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
+        self._min = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
         self._high = defs.get_ulong(f"SUB_{kind}_MAX", 600100000)
-        # The ranges behind _low, the last first; read when the first gap is looked for.
+        # Where the gap may begin, and the ranges behind it, the last first: read when the first gap is looked for.
+        self._low = self._min
         self._ahead: list[tuple[int, int, bytes]] | None = None
         self._given: dict[bytes, Subid] = {}
 
     def find(self) -> tuple[int, int]:
         """(start, count) of the first free range. Raises NoId."""
-        low, high, count = self._low, self._high, self.count
+        low, high, count = self._min, self._high, self.count
         if low > high or count >= high or low + count - 1 > high:
             raise NoId(
                 f"Invalid configuration: SUB_{self._kind}_MIN ({low}), SUB_{self._kind}_MAX ({high}), "

@@ -12,7 +12,8 @@ TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 # Built in or tiny. Everything else costs milliseconds in every run of every tool.
 ALLOWED = {
-    "__future__", "_signal", "_socket", "errno", "fcntl", "getopt", "grp", "posix", "pwd", "stat", "syslog", "time", "zlib",
+    "__future__", "_signal", "_socket", "errno", "fcntl", "getopt", "grp", "posix", "pwd", "stat", "syslog", "time",
+    "zlib",
     # os and what it brings
     "os", "os.path", "posixpath", "genericpath", "_collections_abc", "abc", "_abc", "_stat",
 }  # fmt: skip

@@ -7,7 +7,12 @@ import pytest
 
 from accounts.errors import NoId
 from accounts.model.ids import (
-    add_subid_range, allocate_id, find_subid_range, has_subid_range, parse_ledger, remove_subid_range,
+    add_subid_range,
+    allocate_id,
+    find_subid_range,
+    has_subid_range,
+    parse_ledger,
+    remove_subid_range,
 )  # fmt: skip
 from accounts.model.records import Subid
 from accounts.model.table import Table

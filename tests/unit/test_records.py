@@ -7,7 +7,15 @@ import pytest
 
 from accounts.model.names import is_valid_group_name, is_valid_user_name, valid_field
 from accounts.model.records import (
-    Group, Gshadow, Passwd, Shadow, Subid, parse_id, parse_integer, parse_long, parse_unsigned,
+    Group,
+    Gshadow,
+    Passwd,
+    Shadow,
+    Subid,
+    parse_id,
+    parse_integer,
+    parse_long,
+    parse_unsigned,
 )  # fmt: skip
 
 
@@ -63,7 +71,8 @@ def test_a_password_never_shows_in_a_repr() -> None:
 @pytest.mark.parametrize(
     ("function", "text", "value"),
     [
-        (parse_integer, b" +5", 5), (parse_integer, b"-5", -5), (parse_integer, b"5 ", None), (parse_integer, b"", None),
+        (parse_integer, b" +5", 5), (parse_integer, b"-5", -5), (parse_integer, b"5 ", None),
+        (parse_integer, b"", None),
         (parse_integer, b"0x5", None), (parse_id, b"-0", 0), (parse_id, b"1_0", None), (parse_long, b"-0x10", -16),
         (parse_long, b"--5", None), (parse_long, b"9223372036854775808", None), (parse_long, b"010", 8),
         (parse_long, b"08", None), (parse_unsigned, b"-1", 2**64 - 1), (parse_unsigned, b"1e3", None),

@@ -87,7 +87,8 @@ def test_a_broken_first_row_hides_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "gid", "name"),
-    [(b"a:x:5:\nb:x:05:\n", 5, b"a"), (b"b:x:005:\na:x:5:\n", 5, b"b"), (b"a:x:+7:\n", 7, b"a"), (b"a:x: 7:\n", 7, b"a"),
+    [(b"a:x:5:\nb:x:05:\n", 5, b"a"), (b"b:x:005:\na:x:5:\n", 5, b"b"), (b"a:x:+7:\n", 7, b"a"),
+     (b"a:x: 7:\n", 7, b"a"),
      (b"a:x:57:\n", 7, None), (b"a:5:6:\n", 5, None), (b"bad:x:5:a:b:c\nc:x:5:\n", 5, b"c")],
 )  # fmt: skip
 def test_first_row_with_an_id_however_it_is_spelt(text: bytes, gid: int, name: bytes | None) -> None:
@@ -129,7 +130,10 @@ def test_sort_keeps_broken_rows_last_and_nis_rows_in_place() -> None:
     assert table.changed
 
 
-LINES = st.sampled_from([b"", b"# c", b"a:x:1:", b"b:x:2:a,b", b"a:x:3:", b"bad", b"c:x:nn:", b"\xff:x:4:", b"+", b"-x", b"d:x:5"])
+LINES = st.sampled_from([
+    b"", b"# c", b"a:x:1:", b"b:x:2:a,b", b"a:x:3:", b"bad",
+    b"c:x:nn:", b"\xff:x:4:", b"+", b"-x", b"d:x:5",
+])  # fmt: skip
 NAMES = st.sampled_from([b"a", b"b", b"c", b"d", b"\xff", b"new", b"new2"])
 
 
