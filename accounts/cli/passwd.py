@@ -14,8 +14,18 @@ from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import find_caller
 from accounts.edit.passwords import StatusChange, can_set_token, change_status, expiry_state, set_token
 from accounts.errors import (
-    AccountsError, BadArgument, BadOption, DuplicateRow, NoSuchUser, NotPermitted, PasswdFileError, PasswdLockError,
-    PasswdOpenError, ShadowOpenError, Usage, UserRefusal,
+    AccountsError,
+    BadArgument,
+    BadOption,
+    DuplicateRow,
+    NoSuchUser,
+    NotPermitted,
+    PasswdFileError,
+    PasswdLockError,
+    PasswdOpenError,
+    ShadowOpenError,
+    Usage,
+    UserRefusal,
 )  # fmt: skip
 from accounts.model.dates import format_day
 from accounts.model.records import parse_long
