@@ -4,8 +4,9 @@
 Hot path: imports only os, sys, errno, fcntl; filelock only when somebody else holds a lock.
 
 Three locks, outermost first (docs/decisions/lock.md):
-  - flock(2) on the directory itself: between processes of this program, which share the journal and
-    accounts/base whatever files they lock. Nobody else takes it and it leaves nothing behind.
+  - flock(2) on the root, the directory above /etc: between processes of this program, which share the journal
+    and accounts/base whatever files they lock. It leaves nothing behind. Not on /etc itself: OpenEmbedded
+    calls the tools under `flock -x $root/etc`.
   - lckpwdf(3): an fcntl record lock on .pwd.lock. Not used below --prefix, as in shadow.
   - NAME.lock: a hard link to a file that holds the owner's PID (shadow's lib/commonio.c).
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 # struct flock { short l_type; short l_whence; off_t l_start; off_t l_len; pid_t l_pid; }: a write lock on
 # the whole file has zeros in every field but the first, which makes the layout the same on every machine.
 _WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)
-# The file that lock files are links of. The lock on the directory makes one name enough, and so whatever a
+# The file that lock files are links of. The lock on the root makes one name enough, and so whatever a
 # killed process left under it is gone after the next acquire().
 _OWN = ".accounts.lock"
 
@@ -56,7 +57,7 @@ class Locks:
         self._path = path
         self._timeout = timeout
         self._shielded = False
-        self._directory_fd = -1
+        self._root_fd = -1
         self._passwd_fd = -1
         self._held: list[str] = []
 
@@ -95,9 +96,9 @@ class Locks:
                 self._remove(f"{self._held.pop()}.lock")
             if self._passwd_fd >= 0:
                 shield.close(self._passwd_fd)
-            if self._directory_fd >= 0:
-                shield.close(self._directory_fd)
-            self._passwd_fd = self._directory_fd = -1
+            if self._root_fd >= 0:
+                shield.close(self._root_fd)
+            self._passwd_fd = self._root_fd = -1
             self._shielded = False
         finally:
             shield.end()
@@ -117,11 +118,11 @@ class Locks:
 
     def _take_shared_locks(self) -> bool:
         """Take the locks that do not depend on the database, unless they are held."""
-        if self._directory_fd < 0:
-            self._directory_fd = self._open_locked(".", os.O_RDONLY | os.O_DIRECTORY, _try_flock)
-        if self._passwd_fd < 0 and self._passwd_lock and self._directory_fd >= 0:
+        if self._root_fd < 0:
+            self._root_fd = self._open_locked("..", os.O_RDONLY | os.O_DIRECTORY, _try_flock)
+        if self._passwd_fd < 0 and self._passwd_lock and self._root_fd >= 0:
             self._passwd_fd = self._open_locked(".pwd.lock", os.O_WRONLY | os.O_CREAT, _try_record_lock)
-        return self._directory_fd >= 0 and (self._passwd_fd >= 0 or not self._passwd_lock)
+        return self._root_fd >= 0 and (self._passwd_fd >= 0 or not self._passwd_lock)
 
     def _open_locked(self, name: str, flags: int, try_lock: Callable[[int], bool]) -> int:
         """Descriptor of the file with the lock on it, -1 when it cannot be had."""
