@@ -5,6 +5,8 @@ An installed tree has a pack (accounts/pack.py): the byte code of all modules th
 file. Finding, opening and checking some thirty .pyc files one by one takes longer than what most tools do.
 """
 
+import marshal
+import posix
 import sys
 
 TYPE_CHECKING = False
@@ -18,14 +20,14 @@ else:
 class _Pack:
     """Meta path finder and loader for the modules of a pack. index: name -> (is a package, offset, size)."""
 
-    def __init__(self, data: bytes) -> None:
-        import marshal
-
-        self._loads = marshal.loads
-        self._data = memoryview(data)
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
         # The index is an object of its own behind its length in eight bytes; offsets count from its end.
-        self._start = 8 + int.from_bytes(data[:8], "little")
-        self._index: dict[str, tuple[bool, int, int]] = marshal.loads(self._data[8 : self._start])
+        head = posix.pread(fd, 8192, 0)
+        self._start = 8 + int.from_bytes(head[:8], "little")
+        if len(head) < self._start:
+            head = posix.pread(fd, self._start, 0)
+        self._index: dict[str, tuple[bool, int, int]] = marshal.loads(head[8 : self._start])
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         entry = self._index.get(name)
@@ -36,8 +38,7 @@ class _Pack:
 
     def get_code(self, name: str) -> "CodeType":
         _, offset, size = self._index[name]
-        start = self._start + offset
-        code: CodeType = self._loads(self._data[start : start + size])
+        code: CodeType = marshal.loads(posix.pread(self._fd, size, self._start + offset))
         return code
 
     def exec_module(self, module: "ModuleType") -> None:
@@ -46,11 +47,10 @@ class _Pack:
 
 def _use_pack() -> None:
     try:
-        with open(f"{__path__[0]}/{sys.implementation.cache_tag}.pack", "rb", 0) as file:
-            data = file.readall()
+        fd = posix.open(f"{__path__[0]}/{sys.implementation.cache_tag}.pack", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return
-    sys.meta_path.insert(0, _Pack(data))
+    sys.meta_path.insert(0, _Pack(fd))
 
 
 _use_pack()

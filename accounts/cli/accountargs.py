@@ -8,7 +8,6 @@ import stat
 
 from accounts.errors import AccountsError, BadArgument, SelinuxError, UserBusy
 from accounts.model.records import parse_id
-from accounts.system.commands import find_process, run_parts
 from accounts.system.paths import open_beneath
 
 TYPE_CHECKING = False
@@ -105,6 +104,8 @@ def check_busy(session: Session, name: bytes, uid: int) -> None:
     target = session.target
     if target.prefix:
         return
+    from accounts.system.commands import find_process
+
     ranges = [(row.start, row.count) for row in session.store.load(("subuid",)).subuid if row.name == name]
     pid = find_process(uid, ranges, target.root)
     if pid is not None:
@@ -120,6 +121,14 @@ def run_hooks(session: Session, when: str, user: bytes) -> None:
     if target.prefix:
         return
     directory = f"/etc/shadow-maint/{session.prog}-{when}.d".encode()
+    try:
+        os.close(open_beneath(target.root, directory, os.O_PATH))
+    except FileNotFoundError:
+        return
+    except OSError:
+        pass  # run_parts words it
+    from accounts.system.commands import run_parts
+
     chroot = None if target.live else target.root
     if not run_parts(target.root, directory, user, session.prog.encode(), session.warn, session.print_error, chroot):
         raise AccountsError

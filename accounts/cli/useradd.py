@@ -34,7 +34,6 @@ from accounts.model.dates import parse_day
 from accounts.model.ids import add_subid_range, find_subid_range
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import MAX_ID, Passwd, Shadow, parse_id, parse_long
-from accounts.system.homes import create_home, create_mail, mail_directory
 from accounts.system.logs import LASTLOG_UID_MAX, reset_login_records, reset_tallylog
 
 TYPE_CHECKING = False
@@ -476,12 +475,16 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
     if request.create_home:
         make_home(session, request)
     if not request.system and request.defaults.create_mail_spool.lower() == b"yes":
+        from accounts.system.homes import create_mail, mail_directory
+
         directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
         create_mail(target.root, directory, request.name, request.uid, request.gid, mail_gid, session.print_error)
 
 
 def make_home(session: Session, request: Request) -> None:
     """Create the home directory with a copy of skel. Raises HomeError."""
+    from accounts.system.homes import create_home
+
     target, defs = session.target, session.defs
     mode = 0o777 & ~defs.get_int("UMASK", 0o022)
     mode = defs.get_int("HOME_MODE", mode) & 0o7777

@@ -24,8 +24,6 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.database import refuse_removal
-from accounts.system.commands import run_userdel_cmd
-from accounts.system.homes import mail_directory, remove_home, remove_mailbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,8 +124,11 @@ def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tu
         others = [(row.name, row.home) for row in database.passwd]
     if not target.prefix:
         # crontab -r -u and the like need the account, so this comes before the commit.
-        chroot = None if target.live else target.root
-        run_userdel_cmd(session.defs.get("USERDEL_CMD"), request.name, session.warn, chroot)
+        program = session.defs.get("USERDEL_CMD")
+        if program is not None:
+            from accounts.system.commands import run_userdel_cmd
+
+            run_userdel_cmd(program, request.name, session.warn, None if target.live else target.root)
     session.commit(database)
     for line in report.log:
         session.log(line)
@@ -136,6 +137,8 @@ def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tu
 
 def remove_files(session: Session, request: Request, user: Passwd, others: list[tuple[bytes, bytes]]) -> bool:
     """Mail spool and home go; False when something was left."""
+    from accounts.system.homes import mail_directory, remove_home, remove_mailbox
+
     target = session.target
     directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
     clean = remove_mailbox(target.root, directory, user.name, user.uid, request.force, session.warn, target.prefix)

@@ -41,9 +41,6 @@ from accounts.model.database import Database
 from accounts.model.dates import parse_day
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import LONG_MAX, MAX_ID, MAX_ULONG, parse_id, parse_long
-from accounts.system.homes import chown_home, mail_directory, move_home, move_mailbox
-from accounts.system.logs import LASTLOG_UID_MAX, move_login_records
-from accounts.system.trees import KEEP, Ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -357,6 +354,12 @@ def update_files(
     session: Session, request: Request, change: Change, old_uid: int, old_gid: int, home: bytes | None
 ) -> None:
     """Home, mail spool and login records follow the account. Raises HomeError."""
+    if change.name is None and change.uid is None and change.gid is None and change.home is None:
+        return
+    from accounts.system.homes import chown_home, mail_directory, move_home, move_mailbox
+    from accounts.system.logs import LASTLOG_UID_MAX, move_login_records
+    from accounts.system.trees import KEEP, Ids
+
     target = session.target
     root = target.root
     new_uid = KEEP if change.uid is None else change.uid

@@ -26,9 +26,10 @@ class Wrong(Exception):
     """An answer was not the expected one."""
 
 
-def make_root(base: str) -> str:
-    """Mount an overlay of / below base and return its path."""
-    run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
+def make_root(base: str, in_memory: bool = True) -> str:
+    """Mount an overlay of / below base and return its path. in_memory: what it changes is kept on a tmpfs."""
+    if in_memory:
+        run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
     root, upper, work = (os.path.join(base, name) for name in ("root", "upper", "work"))
     for path in (root, upper, work):
         os.mkdir(path, 0o755)
