@@ -63,11 +63,11 @@ venv: $(VENV)/stamp
 $(VENV)/stamp: pyproject.toml
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter
+	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter bitbake-setup
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd.
-TEST_PACKAGES = strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv
+TEST_PACKAGES = strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv pseudo
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

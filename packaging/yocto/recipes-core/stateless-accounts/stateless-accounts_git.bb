@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+SUMMARY = "User and group accounts for image-based Linux"
+DESCRIPTION = "The shadow-utils family over a read-only image layer in /usr/lib and a local delta in /etc, the NSS \
+module that joins both, and the image builder `accounts image`."
+SECTION = "base/utils"
+LICENSE = "MIT"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=c3f51d1f3603600569eb4ef603141e82"
+
+# The source tree that this layer is a part of.
+inherit externalsrc python3native
+EXTERNALSRC = "${@os.path.realpath(os.path.join(d.getVar('THISDIR'), '../../../..'))}"
+EXTERNALSRC_BUILD = "${EXTERNALSRC}"
+
+DEPENDS = "python3-native python3-passlib-native python3-filelock-native"
+
+# The native tools leave those of shadow-native alone, unless they are to take their place:
+#   PACKAGECONFIG:append:pn-stateless-accounts-native = " shadow"
+#   PREFERRED_PROVIDER_shadow-native = "stateless-accounts-native"
+PACKAGECONFIG ??= "shadow"
+PACKAGECONFIG:class-native ??= ""
+PACKAGECONFIG[shadow] = ",,,"
+PROVIDES:append:class-native = "${@bb.utils.contains('PACKAGECONFIG', 'shadow', ' shadow-native', '', d)}"
+
+# Libraries are installed beside the package: the tools run without site-packages.
+EXTRA_OEMAKE = "\
+    PREFIX=${prefix} SBINDIR=${sbindir} BINDIR=${bindir} LIBDIR=${libdir} DATADIR=${datadir}/accounts \
+    UNITDIR=${systemd_system_unitdir} PYTHON=${PYTHON} DEPS=${STATELESS_DEPS} \
+    'CC=${CC}' 'CFLAGS=${CFLAGS}' 'LDFLAGS=${LDFLAGS}' \
+    ${@bb.utils.contains('PACKAGECONFIG', 'shadow', '', 'TOOLS=accounts BUSYBOX_TOOLS=', d)} \
+"
+STATELESS_DEPS = "${STAGING_LIBDIR_NATIVE}/${PYTHON_DIR}/site-packages"
+
+do_configure[noexec] = "1"
+
+do_compile () {
+    oe_runmake -C nss clean
+    oe_runmake all
+}
+
+do_install () {
+    oe_runmake install DESTDIR=${D}
+}
+
+do_install:append:class-native () {
+    # The build host's own interpreter may be too old, and its path too long for a #! line; a sysroot moves.
+    for tool in ${D}${bindir}/* ${D}${sbindir}/*; do
+        [ -f $tool ] || continue
+        sed -i -e '1s|^#!.*|#!/usr/bin/env -S nativepython3 -IS|' \
+            -e 's|"${prefix}/lib/accounts"|__file__.rpartition("/")[0] + "/../lib/accounts"|' $tool
+    done
+}
+
+# systemd's directories are in /usr with usrmerge only; sysinit.target.wants comes with the unit.
+FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
+RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
+# shadow and busybox install the same names.
+RPROVIDES:${PN}:class-target = "shadow"
+RCONFLICTS:${PN}:class-target = "shadow"
+RREPLACES:${PN}:class-target = "shadow"
+INSANE_SKIP:${PN} += "libdir"
+
+BBCLASSEXTEND = "native"
