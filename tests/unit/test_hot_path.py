@@ -29,6 +29,10 @@ RUNS = {
     "groupmod": ["-n", "gang", "team"],
     "groupdel": ["team"],
     "gpasswd": ["-a", "bob", "video"],
+    "passwd": ["-l", "bob"],
+    "chage": ["-m", "1", "bob"],
+    "chsh": ["-s", "/bin/sh", "bob"],
+    "chfn": ["-f", "Bob", "bob"],
 }
 
 
@@ -58,7 +62,9 @@ def test_imports_stay_within_the_budget(tool: str, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "usr/lib").mkdir(parents=True)
     (tmp_path / "home").mkdir()
-    (tmp_path / "etc/passwd").write_text("bob:x:1500:1500::/home/bob:/bin/sh\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sh").touch(0o755)
+    (tmp_path / "etc/passwd").write_text("root:x:0:0:::\nbob:x:1500:1500::/home/bob:/bin/zsh\n")
     (tmp_path / "etc/shadow").write_text("bob:!:19000:0:99999:7:::\n")
     (tmp_path / "etc/group").write_text("bob:x:1500:\nteam:x:1600:\n")
     (tmp_path / "etc/gshadow").write_text("bob:!::\nteam:!::\n")
