@@ -85,14 +85,17 @@ demo: all
 bench: venv all
 	$(RUN)/python tests/bench/bench_tools.py
 	$(RUN)/python tests/bench/bench_nss.py
+	$(RUN)/python tests/bench/bench_image.py
 
-# The whole image job on a root directory, for builds that have nothing but make: make image ROOT=/path
+# The whole image job on a root directory, for builds that have nothing but make:
+# make image ROOT=/path [RULES="FILE..."] [LEDGER=FILE]
 image:
 	@[ -n "$(ROOT)" ] || { echo 'make image needs ROOT=/path/of/rootfs' >&2; exit 2; }
 	$(MAKE) install DESTDIR=$(ROOT)
-	shims/accounts image seed $(ROOT)
+	shims/accounts image seed $(ROOT) $(LEDGER:%=--ledger %)
+	[ -z "$(RULES)" ] || shims/accounts image stateless $(ROOT) --check-empty error --rules $(RULES)
 	shims/accounts image wire $(ROOT)
-	shims/accounts image check $(ROOT)
+	shims/accounts image check $(ROOT) $(LEDGER:%=--ledger %) $(if $(RULES),--rules $(RULES))
 
 clean:
 	rm -rf build nss/build
