@@ -53,8 +53,8 @@ def lay_out(size: int) -> dict[str, bytes]:
 
 
 LOCAL = {
-    "passwd": b"local:x:70000:70000::/home/local:/bin/sh\n",
-    "group": b"local:x:70000:\n",
+    "passwd": b"local:x:300000:300000::/home/local:/bin/sh\n",
+    "group": b"local:x:300000:\n",
     "shadow": b"local:!:19000:0:99999:7:::\n",
     "gshadow": b"local:!::\n",
 }
