@@ -154,6 +154,14 @@ class MissingRow(AccountsError):
         self.name = name
 
 
+class UnwritableRow(AccountsError):
+    """A row has a field that may not be written (a colon, a control character). database: whose row."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(None)
+        self.database = database
+
+
 class Refusal(AccountsError):
     """The classic result cannot be expressed as a delta over a read-only image (docs/contract.md, the law)."""
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 from accounts.cli.options import OptionError
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, Usage
+from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, UnwritableRow, Usage
 from accounts.model.database import Database
 from accounts.model.ids import IdPool, parse_ledger
 from accounts.system import nss
@@ -305,6 +305,9 @@ def run(
     except MissingRow as error:
         path, name = session.target.shown(error.database), os.fsdecode(error.name)
         session.warn(f"cannot remove entry '{name}' from {path}")
+        status = status_of(FILE_ERRORS[error.database](), statuses)
+    except UnwritableRow as error:
+        session.warn(f"failure while writing changes to {session.target.shown(error.database)}")
         status = status_of(FILE_ERRORS[error.database](), statuses)
     except AccountsError as error:
         for line in error.details:

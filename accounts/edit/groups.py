@@ -6,7 +6,7 @@ A pair is what shadow works on: the group row and, where gshadow is in use, its 
 
 from __future__ import annotations
 
-from accounts.errors import MissingRow, NotMember
+from accounts.errors import MissingRow, NotMember, UnwritableRow
 from accounts.model.database import Database, refuse_rename
 from accounts.model.records import Group, Gshadow
 
@@ -54,15 +54,15 @@ def change_group(
     assert group is not None
     shadowed = database.gshadow.present
     changes: dict[str, Any] = {}
-    if new_name is not None:
-        if database.group.image.find(name) is not None:
-            raise refuse_rename("group", name)
-        changes["name"] = new_name
     if passwd is not None and (not shadowed or group.passwd != SHADOWED):
         # The group row does not get a shadow password that it did not have.
         changes["passwd"] = passwd
     if members is not None:
         changes["members"] = members
+    if new_name is not None:
+        if database.group.image.find(name) is not None:
+            raise refuse_rename("group", name) if group.replace(**changes).is_writable() else UnwritableRow("group")
+        changes["name"] = new_name
     if gid is not None:
         changes["gid"] = gid
         for user in primary_users(database, group.gid):

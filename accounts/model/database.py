@@ -8,7 +8,7 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, GroupRefusal, Refusal, UserRefusal
+from accounts.errors import DuplicateRow, GroupRefusal, Refusal, UnwritableRow, UserRefusal
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
 from accounts.model.table import DuplicateName, Table
@@ -16,7 +16,7 @@ from accounts.model.table import DuplicateName, Table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
 KINDS: dict[str, Any] = {
     "passwd": Passwd,
@@ -183,7 +183,7 @@ class Layered:
         if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
             current = self.get(record.name)
             if getattr(current, attribute) == getattr(image, attribute):
-                raise refuse_id(self.name, record.name)
+                self._refuse(refuse_id(self.name, record.name), record)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
@@ -193,10 +193,14 @@ class Layered:
             self.local.put(record)
             self._base.record(self.name, image)
 
+    def _refuse(self, refusal: Refusal, record: Any) -> NoReturn:
+        """Raise the refusal; but a row that no tool would write anywhere is worse than one that cannot be here."""
+        raise refusal if record.is_writable() else UnwritableRow(self.name)
+
     def _put_merged(self, record: Group, image: Group) -> None:
         missing = [member for member in image.members if member not in record.members]
         if missing:
-            raise refuse_member(record.name, missing[0])
+            self._refuse(refuse_member(record.name, missing[0]), record)
         members = tuple(
             dict.fromkeys(member for member in record.members if member and member not in image.members)
         )

@@ -78,12 +78,15 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
 def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     """The law: the record's view, exit status and messages; the image untouched; a minimal delta."""
     verdict = Verdict()
+    view_before = view({}, case.before.etc)
+    # What the real tool left, half-written or not, is what a refusal may be about.
+    refusable = inexpressible(before.image, view_before, view({}, case.after.etc), before.merge)
     case = _all_or_nothing(case, verdict)
-    view_before, view_after = view({}, case.before.etc), view({}, case.after.etc)
+    view_after = view({}, case.after.etc)
     reasons = inexpressible(before.image, view_before, view_after, before.merge)
     if outcome.exit and REFUSAL.search(outcome.stderr):
-        verdict.refused = reasons
-        if not reasons:
+        verdict.refused = refusable
+        if not refusable:
             verdict.faults.append(
                 "refused, but a delta can say what the record says: " + _text(outcome.stderr)
             )
