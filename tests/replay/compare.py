@@ -184,6 +184,8 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
         if owner in DATABASES and have:
             _judge_mode(case, name, have, verdict)
             old, new = before.etc.get(owner), outcome.after.etc.get(owner)
+            if case.command.tool in ("pwunconv", "grpunconv") and new is None and have == before.etc.get(name):
+                continue  # they remove the file without a backup
             if (
                 name != owner
                 and old
