@@ -46,6 +46,8 @@ class LoginDefs:
         self._warn = warn
         self.values: dict[str, bytes] = {}
         for raw in text.split(b"\n"):
+            if raw[:1] in (b"#", b""):
+                continue  # nine lines in ten
             line = raw.rstrip(b" \t\n\v\f\r").lstrip(b" \t")
             name = line.replace(b"\t", b" ").split(b" ", 1)[0]
             if len(name) == len(line) or line[:1] == b"#":

@@ -92,6 +92,7 @@ class Target:
         self.root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._etc: int | None = None
         self._conf: dict[bytes, bytes] | None = None
+        self._policy: Policy | None = None
 
     @property
     def etc(self) -> int:
@@ -162,8 +163,10 @@ class Target:
             raise BadArgument(
                 f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{os.fsdecode(wanted)}'"
             )
-        text = self.read_layered(b"nsswitch.conf")
-        return default_policy() if text is None else parse_nsswitch(text)
+        if self._policy is None:
+            text = self.read_layered(b"nsswitch.conf")
+            self._policy = default_policy() if text is None else parse_nsswitch(text)
+        return self._policy
 
     def close(self) -> None:
         """Give the descriptors back."""
