@@ -76,8 +76,13 @@ test-deps: $(VENV)/stamp
 lint: venv test-deps
 	$(RUN)/pytest tests/lint
 
+# What is replayed and compared with the real tools is an installed tree, as a machine would have it.
 test: venv test-deps all
-	$(RUN)/pytest tests
+	rm -rf build/root
+	$(MAKE) -s install DESTDIR=$(CURDIR)/build/root
+	# The real tools know no vendor copies of login.defs and default/useradd.
+	rm -rf build/root$(DATADIR)
+	ACCOUNTS_TOOLS=build/root $(RUN)/pytest tests
 
 demo: all
 	$(PYTHON) -IS tests/e2e/demo.py

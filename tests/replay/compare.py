@@ -189,7 +189,7 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             if (
                 name != owner
                 and old
-                and (new != old or have != before.etc.get(name))
+                and (new != old or name not in before.etc or have.data != before.etc[name].data)
                 and have.data != old.data
             ):
                 verdict.faults.append(f"{name} is not the old {owner}:\n" + _diff(old.data, have.data))
