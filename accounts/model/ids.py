@@ -97,7 +97,7 @@ class IdPool:
     def _load_range(self) -> tuple[int, int]:
         if self._range is None:
             low, high = self._range = id_range(self._kind, self._system, self._defs)
-            inside = (number for number in self.used if low <= number <= high)
+            inside = [number for number in self.used if low <= number <= high]
             if self._system:
                 self._farthest, self._gap = min(inside, default=high + 1), high
             else:
@@ -106,11 +106,12 @@ class IdPool:
 
     def _search(self, low: int, high: int) -> int:
         step, end = (-1, low - 1) if self._system else (1, high + 1)
+        used = self.used  # not _is_free(): up to 60,000 calls
         for number in range(self._farthest + step, end, step):
-            if self._is_free(number):
+            if number not in used and not self._is_taken(number):
                 return number
         for number in range(self._gap, end, step):
-            if self._is_free(number):
+            if number not in used and not self._is_taken(number):
                 self._gap = number
                 return number
         raise NoId(f"Can't get unique {self._kind} (no more available {self._kind}s)")

@@ -192,22 +192,27 @@ class Table:
 
     def ids(self) -> set[int]:
         """All ids (third field) of the valid rows of a passwd or group table."""
-        fields = 7 if self.kind.__name__ == "Passwd" else 0
-        found: set[int] = set()
-        texts = set()
-        for line in self.data.split(b"\n"):
-            parts = line.split(b":", 3)
-            if len(parts) >= 3 and (not fields or line.count(b":") == fields - 1):
-                texts.add(parts[2])
-        for text in texts:
-            if text.isdigit():
-                found.add(int(text))
-        if len(found) != len(texts) or self._edits:
-            # Odd numbers, broken rows or removed rows: rare, so be exact and slow.
-            return {record.uid if fields else record.gid for record in self}
+        attribute = "uid" if self.kind.__name__ == "Passwd" else "gid"
+        lines = self.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        try:
+            texts = [line.split(b":", 3)[2] for line in lines]
+        except IndexError:
+            # Comments and the like.
+            fields = (line.split(b":", 3) for line in lines)
+            texts = [parts[2] for parts in fields if len(parts) > 2]
+        plain = attribute == "gid" or self.data.count(b":") == 6 * len(texts)
+        try:
+            if self._edits or not plain or not b"".join(texts or (b"0",)).isdigit():
+                raise ValueError
+            found = set(map(int, texts))
+        except ValueError:
+            # Odd numbers, broken or changed rows: rare, so be exact and slow.
+            return {getattr(record, attribute) for record in self}
         for record in self._added:
             if record is not None:
-                found.add(record.uid if fields else record.gid)
+                found.add(getattr(record, attribute))
         return found
 
     # -- changing ------------------------------------------------------------------------------------
