@@ -24,7 +24,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all demo test test-deps venv bench lint install image clean
+.PHONY: all demo test test-deps venv bench clients lint install image clean
 
 all: nss/build/libnss_altfiles.so.2 $(DEPS)
 
@@ -83,6 +83,11 @@ test: venv test-deps all
 	# The real tools know no vendor copies of login.defs and default/useradd.
 	rm -rf build/root$(DATADIR)
 	ACCOUNTS_TOOLS=build/root $(RUN)/pytest tests
+
+# Every client of the account tools in a classic root with Debian's and in a stateless one with ours; `make test`
+# runs the short part.
+clients: venv test-deps all
+	$(RUN)/python -m tests.clients
 
 demo: all
 	$(PYTHON) -IS tests/e2e/demo.py

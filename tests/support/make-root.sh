@@ -12,6 +12,8 @@ set -eu
 name=${1:?usage: make-root.sh NAME [DIR]}
 cache=${2:-${ACCOUNTS_TEST_CACHE:-/var/tmp/accounts-test}}
 mirror=${ACCOUNTS_TEST_MIRROR:-http://deb.debian.org/debian}
+# Packages that are installed into the finished root, and others that only wait in apt's cache, with all they need.
+install='' download=''
 
 case $name in
 debian-12-minbase) include= ;;
@@ -19,6 +21,12 @@ debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,ude
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
+# The clients of the account tools, and the packages whose maintainer scripts call them.
+debian-12-clients)
+    include=adduser
+    install='ansible-core dbus libpam-systemd openssl perl python3 systemd systemd-sysv'
+    download='avahi-daemon chrony dnsmasq dovecot-core mariadb-server memcached mosquitto nsd openssh-server plocate
+        postfix postgresql prometheus-node-exporter redis-server rpcbind stunnel4 sudo tcpdump unbound usbmuxd vsftpd' ;;
 *) echo "make-root.sh: no root is called $name" >&2; exit 2 ;;
 esac
 
@@ -35,9 +43,25 @@ if [ ! -d "$root" ]; then
         # Services must not start in the build; debootstrap's own stand-in for start-stop-daemon sees to that.
         debootstrap --variant=minbase ${include:+--include="$include"} bookworm "$work/root" "$mirror" \
             >"$log" 2>&1 9>&- || { cat "$log" >&2; exit 1; }
-        chroot "$work/root" apt-get clean 9>&-
-        rm -rf "$work/root/var/lib/apt/lists" "$work/root/debootstrap"
-        mkdir -p "$work/root/var/lib/apt/lists/partial"
+        rm -rf "$work/root/debootstrap"
+        inside() {
+            DEBIAN_FRONTEND=noninteractive LC_ALL=C unshare -m -p -f --kill-child --mount-proc --root="$work/root" --wd=/ \
+                "$@" >>"$log" 2>&1 9>&- || { cat "$log" >&2; exit 1; }
+        }
+        if [ -n "$install" ]; then
+            printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
+            chmod 755 "$work/root/usr/sbin/policy-rc.d"
+            inside apt-get -q update
+            # shellcheck disable=SC2086
+            inside apt-get -q install -y --no-install-recommends $install
+            inside apt-get clean
+            # shellcheck disable=SC2086
+            inside apt-get -q install -y --no-install-recommends --download-only $download
+        else
+            inside apt-get clean
+            rm -rf "$work/root/var/lib/apt/lists"
+            mkdir -p "$work/root/var/lib/apt/lists/partial"
+        fi
         chmod 755 "$work/root"
         mv "$work/root" "$root"
     fi

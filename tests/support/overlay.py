@@ -33,15 +33,26 @@ DATABASES = ("passwd", "group", "shadow", "gshadow")
 def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = False) -> Any:
     """Call function(*arguments) in a child, chrooted into a fresh overlay of this machine; its result.
 
-    stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. The result
-    must pickle; an exception is raised again as AssertionError with the child's traceback.
+    stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. Results and
+    exceptions as in_child().
+    """
+    return in_child(_run, function, arguments, stateless)
+
+
+def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call function(*arguments) in a child process with a mount namespace of its own; its result.
+
+    The result must pickle; an exception is raised again as AssertionError with the child's traceback.
     """
     read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
         os.close(read_end)
         try:
-            answer = (True, _run(function, arguments, stateless))
+            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+                raise OSError(ctypes.get_errno(), "unshare")
+            run_quiet("mount", "--make-rprivate", "/")
+            answer = (True, function(*arguments))
         except BaseException:
             answer = (False, traceback.format_exc())
         with os.fdopen(write_end, "wb") as pipe:
@@ -56,9 +67,6 @@ def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = 
 
 
 def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool) -> Any:
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
-        raise OSError(ctypes.get_errno(), "unshare")
-    run_quiet("mount", "--make-rprivate", "/")
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
