@@ -94,6 +94,7 @@ demo: all
 
 bench: venv all
 	$(RUN)/python tests/bench/bench_tools.py
+	$(RUN)/python tests/bench/bench_many.py
 	$(RUN)/python tests/bench/bench_nss.py
 	$(RUN)/python tests/bench/bench_image.py
 
