@@ -6,15 +6,14 @@ tracebacks. The pack is bound to the interpreter's byte code by its name and, li
 files beside it, is never compared with the sources. Same sources, same bytes.
 """
 
-import __future__
-
 import ast
 import marshal
 import os
 import sys
+from collections.abc import Collection
 
 # What a tool of the family may load; `accounts image` and the rest come from their own files.
-PACKED = ("accounts.errors", "accounts.cli", "accounts.edit", "accounts.model", "accounts.system")
+PACKED = ("accounts.errors", "accounts.text", "accounts.cli", "accounts.edit", "accounts.model", "accounts.system")
 
 
 def find_modules(directory: str) -> dict[str, tuple[bool, str]]:
@@ -31,14 +30,41 @@ def find_modules(directory: str) -> dict[str, tuple[bool, str]]:
     return found
 
 
-def compile_module(source: bytes, path: str) -> bytes:
-    """Marshalled code without docstrings, and without the import of __future__, which would load a file."""
-    tree = ast.parse(source, path)
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-    ]
-    flags = __future__.annotations.compiler_flag if b"from __future__ import annotations" in source else 0
-    return marshal.dumps(compile(tree, path, "exec", flags, dont_inherit=True, optimize=2))
+class _Stripper(ast.NodeTransformer):
+    """Takes away what no tool looks at when it runs: annotations, and the import of __future__, a file to load."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = None
+        self.generic_visit(node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        bare = ast.Pass() if node.value is None else ast.Assign([node.target], node.value)
+        return ast.copy_location(bare, node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        return None if node.module == "__future__" else node
+
+
+def compile_module(tree: ast.Module, path: str) -> bytes:
+    """Marshalled code without docstrings and annotations."""
+    stripped = ast.fix_missing_locations(_Stripper().visit(tree))
+    return marshal.dumps(compile(stripped, path, "exec", dont_inherit=True, optimize=2))
+
+
+def find_needed(tree: ast.Module, names: Collection[str]) -> tuple[str, ...]:
+    """Which of the modules called names a module imports at its top level, packages before what is in them."""
+    needed: dict[str, None] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                parts = name.split(".")
+                needed |= dict.fromkeys(".".join(parts[: end + 1]) for end in range(1, len(parts)))
+    return tuple(name for name in needed if name in names)
 
 
 def build_pack(directory: str, shown: str) -> bytes:
@@ -46,10 +72,13 @@ def build_pack(directory: str, shown: str) -> bytes:
     index = {}
     codes = []
     offset = 0
-    for name, (is_package, path) in sorted(find_modules(directory).items()):
+    modules = find_modules(directory)
+    for name, (is_package, path) in sorted(modules.items()):
         with open(path, "rb") as file:
-            code = compile_module(file.read(), os.path.join(shown, os.path.relpath(path, directory)))
-        index[name] = (is_package, offset, len(code))
+            tree = ast.parse(file.read(), path)
+        needed = find_needed(tree, modules)
+        code = compile_module(tree, os.path.join(shown, os.path.relpath(path, directory)))
+        index[name] = (is_package, offset, len(code), needed)
         codes.append(code)
         offset += len(code)
     head = marshal.dumps(index)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
+import posix
 
 from accounts.errors import AccountsError, BadArgument, SelinuxError, UserBusy
 from accounts.model.records import parse_id
-from accounts.system.paths import open_beneath
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,21 +44,28 @@ def is_field(value: bytes) -> bool:
 def check_shell(session: Session, shell: bytes) -> bytes:
     """The value of -s, with a warning when no such program is in the target. Raises BadArgument."""
     if not is_field(shell) or shell[:1] not in (b"", b"/", b"*"):
-        raise BadArgument(f"invalid shell '{os.fsdecode(shell)}'")
+        raise BadArgument(f"invalid shell '{fsdecode(shell)}'")
     if shell.startswith(b"/") and shell != NOLOGIN and not _is_program(session, shell):
-        session.warn(f"Warning: missing or non-executable shell '{os.fsdecode(shell)}'")
+        session.warn(f"Warning: missing or non-executable shell '{fsdecode(shell)}'")
     return shell
 
 
 def _is_program(session: Session, path: bytes) -> bool:
+    target = session.target
     try:
-        fd = open_beneath(session.target.root, path, os.O_PATH)
+        if target.live:
+            mode = posix.stat(path).st_mode
+        else:
+            # Links inside of another root must not lead out of it.
+            from accounts.system.paths import open_beneath
+
+            fd = open_beneath(target.root, path, posix.O_PATH)
+            try:
+                mode = posix.fstat(fd).st_mode
+            finally:
+                posix.close(fd)
     except OSError:
         return False
-    try:
-        mode = os.fstat(fd).st_mode
-    finally:
-        os.close(fd)
     return not stat.S_ISDIR(mode) and bool(mode & 0o111)
 
 
@@ -82,7 +89,7 @@ def check_selinux(session: Session) -> None:
     if session.target.prefix:
         raise BadArgument("-Z cannot be used with --prefix")
     # As is_selinux_enabled(3): selinuxfs is mounted where the policy is loaded.
-    if not os.path.exists("/sys/fs/selinux/enforce"):
+    if not posix.access("/sys/fs/selinux/enforce", posix.F_OK):
         raise BadArgument("-Z requires SELinux enabled kernel")
 
 
@@ -91,10 +98,10 @@ def map_selinux_user(session: Session, name: bytes, seuser: bytes) -> None:
     from accounts.system.selinux import map_user, unmap_user
 
     chroot = None if session.target.live else session.target.root
-    user = os.fsdecode(name)
+    user = fsdecode(name)
     if seuser:
         if not map_user(name, seuser, session.warn, chroot):
-            raise SelinuxError(f"warning: the user name {user} to {os.fsdecode(seuser)} SELinux user mapping failed.")
+            raise SelinuxError(f"warning: the user name {user} to {fsdecode(seuser)} SELinux user mapping failed.")
     elif not unmap_user(name, session.warn, chroot):
         raise SelinuxError(f"warning: the user name {user} to SELinux user mapping removal failed.")
 
@@ -109,7 +116,7 @@ def check_busy(session: Session, name: bytes, uid: int) -> None:
     ranges = [(row.start, row.count) for row in session.store.load(("subuid",)).subuid if row.name == name]
     pid = find_process(uid, ranges, target.root)
     if pid is not None:
-        raise UserBusy(f"user {os.fsdecode(name)} is currently used by process {pid}")
+        raise UserBusy(f"user {fsdecode(name)} is currently used by process {pid}")
 
 
 def run_hooks(session: Session, when: str, user: bytes) -> None:
@@ -120,9 +127,11 @@ def run_hooks(session: Session, when: str, user: bytes) -> None:
     target = session.target
     if target.prefix:
         return
+    from accounts.system.paths import open_beneath
+
     directory = f"/etc/shadow-maint/{session.prog}-{when}.d".encode()
     try:
-        os.close(open_beneath(target.root, directory, os.O_PATH))
+        posix.close(open_beneath(target.root, directory, posix.O_PATH))
     except FileNotFoundError:
         return
     except OSError:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from accounts.cli.options import scan
@@ -22,6 +21,7 @@ from accounts.errors import (
 )  # fmt: skip
 from accounts.model.dates import format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
         if option in DATES:
             day = parse_day(value)
             if day < -1:
-                raise Usage(f"invalid date '{os.fsdecode(value)}'")
+                raise Usage(f"invalid date '{fsdecode(value)}'")
             request.changes[DATES[option]] = day
         elif option in NUMBERS:
             days = parse_long(value)
             if days is None or days < -1:
-                raise Usage(f"invalid numeric argument '{os.fsdecode(value)}'")
+                raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
             request.changes[NUMBERS[option]] = days
         elif option == "i":
             request.iso = True
@@ -108,7 +108,7 @@ def find_ageing(session: Session, database: Database, name: bytes) -> tuple[Pass
     user = database.passwd.get(name)
     if user is None:
         path = session.target.shown("passwd")
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
     return user, database.shadow.get(name) or Shadow(name, b"")
 
 
@@ -143,7 +143,7 @@ def show_day(day: int, iso: bool) -> str:
 
 def ask_changes(session: Session, row: Shadow) -> dict[str, int]:
     """All fields, asked for one by one. Raises NotPermitted for an answer that is none."""
-    session.print(f"Changing the aging information for {os.fsdecode(row.name)}\n")
+    session.print(f"Changing the aging information for {fsdecode(row.name)}\n")
     session.print("Enter the new value, or press ENTER for the default\n\n")
     return {
         "min": ask_number("Minimum Password Age", row.min),
@@ -195,7 +195,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     changes = request.changes or ask_changes(session, row)
     change_ageing(database, user, row.replace(**changes))
     session.commit(database)
-    session.log(f"changed password expiry for {os.fsdecode(request.name)}")
+    session.log(f"changed password expiry for {fsdecode(request.name)}")
     return 0
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.setuid import hand_over
@@ -19,6 +17,7 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.names import valid_field
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def ask_parts(session: Session, name: bytes, parts: dict[str, bytes]) -> dict[st
     """All parts, asked for one by one."""
     from accounts.system.terminal import change_field
 
-    session.print(f"Changing the user information for {os.fsdecode(name)}\n")
+    session.print(f"Changing the user information for {fsdecode(name)}\n")
     session.print("Enter the new value, or press ENTER for the default\n")
     return {letter: change_field(LABELS[letter], parts[letter]) for letter in PARTS}
 
@@ -117,13 +116,13 @@ def ask_parts(session: Session, name: bytes, parts: dict[str, bytes]) -> dict[st
 def check_parts(session: Session, parts: dict[str, bytes]) -> None:
     """Whether the parts may stand in passwd(5). Raises NotPermitted."""
     for letter, what, foreign in CHECKS:
-        shown = os.fsdecode(parts[letter])
+        shown = fsdecode(parts[letter])
         valid = valid_field(parts[letter], b":,=\n")
         if valid < 0 or (valid > 0 and not foreign):
             raise NotPermitted(f"invalid {what}: '{shown}'")
         if valid > 0:
             session.warn(f"{what} with non-ASCII characters: '{shown}'")
-    shown = os.fsdecode(parts["o"])
+    shown = fsdecode(parts["o"])
     valid = valid_field(parts["o"], b":\n")
     if valid < 0:
         raise NotPermitted(f"'{shown}' contains illegal characters")
@@ -144,7 +143,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         parts = ask_parts(session, user.name, parts)
     check_parts(session, parts)
     change_user(session, user.name, gecos=join_gecos(parts))
-    session.log(f"changed user '{os.fsdecode(user.name)}' information")
+    session.log(f"changed user '{fsdecode(user.name)}' information")
     return 0
 
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
 from accounts.model.database import Database
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def parse_input(session: Session, database: Database, text: bytes) -> list[tuple
             if not colon:
                 problem = "missing new password"
             elif database.group.get(name) is None:
-                problem = f"group '{os.fsdecode(name)}' does not exist"
+                problem = f"group '{fsdecode(name)}' does not exist"
             else:
                 found.append((number, name, password))
                 continue
@@ -70,7 +69,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         except DuplicateRow as error:
             session.print_duplicate(error)
             path = session.target.shown(error.database)
-            session.warn(f"line {number}: failed to prepare the new {path} entry '{os.fsdecode(name)}'")
+            session.warn(f"line {number}: failed to prepare the new {path} entry '{fsdecode(name)}'")
             failed = True
     if failed:
         raise AccountsError("error detected, changes ignored")

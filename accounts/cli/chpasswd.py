@@ -7,14 +7,13 @@ Debian's chpasswd leaves the passwords to pam_unix.
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.tokens import Tokens
 from accounts.edit.passwords import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,11 +82,11 @@ def change_together(
         try:
             if update_password(database, name, password, today, defs.ageing):
                 continue
-            problem = f"user '{os.fsdecode(name)}' does not exist"
+            problem = f"user '{fsdecode(name)}' does not exist"
         except DuplicateRow as error:
             session.print_duplicate(error)
             path = session.target.shown(error.database)
-            problem = f"failed to prepare the new {path} entry '{os.fsdecode(name)}'"
+            problem = f"failed to prepare the new {path} entry '{fsdecode(name)}'"
         session.warn(f"line {number}: {problem}")
         failed = True
     for _, text in said[::-1]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
@@ -19,6 +19,7 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.names import valid_field
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def ask_shell(session: Session, name: bytes, current: bytes) -> bytes:
     """The shell typed at the terminal."""
     from accounts.system.terminal import change_field
 
-    session.print(f"Changing the login shell for {os.fsdecode(name)}\n")
+    session.print(f"Changing the login shell for {fsdecode(name)}\n")
     session.print("Enter the new value, or press ENTER for the default\n")
     return change_field("Login Shell", current)
 
@@ -78,15 +79,15 @@ def body(session: Session, argv: list[bytes]) -> int:
     request = parse_arguments(session, argv)
     user = find_account(session, session.store.load(("passwd",)), request.name)
     shell = ask_shell(session, user.name, user.shell) if request.shell is None else request.shell
-    shown = os.fsdecode(shell)
+    shown = fsdecode(shell)
     if valid_field(shell, b":,=\n") != 0:
         raise NotPermitted(f"Invalid entry: {shown}")
-    if not is_accessible(session, shell, os.F_OK):
+    if not is_accessible(session, shell, posix.F_OK):
         session.warn(f"Warning: {shown} does not exist")
-    elif not is_accessible(session, shell, os.X_OK):
+    elif not is_accessible(session, shell, posix.X_OK):
         session.warn(f"Warning: {shown} is not executable")
     change_user(session, user.name, shell=shell)
-    session.log(f"changed user '{os.fsdecode(user.name)}' shell to '{shown}'")
+    session.log(f"changed user '{fsdecode(user.name)}' shell to '{shown}'")
     return 0
 
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.errors import AccountsError, BadArgument, Usage
 from accounts.model.records import parse_long
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class CryptOptions:
         if self.method in COSTLY and self._rounds_text is not None:
             self.rounds = parse_long(self._rounds_text)
             if self.rounds is None:
-                raise Usage(f"invalid numeric argument '{os.fsdecode(self._rounds_text)}'")
+                raise Usage(f"invalid numeric argument '{fsdecode(self._rounds_text)}'")
 
     def check(self) -> None:
         """Whether the options fit together, when all are known. Raises Usage."""
@@ -74,7 +75,7 @@ class CryptOptions:
         if (self.encrypted and (self._md5 or self.method is not None)) or (self._md5 and self.method is not None):
             raise Usage("the -c, -e, and -m flags are exclusive")
         if self.method is not None and self.method not in METHODS:
-            raise Usage(f"unsupported crypt method: {os.fsdecode(self.method)}")
+            raise Usage(f"unsupported crypt method: {fsdecode(self.method)}")
         # -s may stand before -c (there the real tools crash).
         self._parse_rounds()
         if self._md5:
@@ -89,7 +90,7 @@ class CryptOptions:
         """The hashes of the passwords, on all processors. salts: how many shadow makes. Raises AccountsError."""
         from accounts.system.hashing import hash_many, settings_from
 
-        method = None if self.method is None else os.fsdecode(self.method)
+        method = None if self.method is None else fsdecode(self.method)
         settings = settings_from(session.defs, method, self.rounds)
         # shadow complains with each salt that it makes.
         session.print_error("".join(settings.notes) * salts)
@@ -102,7 +103,7 @@ class CryptOptions:
 def read_all(fd: int) -> bytes:
     """All that can be read from a descriptor."""
     pieces = []
-    while piece := os.read(fd, 1 << 20):
+    while piece := posix.read(fd, 1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
@@ -28,6 +28,7 @@ from accounts.errors import (
     Usage,
 )  # fmt: skip
 from accounts.model.database import Database
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def check_users(session: Session, users: list[bytes]) -> None:
     """Raises BadArgument with a line for each user that does not exist."""
     database = session.store.load(("passwd",))
     lines = [
-        f"user '{os.fsdecode(user)}' does not exist"
+        f"user '{fsdecode(user)}' does not exist"
         for user in users
         if session.find_user(database, user) is None
     ]
@@ -127,7 +128,7 @@ def find_pair(session: Session, database: Database, name: bytes) -> Pair:
     pair = get_pair(database, name)
     if pair is None:
         path = session.target.shown("group")
-        raise BadArgument(f"group '{os.fsdecode(name)}' does not exist in {path}")
+        raise BadArgument(f"group '{fsdecode(name)}' does not exist in {path}")
     return pair
 
 
@@ -143,7 +144,7 @@ def edit(pair: Pair, request: Request) -> Pair:
         try:
             return remove_member(pair, request.delete)
         except NotMember:
-            user, group = os.fsdecode(request.delete), os.fsdecode(request.name)
+            user, group = fsdecode(request.delete), fsdecode(request.name)
             raise BadArgument(f"user '{user}' is not a member of '{group}'") from None
     if request.admins is not None:
         pair = set_admins(pair, tuple(request.admins.split(b",")) if request.admins else ())
@@ -159,7 +160,7 @@ def ask_password(session: Session, group: str) -> bytes:
     from accounts.system.hashing import hash_password, settings_from, wipe
     from accounts.system.terminal import read_password
 
-    if not (os.isatty(0) and os.isatty(1)):
+    if not (posix.isatty(0) and posix.isatty(1)):
         raise NotPermitted("Not a tty")
     session.print(f"Changing the password for group {group}\n")
     for turn in range(TRIES):
@@ -184,12 +185,12 @@ def ask_password(session: Session, group: str) -> bytes:
 
 def describe(request: Request) -> list[tuple[str, str]]:
     """(what was done, what failed) for syslog."""
-    group = os.fsdecode(request.name)
+    group = fsdecode(request.name)
     if request.add is not None:
-        user = os.fsdecode(request.add)
+        user = fsdecode(request.add)
         return [(f"user {user} added by root to group {group}", f"failed to add user {user} to group {group}")]
     if request.delete is not None:
-        user = os.fsdecode(request.delete)
+        user = fsdecode(request.delete)
         return [
             (f"user {user} removed by root from group {group}", f"failed to remove user {user} from group {group}")
         ]
@@ -202,8 +203,8 @@ def describe(request: Request) -> list[tuple[str, str]]:
     lists = (("administrators", request.admins), ("members", request.members))
     return [
         (
-            f"{what} of group {group} set by root to {os.fsdecode(users)}",
-            f"failed to set the {what} of group {group} to {os.fsdecode(users)}",
+            f"{what} of group {group} set by root to {fsdecode(users)}",
+            f"failed to set the {what} of group {group} to {fsdecode(users)}",
         )
         for what, users in lists
         if users is not None
@@ -215,13 +216,13 @@ def body(session: Session, argv: list[bytes]) -> int:
     hand_over(session, argv)
     session.select_root(argv, letter=b"-Q")
     request = parse_arguments(session, argv)
-    group = os.fsdecode(request.name)
+    group = fsdecode(request.name)
     store = session.store
     pair = find_pair(session, store.load(("group", "gshadow")), request.name)
     if request.add is not None:
-        session.print(f"Adding user {os.fsdecode(request.add)} to group {group}\n")
+        session.print(f"Adding user {fsdecode(request.add)} to group {group}\n")
     elif request.delete is not None:
-        session.print(f"Removing user {os.fsdecode(request.delete)} from group {group}\n")
+        session.print(f"Removing user {fsdecode(request.delete)} from group {group}\n")
     edit(pair, request)
     if not describe(request):
         request.passwd = ask_password(session, group)

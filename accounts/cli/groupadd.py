@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, free_id, run
 from accounts.edit.groups import add_group
@@ -21,6 +19,7 @@ from accounts.errors import (
 from accounts.model.database import Database
 from accounts.model.names import is_valid_group_name
 from accounts.model.records import parse_id
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
         elif option == "g":
             request.gid = parse_id(value)
             if request.gid is None or request.gid == 0xFFFFFFFF:
-                raise BadArgument(f"invalid group ID '{os.fsdecode(value)}'")
+                raise BadArgument(f"invalid group ID '{fsdecode(value)}'")
         elif option == "h":
             session.print(USAGE)
             raise Done
@@ -93,7 +92,7 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
         raise Usage
     request.name = operands[0]
     if not is_valid_group_name(request.name):
-        raise BadArgument(f"'{os.fsdecode(request.name)}' is not a valid group name")
+        raise BadArgument(f"'{fsdecode(request.name)}' is not a valid group name")
     return request
 
 
@@ -102,7 +101,7 @@ def check(session: Session, database: Database, request: Request) -> int | None:
     if session.find_group(database, request.name) is not None:
         if request.force:
             raise Done
-        raise NameInUse(f"group '{os.fsdecode(request.name)}' already exists")
+        raise NameInUse(f"group '{fsdecode(request.name)}' already exists")
     gid = request.gid
     if gid is not None and not request.non_unique and session.has_gid(database, gid):
         if not request.force:
@@ -126,11 +125,11 @@ def body(session: Session, argv: list[bytes]) -> int:
     for user in users:
         if session.find_user(database, user) is None:
             # The real tool says this without its name in front.
-            session.print_error(f"Invalid member username {os.fsdecode(user)}\n")
+            session.print_error(f"Invalid member username {fsdecode(user)}\n")
             raise GroupFileError
     add_group(database, request.name, gid, request.passwd, users)
     session.commit(database)
-    name = os.fsdecode(request.name)
+    name = fsdecode(request.name)
     session.log(f"group added to {session.target.shown('group')}: name={name}, GID={gid}")
     if database.gshadow.present:
         session.log(f"group added to {session.target.shown('gshadow')}: name={name}")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import delete_group, primary_users
@@ -19,6 +17,7 @@ from accounts.errors import (
     Usage,
 )  # fmt: skip
 from accounts.model.database import Database
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,10 +66,10 @@ def check(session: Session, database: Database, request: Request) -> None:
     """Whether the group may be deleted. Raises NoSuchGroup and PrimaryGroup."""
     gid = session.find_group(database, request.name)
     if gid is None:
-        raise NoSuchGroup(f"group '{os.fsdecode(request.name)}' does not exist")
+        raise NoSuchGroup(f"group '{fsdecode(request.name)}' does not exist")
     if not request.force:
         for user in primary_users(database, gid)[:1]:
-            raise PrimaryGroup(f"cannot remove the primary group of user '{os.fsdecode(user.name)}'")
+            raise PrimaryGroup(f"cannot remove the primary group of user '{fsdecode(user.name)}'")
 
 
 def body(session: Session, argv: list[bytes]) -> int:
@@ -85,7 +84,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         # Only another NSS service has it.
         raise MissingRow("group", request.name)
     session.commit(database)
-    name = os.fsdecode(request.name)
+    name = fsdecode(request.name)
     for file in ("group", "gshadow"):
         if database.tables[file].present:
             session.log(f"group '{name}' removed from {session.target.shown(file)}")

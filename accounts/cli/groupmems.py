@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
@@ -23,6 +23,7 @@ from accounts.errors import (
     Usage,
 )  # fmt: skip
 from accounts.model.database import Database
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,15 +89,15 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
     if actions > 1 or operands:
         raise Usage
     if request.add is not None and session.find_user(session.store.load(("passwd",)), request.add) is None:
-        raise NoSuchUser(f"user '{os.fsdecode(request.add)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(request.add)}' does not exist")
     return request
 
 
 def own_group(session: Session) -> bytes:
     """The name of the caller's group where that is the caller's name too. Raises BadOption."""
     database = session.store.load(("passwd", "group"))
-    user = database.passwd.get_id(os.getuid())
-    group = database.group.get_id(os.getgid())
+    user = database.passwd.get_id(posix.getuid())
+    group = database.group.get_id(posix.getgid())
     if user is None or group is None or user.name != group.name:
         raise BadOption("your groupname does not match your username")
     name: bytes = group.name
@@ -107,14 +108,14 @@ def edit(database: Database, request: Request, name: bytes) -> None:
     """Change the members as asked. Raises AlreadyMember, NotMember and GroupRefusal."""
     pair = get_pair(database, name)
     assert pair is not None
-    shown = os.fsdecode(name)
+    shown = fsdecode(name)
     if request.add is not None:
         if request.add in pair[0].members:
-            raise AlreadyMember(f"user '{os.fsdecode(request.add)}' is already a member of '{shown}'")
+            raise AlreadyMember(f"user '{fsdecode(request.add)}' is already a member of '{shown}'")
         put_pair(database, add_member(pair, request.add))
     elif request.delete is not None:
         if request.delete not in pair[0].members:
-            raise NotMember(f"user '{os.fsdecode(request.delete)}' is not a member of '{shown}'")
+            raise NotMember(f"user '{fsdecode(request.delete)}' is not a member of '{shown}'")
         put_pair(database, remove_member(pair, request.delete, admin_too=True))
     elif request.purge:
         put_pair(database, set_admins(set_members(pair, ()), ()))
@@ -125,17 +126,17 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     request = parse_arguments(session, argv)
     name = request.name if request.name is not None else own_group(session)
-    if not request.list and os.geteuid():
+    if not request.list and posix.geteuid():
         # The real one asks PAM, which lets root only pass.
         raise NotPermitted("only root can use the -g/--group option" if request.name else "Permission denied.")
     database = session.store.load(FILES) if request.list else session.store.open(FILES)
     group = database.group.get(name)
     if group is None:
         path = session.target.shown("group")
-        raise NoSuchGroup(f"group '{os.fsdecode(name)}' does not exist in {path}")
+        raise NoSuchGroup(f"group '{fsdecode(name)}' does not exist in {path}")
     if request.list:
         if group.members:
-            session.print("  ".join(map(os.fsdecode, group.members)) + " \n")
+            session.print("  ".join(map(fsdecode, group.members)) + " \n")
         return 0
     edit(database, request, name)
     session.commit(database)

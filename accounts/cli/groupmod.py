@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import change_group, join_members
@@ -22,6 +20,7 @@ from accounts.errors import (
 from accounts.model.database import Database
 from accounts.model.names import is_valid_group_name
 from accounts.model.records import MAX_ID, parse_id
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
         elif option == "g":
             request.gid = parse_id(value)
             if request.gid is None or request.gid == MAX_ID:
-                raise BadArgument(f"invalid group ID '{os.fsdecode(value)}'")
+                raise BadArgument(f"invalid group ID '{fsdecode(value)}'")
         elif option == "h":
             session.print(USAGE)
             raise Done
@@ -101,7 +100,7 @@ def check(session: Session, database: Database, request: Request) -> tuple[int, 
     """
     old_gid = session.find_group(database, request.name)
     if old_gid is None:
-        raise NoSuchGroup(f"group '{os.fsdecode(request.name)}' does not exist")
+        raise NoSuchGroup(f"group '{fsdecode(request.name)}' does not exist")
     gid, name = request.gid, request.new_name
     if gid == old_gid:
         gid = None
@@ -111,9 +110,9 @@ def check(session: Session, database: Database, request: Request) -> tuple[int, 
         name = None
     if name is not None:
         if not is_valid_group_name(name):
-            raise BadArgument(f"invalid group name '{os.fsdecode(name)}'")
+            raise BadArgument(f"invalid group name '{fsdecode(name)}'")
         if session.find_group(database, name) is not None:
-            raise NameInUse(f"group '{os.fsdecode(name)}' already exists")
+            raise NameInUse(f"group '{fsdecode(name)}' already exists")
     return old_gid, name, gid
 
 
@@ -125,7 +124,7 @@ def new_members(session: Session, database: Database, request: Request) -> tuple
     for user in users:
         if session.find_user(database, user) is None:
             # The real tool says this without its name in front.
-            session.print_error(f"Invalid member username {os.fsdecode(user)}\n")
+            session.print_error(f"Invalid member username {fsdecode(user)}\n")
             raise GroupFileError
     group = database.group.get(request.name)
     return join_members(group.members if request.append and group is not None else (), users)
@@ -147,7 +146,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     old_gid, name, gid = check(session, database, request)
     if database.group.get(request.name) is None:
         path = session.target.shown("group")
-        raise GroupFileError(f"group '{os.fsdecode(request.name)}' does not exist in {path}")
+        raise GroupFileError(f"group '{fsdecode(request.name)}' does not exist in {path}")
     members = new_members(session, database, request)
     change_group(database, request.name, name, gid, request.passwd, members)
     session.commit(database)
@@ -159,10 +158,10 @@ def log(
     session: Session, request: Request, old_gid: int, name: bytes | None, gid: int | None, files: list[str]
 ) -> None:
     """What was done, a line for each file."""
-    renamed = f", new name: {os.fsdecode(name)}" if name is not None else ""
+    renamed = f", new name: {fsdecode(name)}" if name is not None else ""
     renumbered = f", new gid: {gid}" if gid is not None else ""
     passwd = ", new password" if request.passwd is not None else ""
-    group = f"group {os.fsdecode(request.name)}"
+    group = f"group {fsdecode(request.name)}"
     changes = {
         "group": f"{group}/{old_gid}{renamed}{passwd}{renumbered}",
         "gshadow": f"{group}{renamed}{passwd}",

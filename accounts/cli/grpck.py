@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
@@ -19,6 +17,7 @@ from accounts.errors import (
     GroupRefusal,
     Usage,
 )  # fmt: skip
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     request = parse_arguments(session, argv)
     names = [session.target.shown("group"), session.target.shown("gshadow")]
-    names[: len(request.files)] = map(os.fsdecode, request.files)
+    names[: len(request.files)] = map(fsdecode, request.files)
 
     def check(database: Database, users: Database) -> Checks | None:
         if request.sort:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.cli.cryptargs import read_all, split_lines
 from accounts.cli.options import scan
@@ -19,6 +19,7 @@ from accounts.system import nss
 from accounts.system.homes import make_home
 from accounts.system.paths import open_beneath
 from accounts.system.store import READ
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,16 +92,16 @@ def read_file(session: Session, request: Request, argv: list[bytes]) -> bytes:
     target = session.target
     try:
         if target.live or target.prefix:
-            fd = os.open(request.file, READ)
+            fd = posix.open(request.file, READ)
         else:
             fd = open_beneath(target.root, b"/" + request.file, READ)
         try:
             return read_all(fd)
         finally:
-            os.close(fd)
+            posix.close(fd)
     except OSError as error:
         # 4.13 names the first argument, whatever it is.
-        raise AccountsError(f"{os.fsdecode(argv[0])}: {error.strerror}") from None
+        raise AccountsError(f"{fsdecode(argv[0])}: {error.strerror}") from None
 
 
 class Batch:
@@ -163,7 +164,7 @@ class Batch:
         if user is None:
             if self._ask_users and nss.find_user(name) is not None:
                 self._fail(
-                    f"cannot update the entry of user {os.fsdecode(name)} (not in the passwd database)"
+                    f"cannot update the entry of user {fsdecode(name)} (not in the passwd database)"
                 )
                 return
             user = self._new_user(name, uid, gid)
@@ -184,13 +185,13 @@ class Batch:
         uid = self._find_uid(uid_text)
         gid = self._find_gid(name, gid_text, uid)
         if not is_valid_user_name(name, self._request.badname):
-            line = f"invalid user name '{os.fsdecode(name)}': use --badname to ignore"
+            line = f"invalid user name '{fsdecode(name)}': use --badname to ignore"
             raise BadLine("can't create user", (line,))
         self._uids.add(uid)
         return Passwd(name, b"x", uid, gid, b"", b"", b"")
 
     def _find_uid(self, text: bytes) -> int:
-        shown = os.fsdecode(text)
+        shown = fsdecode(text)
         try:
             if not text:
                 return self._uids.find()
@@ -218,7 +219,7 @@ class Batch:
             known = nss.find_group(text)
         if known is not None:
             return known
-        shown = os.fsdecode(text)
+        shown = fsdecode(text)
         numeric = text[:1].isdigit()
         try:
             if numeric:
@@ -241,7 +242,7 @@ class Batch:
 
     def _add_group(self, name: bytes, gid: int) -> None:
         database = self._database
-        shown = os.fsdecode(name)
+        shown = fsdecode(name)
         if not is_valid_group_name(name, self._request.badname):
             raise NoId(f"invalid group name '{shown}'")
         if database.gshadow.present:
@@ -268,7 +269,7 @@ class Batch:
     def _check_home(self, number: int, user: Passwd) -> None:
         if user.home.startswith(b"/"):
             self.later.append(Home(number, user.home, user.uid, user.gid))
-        elif not is_accessible(self._session, user.home, os.F_OK):
+        elif not is_accessible(self._session, user.home, posix.F_OK):
             raise BadLine("homedir must be an absolute path")
 
     def _add_subids(self, name: bytes) -> None:
@@ -299,13 +300,13 @@ def work_off(session: Session, later: list[str | Home]) -> None:
     for item in later:
         if isinstance(item, str):
             session.print_error(item)
-        elif not is_accessible(session, item.path, os.F_OK):
+        elif not is_accessible(session, item.path, posix.F_OK):
             if mode is None:
                 mode = defs.get_int("HOME_MODE", 0o777 & ~defs.get_int("UMASK", 0o022)) & 0o7777
             try:
                 make_home(session.target.root, item.path, item.uid, item.gid, mode)
             except OSError as error:
-                path = os.fsdecode(item.path)
+                path = fsdecode(item.path)
                 session.warn(f"line {item.number}: mkdir {path} failed: {error.strerror}")
 
 

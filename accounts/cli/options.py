@@ -7,17 +7,20 @@ options one by one. So arguments are handed to getopt one at a time.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
-# getopt imports gettext for its own messages (and that imports re and locale, 6 ms), which are not shown here.
-if "gettext" not in sys.modules:
-    sys.modules["gettext"] = None  # type: ignore[assignment]
-    import getopt
+from accounts.text import fsdecode, fsencode
 
-    del sys.modules["gettext"]
-else:
-    import getopt
+# getopt imports gettext for its own messages (6 ms, with re and locale), and os for gnu_getopt (0.7 ms). Neither is
+# used here, so both are kept out while it is loaded.
+_KEPT_OUT = [name for name in ("gettext", "os") if name not in sys.modules]
+for _name in _KEPT_OUT:
+    sys.modules[_name] = posix if _name == "os" else None  # type: ignore[assignment]
+import getopt  # noqa: E402
+
+for _name in _KEPT_OUT:
+    del sys.modules[_name]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,23 +41,23 @@ def scan(
     any key of the caller's) to yield for it. Raises OptionError at the place of the bad option; a caller
     that goes on iterating gets the options behind it, as with glibc.
     """
-    stop_early = short.startswith("+") or "POSIXLY_CORRECT" in os.environ
+    stop_early = short.startswith("+") or b"POSIXLY_CORRECT" in posix.environ
     short = short.lstrip("+")
     names = {name.rstrip("=?"): name for name in long}
-    rest = [os.fsdecode(argument) for argument in argv]
+    rest = [fsdecode(argument) for argument in argv]
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            operands.extend(map(os.fsencode, rest))
+            operands.extend(map(fsencode, rest))
             return
         if argument.startswith("--"):
             yield _scan_long(argument, names, long, rest)
         elif argument.startswith("-") and argument != "-":
             yield from _scan_cluster(argument[1:], short, rest)
         else:
-            operands.append(os.fsencode(argument))
+            operands.append(fsencode(argument))
             if stop_early:
-                operands.extend(map(os.fsencode, rest))
+                operands.extend(map(fsencode, rest))
                 return
 
 
@@ -74,7 +77,7 @@ def _scan_long(
     name = found[0]
     spec = names[name]
     if spec.endswith("?"):
-        return long[spec], os.fsencode(value)
+        return long[spec], fsencode(value)
     after = rest[:1] if spec.endswith("=") and not equals else []
     try:
         taken, _ = getopt.getopt([f"--{name}{equals}{value}", *after], "", [spec])
@@ -83,7 +86,7 @@ def _scan_long(
             raise OptionError(f"option '--{name}' requires an argument") from None
         raise OptionError(f"option '--{name}' doesn't allow an argument") from None
     del rest[: len(after)]
-    return long[spec], os.fsencode(taken[0][1])
+    return long[spec], fsencode(taken[0][1])
 
 
 def _scan_cluster(cluster: str, short: str, rest: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -100,7 +103,7 @@ def _scan_cluster(cluster: str, short: str, rest: list[str]) -> Iterator[tuple[s
             raise OptionError(f"invalid option -- '{letter}'") from None
         if takes:
             del rest[: len(after)]
-            yield letter, os.fsencode(taken[0][1])
+            yield letter, fsencode(taken[0][1])
             return
         yield letter, b""
         cluster = cluster[1:]

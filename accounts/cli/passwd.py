@@ -6,8 +6,6 @@ Setting a password speaks as Debian's passwd with pam_unix does.
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.setuid import hand_over
@@ -29,6 +27,7 @@ from accounts.errors import (
 )  # fmt: skip
 from accounts.model.dates import format_day
 from accounts.model.records import parse_long
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,12 +108,12 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
         if option in DAYS:
             days = parse_long(value)
             if days is None or days < -1:
-                raise Usage(f"invalid numeric argument '{os.fsdecode(value)}'")
+                raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
             setattr(request.change, DAYS[option], days)
         elif option in FLAGS:
             setattr(request.change, FLAGS[option], True)
         elif option == "r" and value != b"files":
-            raise BadOption(f"repository {os.fsdecode(value)} not supported")
+            raise BadOption(f"repository {fsdecode(value)} not supported")
     return request
 
 
@@ -141,7 +140,7 @@ def check_options(request: Request) -> None:
 def status_line(database: Database, user: Passwd) -> str:
     """The line of -S."""
     shadow = database.shadow.get(user.name)
-    name = os.fsdecode(user.name)
+    name = fsdecode(user.name)
     if shadow is None:
         return f"{name} {kind_of(user.passwd)}\n"
     day = format_day(shadow.lstchg)
@@ -172,7 +171,7 @@ def change_account(session: Session, name: bytes, change: StatusChange) -> None:
         database = store.open(("passwd", "shadow"))
     if not change_status(database, name, change):
         path = session.target.shown("passwd")
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
     session.commit(database)
 
 
@@ -254,7 +253,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         session.print("".join(status_line(database, user) for user in database.passwd))
         return 0
     name = request.names[0] if request.names else caller
-    shown = os.fsdecode(name)
+    shown = fsdecode(name)
     user = database.passwd.get(name)
     if user is None:
         raise NoSuchUser(f"user '{shown}' does not exist")
@@ -269,7 +268,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         return 0
     else:
         set_password(session, name, "s" in given)
-    session.log(f"password for '{shown}' changed by '{os.fsdecode(caller)}'")
+    session.log(f"password for '{shown}' changed by '{fsdecode(caller)}'")
     return 0
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 
 from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
@@ -22,6 +22,7 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.records import Shadow
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def surroundings(session: Session, groups: Database) -> System:
     defs = session.defs
     gids = groups.group.ids()
     system.has_gid = lambda gid: gid in gids or session.has_gid(groups, gid)
-    system.exists = lambda path: is_accessible(session, path, os.F_OK)
+    system.exists = lambda path: is_accessible(session, path, posix.F_OK)
     system.new_row = lambda name: Shadow(name, b"", session.today() or -1, *defs.ageing())
     # shadow does not look at SOURCE_DATE_EPOCH here.
     system.today = int(time.time()) // DAY
@@ -97,7 +98,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     request = parse_arguments(session, argv)
     names = [session.target.shown("passwd"), session.target.shown("shadow")]
-    names[: len(request.files)] = map(os.fsdecode, request.files)
+    names[: len(request.files)] = map(fsdecode, request.files)
 
     def check(database: Database, groups: Database) -> Checks | None:
         if request.sort:

@@ -6,24 +6,26 @@ The only package that prints or exits is cli/.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 import time
 
 from accounts.cli.options import OptionError
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, UnwritableRow, Usage
 from accounts.model.database import Database
-from accounts.model.ids import IdPool, parse_ledger
 from accounts.system import nss
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
 from accounts.system.store import FILE_ERRORS, Store, Target
+from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Collection, Mapping
     from typing import NoReturn
+
+    from accounts.model.ids import IdPool
 else:
     import _signal
 
@@ -67,7 +69,7 @@ class Session:
 
     def duplicate_text(self, error: DuplicateRow) -> str:
         """What shadow's commonio says of a name that a file has twice; the tool's own line follows it."""
-        path, name = self.target.shown(error.database), os.fsdecode(error.name)
+        path, name = self.target.shown(error.database), fsdecode(error.name)
         return f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
 
     def print_duplicate(self, error: DuplicateRow) -> None:
@@ -94,14 +96,14 @@ class Session:
         if root is not None:
             if not root.startswith(b"/"):
                 raise BadArgument(
-                    f"invalid chroot path '{os.fsdecode(root)}', only absolute paths are supported."
+                    f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported."
                 )
-            self._open(root, b"", f"cannot access chroot directory {os.fsdecode(root)}")
+            self._open(root, b"", f"cannot access chroot directory {fsdecode(root)}")
         if prefix is not None and prefix.strip(b"/"):
             if not prefix.startswith(b"/"):
                 raise BadArgument("prefix must be an absolute path")
             inside = (root or b"").rstrip(b"/") + prefix
-            self._open(inside, prefix, f"cannot access prefix directory {os.fsdecode(prefix)}")
+            self._open(inside, prefix, f"cannot access prefix directory {fsdecode(prefix)}")
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:
@@ -178,9 +180,10 @@ class Session:
     def now(self) -> int:
         """Seconds since the epoch: SOURCE_DATE_EPOCH where it is valid, as shadow's gettime()."""
         current = int(time.time())
-        text = os.environ.get("SOURCE_DATE_EPOCH")
-        if text is None:
+        setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
+        if setting is None:
             return current
+        text = fsdecode(setting)
         if text.isdecimal() and text.isascii():
             value = int(text)
             if value <= current:
@@ -207,10 +210,10 @@ def _escape(char: str) -> str:
 
 def write_all(fd: int, text: str) -> None:
     """Write text to a descriptor that may be closed, full or a broken pipe: then it is lost, nothing else."""
-    data = os.fsencode(text)
+    data = fsencode(text)
     try:
         while data:
-            data = data[os.write(fd, data) :]
+            data = data[posix.write(fd, data) :]
     except OSError:
         pass
 
@@ -251,6 +254,8 @@ def id_pool(
     session: Session, kind: str, system: bool, database: Database, is_taken: Callable[[int], bool] | None
 ) -> IdPool:
     """The free UIDs or GIDs: not in either layer, not in the image's id ledger, not is_taken()."""
+    from accounts.model.ids import IdPool, parse_ledger
+
     name = "passwd" if kind == "UID" else "group"
     used = database.tables[name].ids()
     ledger = session.target.read(LEDGER)
@@ -277,15 +282,15 @@ def run(
     for fd in (0, 1, 2):
         # A file of ours must never get the number of a standard stream that the caller closed.
         try:
-            os.fstat(fd)
+            posix.fstat(fd)
         except OSError:
-            os.open("/dev/null", os.O_RDWR)
+            posix.open("/dev/null", posix.O_RDWR)
     # ^C ends a tool silently, as it ends the real ones; while locks are held system.shield takes care of it.
     if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     session = Session(prog)
     try:
-        status = body(session, [os.fsencode(argument) for argument in sys.argv[1:]])
+        status = body(session, [fsencode(argument) for argument in sys.argv[1:]])
     except Done:
         status = 0
     except OptionError as error:
@@ -293,7 +298,7 @@ def run(
         session.print_error(usage)
         status = status_of(Usage(), statuses)
     except DuplicateRow as error:
-        path, name = session.target.shown(error.database), os.fsdecode(error.name)
+        path, name = session.target.shown(error.database), fsdecode(error.name)
         session.print_duplicate(error)
         if error.removing:
             session.warn(f"cannot remove entry '{name}' from {path}")
@@ -303,7 +308,7 @@ def run(
             session.warn(line)
         status = statuses.get(DuplicateRow, status_of(FILE_ERRORS[error.database](), statuses))
     except MissingRow as error:
-        path, name = session.target.shown(error.database), os.fsdecode(error.name)
+        path, name = session.target.shown(error.database), fsdecode(error.name)
         session.warn(f"cannot remove entry '{name}' from {path}")
         status = status_of(FILE_ERRORS[error.database](), statuses)
     except UnwritableRow as error:
@@ -320,10 +325,10 @@ def run(
             session.print_error(usage)
         status = status_of(error, statuses)
     except OSError as error:
-        path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        path = "" if error.filename is None else f"{fsdecode(error.filename)}: "
         session.warn(f"{path}{error.strerror}")
         status = 1
     finally:
         session.close()
     # Skips the interpreter's teardown, which takes longer than all of our own work.
-    os._exit(status)
+    posix._exit(status)

@@ -7,10 +7,11 @@ its caller.
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
+import posix
 
 from accounts.errors import NotPermitted
+from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def hand_over(session: Session, argv: list[bytes]) -> None:
 
     To be called before anything else is read. Raises NotPermitted when there is no program to trust.
     """
-    if os.geteuid() == 0:
+    if posix.geteuid() == 0:
         return
     exec_diverted(session, session.prog, argv)
     path = DIVERTED.format(session.prog)
@@ -39,13 +40,13 @@ def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
     """
     path = DIVERTED.format(name)
     try:
-        status = os.lstat(path)
+        status = posix.lstat(path)
         if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022:
             import signal
 
             # Python ignores these two, and what is ignored stays so in the new program.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
-            os.execv(path, [os.fsencode(session.prog), *argv])
+            posix.execv(path, [fsencode(session.prog), *argv])
     except OSError:
         pass

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.edit.passwords import can_set_token, set_token
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Tokens:
                     set_token(database, name, token, today)
                     continue
                 why = token
-            user = os.fsdecode(name)
+            user = fsdecode(name)
             failures[number] = (
                 f"{why}{prog}: (user {user}) pam_chauthtok() failed, error:\n"
                 "Authentication token manipulation error\n"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from accounts.cli.accountargs import Look, check_selinux, check_shell, find_group, is_field, map_selinux_user, run_hooks
 from accounts.cli.options import scan
@@ -30,11 +30,10 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.database import Database
-from accounts.model.dates import parse_day
-from accounts.model.ids import add_subid_range, find_subid_range
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import MAX_ID, Passwd, Shadow, parse_id, parse_long
 from accounts.system.logs import LASTLOG_UID_MAX, reset_login_records, reset_tallylog
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def read_defaults(session: Session, look: Look) -> Defaults:
         if key == b"GROUP":
             group = find_group(session, look.database, value)
             if group is None:
-                session.warn(f"group '{os.fsdecode(value)}' does not exist")
+                session.warn(f"group '{fsdecode(value)}' does not exist")
                 ignore("GROUP")
             else:
                 defaults.group = group[1]
@@ -165,7 +164,7 @@ def read_defaults(session: Session, look: Look) -> Defaults:
         elif key == b"INACTIVE":
             days = parse_long(value)
             if days is None or days < -1:
-                session.warn(f"invalid numeric argument '{os.fsdecode(value)}'")
+                session.warn(f"invalid numeric argument '{fsdecode(value)}'")
                 ignore("INACTIVE")
                 days = -1
             defaults.inactive = days
@@ -240,7 +239,7 @@ def parse_arguments(session: Session, argv: list[bytes], look: Look, shadowed: b
             raise Usage
         request.name = operands[0]
         if not is_valid_user_name(request.name, request.bad_name):
-            raise BadArgument(f"invalid user name '{os.fsdecode(request.name)}': use --badname to ignore")
+            raise BadArgument(f"invalid user name '{fsdecode(request.name)}': use --badname to ignore")
         if "d" not in given:
             request.home = request.defaults.home + b"/" + request.name
     fill_in_defaults(session, request)
@@ -250,7 +249,7 @@ def parse_arguments(session: Session, argv: list[bytes], look: Look, shadowed: b
 def take_option(session: Session, request: Request, option: str, value: bytes, look: Look, shadowed: bool) -> None:
     """Note one option. Raises as parse_arguments."""
     defaults = request.defaults
-    shown = os.fsdecode(value)
+    shown = fsdecode(value)
     if option == "b":
         if not is_field(value) or not value.startswith(b"/"):
             raise BadArgument(f"invalid base directory '{shown}'")
@@ -264,6 +263,8 @@ def take_option(session: Session, request: Request, option: str, value: bytes, l
             raise BadArgument(f"invalid home directory '{shown}'")
         request.home = value
     elif option == "e":
+        from accounts.model.dates import parse_day
+
         request.expire = parse_day(value)
         if request.expire < -1:
             raise BadArgument(f"invalid date '{shown}'")
@@ -327,7 +328,7 @@ def take_groups(session: Session, request: Request, value: bytes, look: Look) ->
         group = look.database.group
         row = group.get(text) if gid is None else group.get_id(gid)
         if row is None:
-            session.warn(f"group '{os.fsdecode(text)}' does not exist")
+            session.warn(f"group '{fsdecode(text)}' does not exist")
             missing = True
         else:
             request.groups.append(row.name)
@@ -338,7 +339,9 @@ def take_groups(session: Session, request: Request, value: bytes, look: Look) ->
 def fill_in_defaults(session: Session, request: Request) -> None:
     """What the options do not say, from default/useradd and login.defs."""
     given, defaults = request.given, request.defaults
-    if "e" not in given:
+    if "e" not in given and defaults.expire:
+        from accounts.model.dates import parse_day
+
         request.expire = parse_day(defaults.expire)
     if "g" not in given:
         request.gid = defaults.group
@@ -365,7 +368,7 @@ def subid_tables(session: Session, request: Request) -> list[str]:
 
 def check_names(session: Session, database: Database, request: Request) -> None:
     """Whether the user's name, and that of its group, are free. Raises NameInUse."""
-    name = os.fsdecode(request.name)
+    name = fsdecode(request.name)
     if session.find_user(database, request.name) is not None:
         raise NameInUse(f"user '{name}' already exists")
     if request.private_group and session.find_group(database, request.name) is not None:
@@ -377,7 +380,7 @@ def check_uid_range(session: Session, request: Request) -> None:
     defs = session.defs
     # The real tool prints these numbers as C ints, and takes 6000 for a missing UID_MAX.
     uid = _c_int(request.uid)
-    who = f"useradd warning: {os.fsdecode(request.name)}'s uid {uid}"
+    who = f"useradd warning: {fsdecode(request.name)}'s uid {uid}"
     if request.system:
         high = defs.get_ulong("SYS_UID_MAX", (defs.get_ulong("UID_MIN", 1000) - 1)) & MAX_ID
         if request.uid > high:
@@ -413,6 +416,8 @@ def choose_ids(session: Session, database: Database, request: Request) -> None:
 
 def add_subids(session: Session, database: Database, request: Request, tables: list[str]) -> None:
     """Give the new user ranges of subordinate ids. Raises SubuidFileError and SubgidFileError."""
+    from accounts.model.ids import add_subid_range, find_subid_range
+
     for name, kind, words, failure in (
         ("subuid", "UID", "user", SubuidFileError),
         ("subgid", "GID", "group", SubgidFileError),
@@ -448,14 +453,14 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
     choose_ids(session, database, request)
     new_uid = "o" not in request.given or not session.has_uid(database, request.uid)
     report = Report()
-    name = os.fsdecode(request.name)
+    name = fsdecode(request.name)
     if request.private_group:
         add_group(database, request.name, request.gid, b"!", ())
         report.log.append(f"new group: name={name}, GID={request.gid}")
     add_subids(session, database, request, tables)
     report.log.append(
-        f"new user: name={name}, UID={request.uid}, GID={request.gid}, home={os.fsdecode(request.home)}, "
-        f"shell={os.fsdecode(request.shell)}, from={_terminal()}"
+        f"new user: name={name}, UID={request.uid}, GID={request.gid}, home={fsdecode(request.home)}, "
+        f"shell={fsdecode(request.shell)}, from={_terminal()}"
     )
     user = Passwd(request.name, request.passwd, request.uid, request.gid, request.gecos, request.home, request.shell)
     add_user(database, user, make_shadow(session, request), request.groups, report)
@@ -497,12 +502,12 @@ def make_home(session: Session, request: Request) -> None:
             request.subvolume,
         )  # fmt: skip
     except OSError:
-        raise HomeError(f"cannot create directory {os.fsdecode(request.home)}") from None
+        raise HomeError(f"cannot create directory {fsdecode(request.home)}") from None
 
 
 def _terminal() -> str:
     try:
-        return os.ttyname(0)
+        return posix.ttyname(0)
     except OSError:
         return "none"
 
@@ -511,7 +516,7 @@ def show_or_write_defaults(session: Session, request: Request) -> int:
     """useradd -D: print the defaults, or write them when an option changes one. Raises DefaultsError."""
     defaults = request.defaults
     if not request.given & _CHANGE_DEFAULTS:
-        session.print(os.fsdecode(b"".join(b"%s=%s\n" % item for item in defaults.items())))
+        session.print(fsdecode(b"".join(b"%s=%s\n" % item for item in defaults.items())))
         return 0
     from accounts.system.useradd_defaults import write_useradd_defaults
 
@@ -520,7 +525,7 @@ def show_or_write_defaults(session: Session, request: Request) -> int:
     session.log(
         "useradd defaults: "
         + ", ".join(
-            f"{key}={os.fsdecode(dict(defaults.items())[key.encode()])}"
+            f"{key}={fsdecode(dict(defaults.items())[key.encode()])}"
             for key in ("GROUP", "HOME", "SHELL", "INACTIVE", "EXPIRE", "SKEL", "CREATE_MAIL_SPOOL", "LOG_INIT")
         )
     )
@@ -540,7 +545,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         create(session, request, look, tables)
     except AccountsError as error:
         status = status_of(error, STATUSES)
-        session.log(f"failed adding user '{os.fsdecode(request.name)}', exit code: {status}")
+        session.log(f"failed adding user '{fsdecode(request.name)}', exit code: {status}")
         raise
     run_hooks(session, "post", request.name)
     return 0

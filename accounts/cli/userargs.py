@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
+import posix
 
 from accounts.errors import NoSuchUser, NotPermitted
 from accounts.system.paths import open_beneath
+from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ def find_caller(session: Session, database: Database) -> Passwd:
 
     Raises NotPermitted.
     """
-    uid = os.getuid()
+    uid = posix.getuid()
     try:
-        row: Passwd | None = database.passwd.get(os.fsencode(os.getlogin()))
+        row: Passwd | None = database.passwd.get(fsencode(posix.getlogin()))
     except OSError:
         row = None
     if row is None or row.uid != uid:
@@ -40,7 +41,7 @@ def find_account(session: Session, database: Database, name: bytes | None) -> Pa
         return find_caller(session, database)
     row: Passwd | None = database.passwd.get(name)
     if row is None:
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist")
     return row
 
 
@@ -50,7 +51,7 @@ def change_user(session: Session, name: bytes, **fields: bytes) -> None:
     row = database.passwd.get(name)
     if row is None:
         path = session.target.shown("passwd")
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {path}")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
     database.passwd.put(row.replace(**fields))
     session.commit(database)
 
@@ -58,14 +59,14 @@ def change_user(session: Session, name: bytes, **fields: bytes) -> None:
 def is_accessible(session: Session, path: bytes, mode: int) -> bool:
     """access(2) for root with F_OK or X_OK, inside the target; relative to the working directory if live."""
     if session.target.live:
-        return os.access(path, mode)
+        return posix.access(path, mode)
     try:
-        fd = open_beneath(session.target.root, path, os.O_PATH)
+        fd = open_beneath(session.target.root, path, posix.O_PATH)
     except OSError:
         return False
     try:
-        bits = os.fstat(fd).st_mode
+        bits = posix.fstat(fd).st_mode
         # For root: every directory, and what anybody may execute.
-        return mode == os.F_OK or stat.S_ISDIR(bits) or bool(bits & 0o111)
+        return mode == posix.F_OK or stat.S_ISDIR(bits) or bool(bits & 0o111)
     finally:
-        os.close(fd)
+        posix.close(fd)

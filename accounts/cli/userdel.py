@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.accountargs import check_busy, check_selinux, map_selinux_user, run_hooks
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
@@ -23,7 +21,7 @@ from accounts.errors import (
     UserBusy,
     UserRefusal,
 )  # fmt: skip
-from accounts.model.database import refuse_removal
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +85,7 @@ def find_user(session: Session, request: Request) -> Passwd:
     """The user's row as it is before anything is locked. Raises NoSuchUser, and UserBusy without -f."""
     user: Passwd | None = session.store.load(("passwd",)).passwd.get(request.name)
     if user is None:
-        raise NoSuchUser(f"user '{os.fsdecode(request.name)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
     # The real tool, started with --root, does not ask.
     if session.target.live:
         try:
@@ -108,9 +106,11 @@ def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tu
     database = session.store.open(("passwd", "shadow", "group", "gshadow", "subuid", "subgid"))
     user: Passwd | None = database.passwd.get(request.name)
     if user is None:
-        raise NoSuchUser(f"user '{os.fsdecode(request.name)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
     if database.passwd.image.find(request.name) is not None:
         # Before shadow's warnings about groups, which would be about nothing.
+        from accounts.model.refusals import refuse_removal
+
         raise refuse_removal("passwd", request.name)
     report = Report()
     try:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from accounts.cli.accountargs import (
     Look,
     check_busy,
@@ -38,9 +36,9 @@ from accounts.errors import (
     UserRefusal,
 )  # fmt: skip
 from accounts.model.database import Database
-from accounts.model.dates import parse_day
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import LONG_MAX, MAX_ID, MAX_ULONG, parse_id, parse_long
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +135,7 @@ def parse_arguments(session: Session, argv: list[bytes], look: Look) -> Request:
 
 def take_option(session: Session, request: Request, option: str, value: bytes, look: Look) -> None:
     """Note one option. Raises as parse_arguments."""
-    shown = os.fsdecode(value)
+    shown = fsdecode(value)
     if option == "c":
         if not is_field(value):
             raise BadArgument(f"invalid field '{shown}'")
@@ -149,6 +147,8 @@ def take_option(session: Session, request: Request, option: str, value: bytes, l
             raise BadArgument("homedir must be an absolute path")
         request.home = value
     elif option == "e":
+        from accounts.model.dates import parse_day
+
         request.expire = parse_day(value)
         if request.expire < -1:
             raise BadArgument(f"invalid date '{shown}'")
@@ -197,7 +197,7 @@ def take_groups(session: Session, request: Request, value: bytes, look: Look) ->
     for text in value.split(b",") if value else ():
         group = find_group(session, look.database, text)
         if group is None:
-            session.warn(f"group '{os.fsdecode(text)}' does not exist")
+            session.warn(f"group '{fsdecode(text)}' does not exist")
             missing = True
         else:
             request.groups.append(group[0])
@@ -256,7 +256,7 @@ def decide(session: Session, database: Database, request: Request) -> tuple[Chan
     user = database.passwd.get(request.name)
     ids = session.find_user(database, request.name)
     if ids is None:
-        raise NoSuchUser(f"user '{os.fsdecode(request.name)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
     shadow_in_use = database.shadow.present
     shadow = database.shadow.get(request.name)
     check_options(session, request)
@@ -289,7 +289,7 @@ def decide(session: Session, database: Database, request: Request) -> tuple[Chan
     if not shadow_in_use and (change.expire is not None or change.inactive is not None):
         raise BadOption("shadow passwords required for -e and -f")
     if change.name is not None and session.find_user(database, change.name) is not None:
-        raise NameInUse(f"user '{os.fsdecode(change.name)}' already exists")
+        raise NameInUse(f"user '{fsdecode(change.name)}' already exists")
     if change.uid is not None and "o" not in request.given and session.has_uid(database, change.uid):
         raise IdInUse(f"UID '{change.uid}' already exists")
     for table, add, remove in (("subuid", "v", "V"), ("subgid", "w", "W")):
@@ -387,9 +387,8 @@ def update_files(
 def body(session: Session, argv: list[bytes]) -> int:
     """Run usermod; the exit status."""
     session.select_root(argv)
-    look = Look(session, ("passwd", "group", "shadow"))
-    request = parse_arguments(session, argv, look)
-    change, uid, _, _ = decide(session, look.database, request)
+    request = parse_arguments(session, argv, Look(session, ("group",)))
+    change, uid, _, _ = decide(session, session.store.load(("passwd", "shadow")), request)
     moving = (change.uid, change.name, change.home)
     if request.given & {"V", "W"} or any(value is not None for value in moving):
         check_busy(session, request.name, uid)

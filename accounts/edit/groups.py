@@ -7,7 +7,7 @@ A pair is what shadow works on: the group row and, where gshadow is in use, its 
 from __future__ import annotations
 
 from accounts.errors import MissingRow, NotMember, UnwritableRow
-from accounts.model.database import Database, refuse_rename
+from accounts.model.database import Database
 from accounts.model.records import Group, Gshadow
 
 TYPE_CHECKING = False
@@ -61,6 +61,8 @@ def change_group(
         changes["members"] = members
     if new_name is not None:
         if database.group.image.find(name) is not None:
+            from accounts.model.refusals import refuse_rename
+
             raise refuse_rename("group", name) if group.replace(**changes).is_writable() else UnwritableRow("group")
         changes["name"] = new_name
     if gid is not None:

@@ -6,13 +6,11 @@ What there is to say is collected in a Report: shadow's warnings and its syslog 
 
 from __future__ import annotations
 
-import os
-
 from accounts.edit.groups import SHADOWED, join_members, primary_users
 from accounts.errors import NameInUse, NoSuchUser, PasswdFileError, Refusal
-from accounts.model.database import Database, refuse_rename
-from accounts.model.ids import add_subid_range, remove_subid_range
+from accounts.model.database import Database
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,16 +51,16 @@ def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[
         database.shadow.put(shadow)
     else:
         database.passwd.put(user)
-    who = os.fsdecode(user.name)
+    who = fsdecode(user.name)
     names = dict.fromkeys(groups)
     for name in names:
         for row in database.group.rows_named(name):
             database.group.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.log.append(f"add '{who}' to group '{os.fsdecode(name)}'")
+            report.log.append(f"add '{who}' to group '{fsdecode(name)}'")
     for name in names:
         for row in database.gshadow.rows_named(name):
             database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.log.append(f"add '{who}' to shadow group '{os.fsdecode(name)}'")
+            report.log.append(f"add '{who}' to shadow group '{fsdecode(name)}'")
 
 
 # -- usermod -------------------------------------------------------------------------------------------------
@@ -123,6 +121,10 @@ def change_user(database: Database, name: bytes, change: Change, shown: Callable
             # What fails without an image fails in the same way with one.
             raise PasswdFileError(f"failure while writing changes to {shown('passwd')}") from None
         raise
+    if not change.subids:
+        return
+    from accounts.model.ids import add_subid_range, remove_subid_range
+
     for table, add, first, last in change.subids:
         edit = add_subid_range if add else remove_subid_range
         edit(database.tables[table].local, name, first, (last - first + 1) & MAX_ULONG)
@@ -131,7 +133,7 @@ def change_user(database: Database, name: bytes, change: Change, shown: Callable
 def _change_rows(database: Database, name: bytes, change: Change, shown: Callable[[str], str], report: Report) -> None:
     old = database.passwd.get(name)
     if old is None:
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist in {shown('passwd')}")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {shown('passwd')}")
     _check_free(database, "passwd", change, shown)
     shadow_in_use = database.shadow.present
     user = _changed_user(old, change, shadow_in_use, report)
@@ -149,6 +151,8 @@ def _change_rows(database: Database, name: bytes, change: Change, shown: Callabl
         shadow = _changed_shadow(shadow, change, user.name, report)
     report.unwritable = change.touches_passwd() and not user.is_writable()
     if change.name is not None and database.passwd.image.find(name) is not None:
+        from accounts.model.refusals import refuse_rename
+
         raise refuse_rename("passwd", name)
     if change.touches_passwd():
         _replace(database, "passwd", name, user, shown)
@@ -158,23 +162,23 @@ def _change_rows(database: Database, name: bytes, change: Change, shown: Callabl
 
 def _check_free(database: Database, table: str, change: Change, shown: Callable[[str], str]) -> None:
     if change.name is not None and database.tables[table].get(change.name) is not None:
-        raise NameInUse(f"user '{os.fsdecode(change.name)}' already exists in {shown(table)}")
+        raise NameInUse(f"user '{fsdecode(change.name)}' already exists in {shown(table)}")
 
 
 def _replace(database: Database, table: str, name: bytes, row: Any, shown: Callable[[str], str]) -> None:
     layered = database.tables[table]
     layered.put(row)
     if row.name != name and not layered.remove(name):
-        raise PasswdFileError(f"cannot remove entry '{os.fsdecode(name)}' from {shown(table)}")
+        raise PasswdFileError(f"cannot remove entry '{fsdecode(name)}' from {shown(table)}")
 
 
 def _changed_user(old: Passwd, change: Change, shadow_in_use: bool, report: Report) -> Passwd:
     user = old.replace()
     log = report.log.append
     if change.name is not None:
-        log(f"change user name '{os.fsdecode(old.name)}' to '{os.fsdecode(change.name)}'")
+        log(f"change user name '{fsdecode(old.name)}' to '{fsdecode(change.name)}'")
         user.name = change.name
-    who = os.fsdecode(user.name)
+    who = fsdecode(user.name)
     if not shadow_in_use or old.passwd != SHADOWED:
         user.passwd = _changed_password(old.passwd, change, who, report)
     if change.uid is not None:
@@ -186,17 +190,17 @@ def _changed_user(old: Passwd, change: Change, shadow_in_use: bool, report: Repo
     if change.gecos is not None:
         user.gecos = change.gecos
     if change.home is not None:
-        log(f"change user '{who}' home from '{os.fsdecode(old.home)}' to '{os.fsdecode(change.home)}'")
+        log(f"change user '{who}' home from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'")
         user.home = change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
     if change.shell is not None:
-        log(f"change user '{who}' shell from '{os.fsdecode(old.shell)}' to '{os.fsdecode(change.shell)}'")
+        log(f"change user '{who}' shell from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'")
         user.shell = change.shell
     return user
 
 
 def _changed_shadow(old: Shadow, change: Change, name: bytes, report: Report) -> Shadow:
     shadow = old.replace(name=name)
-    who = os.fsdecode(name)
+    who = fsdecode(name)
     if change.inactive is not None:
         report.log.append(f"change user '{who}' inactive from '{old.inactive}' to '{change.inactive}'")
         shadow.inactive = change.inactive
@@ -264,9 +268,9 @@ def _stays(change: Change, was_member: bool, group: bytes) -> bool:
 
 def _change_groups(database: Database, user: bytes, change: Change, report: Report) -> None:
     new_name = user if change.name is None else change.name
-    who, new_who = os.fsdecode(user), os.fsdecode(new_name)
+    who, new_who = fsdecode(user), fsdecode(new_name)
     for row in _affected(database.group, user, change.groups or ()):
-        group = os.fsdecode(row.name)
+        group = fsdecode(row.name)
         was_member = user in row.members
         stays = _stays(change, was_member, row.name)
         if was_member and (stays or change.groups is None):
@@ -287,9 +291,9 @@ def _change_groups(database: Database, user: bytes, change: Change, report: Repo
 
 def _change_gshadow(database: Database, user: bytes, change: Change, report: Report) -> None:
     new_name = user if change.name is None else change.name
-    who, new_who = os.fsdecode(user), os.fsdecode(new_name)
+    who, new_who = fsdecode(user), fsdecode(new_name)
     for row in _affected(database.gshadow, user, change.groups or ()):
-        group = os.fsdecode(row.name)
+        group = fsdecode(row.name)
         admins, members = row.admins, row.members
         if user in admins and change.name is not None:
             admins = join_members(_without(admins, user), (new_name,))
@@ -324,33 +328,35 @@ def delete_user(
 
     force: also when it is another user's primary group. Raises PasswdFileError, NoSuchUser and Refusal.
     """
+    from accounts.model.ids import remove_subid_range
+
     user = database.passwd.get(name)
     if user is None:
-        raise NoSuchUser(f"user '{os.fsdecode(name)}' does not exist")
+        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist")
     if not database.passwd.remove(name):
-        raise PasswdFileError(f"cannot remove entry '{os.fsdecode(name)}' from {shown('passwd')}")
+        raise PasswdFileError(f"cannot remove entry '{fsdecode(name)}' from {shown('passwd')}")
     database.shadow.remove(name)
     for table in (database.subuid, database.subgid):
         remove_subid_range(table, name, 0, MAX_ULONG)
-    who = os.fsdecode(name)
+    who = fsdecode(name)
     report.log.append(f"delete user '{who}'")
     for row in _affected(database.group, name, ()):
         if name in row.members:
             database.group.put(row.replace(members=_without(row.members, name)))
-            report.log.append(f"delete '{who}' from group '{os.fsdecode(row.name)}'")
+            report.log.append(f"delete '{who}' from group '{fsdecode(row.name)}'")
     if private_groups:
         _delete_private_group(database, user, force, report)
     for row in _affected(database.gshadow, name, ()):
         if name in row.members or name in row.admins:
             database.gshadow.put(row.replace(members=_without(row.members, name), admins=_without(row.admins, name)))
-            report.log.append(f"delete '{who}' from shadow group '{os.fsdecode(row.name)}'")
+            report.log.append(f"delete '{who}' from shadow group '{fsdecode(row.name)}'")
 
 
 def _delete_private_group(database: Database, user: Passwd, force: bool, report: Report) -> None:
     group = database.group.get(user.name)
     if group is None:
         return
-    name = os.fsdecode(user.name)
+    name = fsdecode(user.name)
     if group.gid != user.gid:
         report.warnings.append(f"group {name} not removed because it is not the primary group of user {name}.")
     elif group.members:

@@ -8,7 +8,7 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, GroupRefusal, Refusal, UnwritableRow, UserRefusal
+from accounts.errors import DuplicateRow, UnwritableRow
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
 from accounts.model.table import DuplicateName, Table
@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
+
+    from accounts.errors import Refusal
 
 KINDS: dict[str, Any] = {
     "passwd": Passwd,
@@ -183,6 +185,8 @@ class Layered:
         if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
             current = self.get(record.name)
             if getattr(current, attribute) == getattr(image, attribute):
+                from accounts.model.refusals import refuse_id
+
                 self._refuse(refuse_id(self.name, record.name), record)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
@@ -200,6 +204,8 @@ class Layered:
     def _put_merged(self, record: Group, image: Group) -> None:
         missing = [member for member in image.members if member not in record.members]
         if missing:
+            from accounts.model.refusals import refuse_member
+
             self._refuse(refuse_member(record.name, missing[0]), record)
         members = tuple(
             dict.fromkeys(member for member in record.members if member and member not in image.members)
@@ -220,6 +226,8 @@ class Layered:
         Raises Refusal when the image has the name, DuplicateRow when the local layer has two such rows.
         """
         if self.image.data and self.image.find(name) is not None:
+            from accounts.model.refusals import refuse_removal
+
             raise refuse_removal(self.name, name)
         try:
             removed = self.local.remove(name)
@@ -312,63 +320,3 @@ class Database:
         if base != self.base.data:
             changes.append((BASE, self.base.data or None, base or None))
         return changes
-
-
-def refuse_removal(database: str, name: bytes) -> Refusal:
-    """The refusal for a row that only a new image can remove."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "shadow":
-        return UserRefusal(
-            f"user '{shown}' has a shadow row in the read-only image; only a new image can remove that"
-        )
-    if database == "gshadow":
-        return GroupRefusal(
-            f"group '{shown}' has a gshadow row in the read-only image; only a new image can remove that"
-        )
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can remove it; "
-            f"to lock it: usermod -L -e 1 {shown}"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can remove it; "
-        f"to remove members added here: gpasswd -d USER {shown}"
-    )
-
-
-def refuse_rename(database: str, name: bytes) -> Refusal:
-    """The refusal for a name that only a new image can change."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can rename it; "
-            f"to have another name: useradd -o -u $(id -u {shown}) NAME"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can rename it; "
-        f"to have another name: groupadd -o -g GID NAME"
-    )
-
-
-def refuse_id(database: str, name: bytes) -> Refusal:
-    """The refusal for an id that only a new image can change."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can change its UID; "
-            f"pin it in the image's id ledger"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can change its GID; "
-        f"pin it in the image's id ledger"
-    )
-
-
-def refuse_member(group: bytes, member: bytes) -> Refusal:
-    """The refusal for a member that the image's own row lists."""
-    shown = group.decode(errors="backslashreplace")
-    who = member.decode(errors="backslashreplace")
-    return GroupRefusal(
-        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it; "
-        f"or let local rows hide the image's: 'group: files altfiles' in /etc/nsswitch.conf"
-    )

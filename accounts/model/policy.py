@@ -54,17 +54,20 @@ def parse_nsswitch(text: bytes) -> Policy:
 
     gshadow falls back to files, shadow and group too; passwd likewise (glibc 2.36, nss_database.c).
     """
-    lines: dict[bytes, list[Service]] = {}
-    for raw in text.split(b"\n"):
+    services: dict[str, list[Service]] = {key: [] for key in DATABASES}
+    for raw in [raw for raw in text.split(b"\n") if raw[:1] not in b"#"]:
         key, colon, rest = raw.split(b"#", 1)[0].partition(b":")
-        if colon:
-            lines[key.strip()] = _parse_services(rest)
-    image = {name: _reaches_image(lines.get(name.encode(), [])) for name in DATABASES}
-    return Policy(image, _merges(lines.get(b"group", [])))
+        name = key.strip().decode("latin-1")
+        if colon and name in services:
+            services[name] = _parse_services(rest)
+    image = {name: _reaches_image(services[name]) for name in DATABASES}
+    return Policy(image, _merges(services["group"]))
 
 
 def _parse_services(text: bytes) -> list[Service]:
     """The services of a line, each with the actions that follow it: status -> action, in lower case."""
+    if b"[" not in text:
+        return [(token, {}) for token in text.lower().split()]
     services: list[Service] = []
     inside = False
     for token in text.lower().replace(b"[", b" [ ").replace(b"]", b" ] ").split():

@@ -15,14 +15,15 @@ How (docs/decisions/journal.md):
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
+import posix
 import time
 import zlib
 
 from accounts.errors import AccountsError
 from accounts.system import shield
+from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,15 +94,15 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
     if not todo:
         return
     shield.hold()
-    umask = os.umask(0o077)
-    work = _Work(etc, f"{os.getpid()}-{time.time_ns():x}")
+    umask = posix.umask(0o077)
+    work = _Work(etc, f"{posix.getpid()}-{time.time_ns():x}")
     try:
         work.run(todo, verify)
     except OSError as error:
         raise CommitError(work.at, error.strerror or str(error)) from error
     finally:
         work.close()
-        os.umask(umask)
+        posix.umask(umask)
         shield.let_go()
 
 
@@ -114,7 +115,7 @@ def recover(etc: int) -> list[str]:
     Raises CommitError.
     """
     try:
-        fd = shield.open_file(JOURNAL, os.O_RDONLY | os.O_NONBLOCK, etc)
+        fd = shield.open_file(JOURNAL, posix.O_RDONLY | posix.O_NONBLOCK, etc)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -178,7 +179,7 @@ class _Work:
         """All of a commit. Raises with nothing changed."""
         self.at = todo[0].name
         try:
-            self._journal = shield.open_file(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.etc)
+            self._journal = shield.open_file(JOURNAL, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, self.etc)
         except FileExistsError:
             raise CommitError(JOURNAL, "there is an interrupted change to recover first") from None
         try:
@@ -221,7 +222,7 @@ class _Work:
             return [f"undid an interrupted change of {names}"]
         self.at = JOURNAL
         aside = f"{JOURNAL}.{self.token}"
-        os.rename(JOURNAL, aside, src_dir_fd=self.etc, dst_dir_fd=self.etc)
+        posix.rename(JOURNAL, aside, src_dir_fd=self.etc, dst_dir_fd=self.etc)
         others = ", ".join(step.name for step in self.steps if step.state == "other")
         return [
             f"an interrupted change of {names} was neither finished nor undone, because "
@@ -235,7 +236,7 @@ class _Work:
         """Descriptor of a directory below etc, kept open. Raises FileNotFoundError when there is none."""
         fd = self._parents.get(parent)
         if fd is None:
-            fd = shield.open_file(parent, os.O_RDONLY | os.O_DIRECTORY, self.etc)
+            fd = shield.open_file(parent, posix.O_RDONLY | posix.O_DIRECTORY, self.etc)
             self._parents[parent] = fd
         return fd
 
@@ -247,14 +248,14 @@ class _Work:
         fd = -1
         try:
             try:
-                fd = shield.open_file(step.base, os.O_RDONLY | os.O_NONBLOCK, self._open_parent(step.parent))
+                fd = shield.open_file(step.base, posix.O_RDONLY | posix.O_NONBLOCK, self._open_parent(step.parent))
             except FileNotFoundError:
                 if change.old is not None:
                     raise _conflict(step.name) from None
             if fd < 0:
                 status = None
             else:
-                status = os.fstat(fd)
+                status = posix.fstat(fd)
                 if not stat.S_ISREG(status.st_mode):
                     raise CommitError(step.name, "not a regular file")
                 if change.old is None or not _holds(fd, change.old):
@@ -267,7 +268,7 @@ class _Work:
             if fd >= 0:
                 shield.close(fd)
 
-    def _write_new(self, step: _Step, change: Change, status: os.stat_result | None, old_fd: int) -> None:
+    def _write_new(self, step: _Step, change: Change, status: posix.stat_result | None, old_fd: int) -> None:
         assert change.new is not None
         if status is None:
             uid, gid, mode = change.uid, change.gid, change.mode
@@ -276,15 +277,15 @@ class _Work:
         fd = self._write_temporary(step, "new", change.new, uid, gid, mode)
         if status is not None:
             _copy_xattrs(old_fd, fd)
-        step.new = _format_fingerprint(os.fstat(fd), zlib.crc32(change.new))
+        step.new = _format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
 
-    def _keep_old(self, step: _Step, status: os.stat_result, fd: int, content: bytes) -> None:
+    def _keep_old(self, step: _Step, status: posix.stat_result, fd: int, content: bytes) -> None:
         """Give the old file a second name, from which it can be put back and become the backup."""
         if step.backup:
             self._refuse_directory(f"{step.base}-", step)
             # shadow writes backups in place, so one must not share its inode with somebody's file.
             step.copied = status.st_nlink > 1 or stat.S_IMODE(status.st_mode) & ~_MODE != 0
-        os.link(
+        posix.link(
             step.base,
             self._temporary(step, "old"),
             src_dir_fd=self._open_parent(step.parent),
@@ -294,24 +295,24 @@ class _Work:
         if step.copied:
             mode = status.st_mode & _MODE
             copy = self._write_temporary(step, "copy", content, status.st_uid, status.st_gid, mode)
-            os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+            posix.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _refuse_directory(self, name: str, step: _Step) -> None:
         try:
-            status = os.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
+            status = posix.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
         except FileNotFoundError:
             return
         if stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
 
     def _write_temporary(self, step: _Step, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        flags = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL
         fd = shield.open_file(self._temporary(step, kind), flags, self.etc)
         self._written.append((fd, step.name, content, kind == "new"))
         shield.write_all(fd, content)
         # In this order: nobody but the owner reads it before it belongs to the right group.
-        os.fchown(fd, uid, gid)
-        os.fchmod(fd, mode)
+        posix.fchown(fd, uid, gid)
+        posix.fchmod(fd, mode)
         return fd
 
     def _read_back(self, verify: Callable[[str, bytes], None] | None) -> None:
@@ -319,7 +320,7 @@ class _Work:
         # After all have been written, so that the disk gets them together.
         for fd, name, content, is_new in self._written:
             self.at = name
-            os.fsync(fd)
+            posix.fsync(fd)
             if not _holds(fd, content):
                 raise CommitError(name, "reads back differently than it was written")
             if verify is not None and is_new:
@@ -331,13 +332,13 @@ class _Work:
         for step in self.steps:
             backup = "copy" if step.copied else "link" if step.backup else "-"
             line = f"{step.number} {step.old or '-'} {step.new or '-'} {backup} {step.name}\n"
-            lines.append(os.fsencode(line))
+            lines.append(fsencode(line))
         text = b"".join(lines)
         shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
         # A single rename is atomic by itself: after a power cut either outcome is right.
         if len(self.steps) > 1:
-            os.fsync(self._journal)
-            os.fsync(self.etc)
+            posix.fsync(self._journal)
+            posix.fsync(self.etc)
 
     def _parse_journal(self, text: bytes) -> bool:
         """Fill in token and steps; False for a journal that was not written to its end."""
@@ -350,7 +351,7 @@ class _Work:
             raise CommitError(JOURNAL, "written by another version; it has to finish its change")
         self.token = token.decode()
         for line in lines:
-            number, old, new, backup, name = os.fsdecode(line).split(" ", 4)
+            number, old, new, backup, name = fsdecode(line).split(" ", 4)
             step = _Step(int(number), name, backup != "-")
             step.copied = backup == "copy"
             step.old = None if old == "-" else old
@@ -397,10 +398,10 @@ class _Work:
                 continue
             self.at = step.name
             if step.new is None:
-                os.unlink(step.base, dir_fd=self._open_parent(step.parent))
+                posix.unlink(step.base, dir_fd=self._open_parent(step.parent))
             else:
                 new = self._temporary(step, "new")
-                os.rename(new, step.base, src_dir_fd=self.etc, dst_dir_fd=self._make_parent(step, new))
+                posix.rename(new, step.base, src_dir_fd=self.etc, dst_dir_fd=self._make_parent(step, new))
             step.state = "new"
         self._sync()
 
@@ -412,13 +413,13 @@ class _Work:
                 continue
             moved = True
             if step.old is None:
-                os.unlink(step.base, dir_fd=self._open_parent(step.parent))
+                posix.unlink(step.base, dir_fd=self._open_parent(step.parent))
             else:
                 kept = self._find_old(step)
                 if kept is None:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                    raise FileNotFoundError(errno.ENOENT, posix.strerror(errno.ENOENT))
                 name, parent = kept
-                os.rename(
+                posix.rename(
                     name,
                     step.base,
                     src_dir_fd=self._open_parent(parent),
@@ -433,16 +434,16 @@ class _Work:
             return self._open_parent(step.parent)
         except FileNotFoundError:
             # Whoever may read the file may enter its directory.
-            mode = stat.S_IMODE(os.stat(new, dir_fd=self.etc, follow_symlinks=False).st_mode) & 0o444
-            os.mkdir(step.parent, 0o700, dir_fd=self.etc)
+            mode = stat.S_IMODE(posix.stat(new, dir_fd=self.etc, follow_symlinks=False).st_mode) & 0o444
+            posix.mkdir(step.parent, 0o700, dir_fd=self.etc)
             fd = self._open_parent(step.parent)
-            os.fchmod(fd, 0o700 | mode | mode >> 2)
+            posix.fchmod(fd, 0o700 | mode | mode >> 2)
             return fd
 
     def _sync(self) -> None:
         # Subdirectories first: a file must not have left one directory before it has arrived in the other.
         for fd in reversed(self._parents.values()):
-            os.fsync(fd)
+            posix.fsync(fd)
 
     def _back_up(self) -> None:
         """Turn the second names of the old files into the backups."""
@@ -452,7 +453,7 @@ class _Work:
             self.at = step.name
             source = self._temporary(step, "copy" if step.copied else "old")
             try:
-                os.rename(source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent))
+                posix.rename(source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent))
             except FileNotFoundError:
                 pass  # the predecessor got that far
 
@@ -474,9 +475,9 @@ class _Work:
     def _sweep(self) -> None:
         """Remove all temporary files but those of journals that were set aside."""
         # Not of etc itself: a descriptor shared with another process may stand at the end of its list.
-        fd = shield.open_file(".", os.O_RDONLY | os.O_DIRECTORY, self.etc)
+        fd = shield.open_file(".", posix.O_RDONLY | posix.O_DIRECTORY, self.etc)
         try:
-            names = os.listdir(fd)
+            names = posix.listdir(fd)
         finally:
             shield.close(fd)
         kept = tuple(f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}."))
@@ -487,7 +488,7 @@ class _Work:
     def _remove_directory(self, name: str) -> None:
         for _ in range(2):  # as in shield.remove()
             try:
-                os.rmdir(name, dir_fd=self.etc)
+                posix.rmdir(name, dir_fd=self.etc)
             except OSError:
                 continue  # not empty, or never made
             return
@@ -500,7 +501,7 @@ class _Work:
     def _fingerprint(self, name: str, parent: str = "") -> str | None:
         """Fingerprint of a file, None for no file, a word for no regular file. Raises OSError."""
         try:
-            fd = shield.open_file(name, os.O_RDONLY | os.O_NONBLOCK, self._open_parent(parent))
+            fd = shield.open_file(name, posix.O_RDONLY | posix.O_NONBLOCK, self._open_parent(parent))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -508,11 +509,11 @@ class _Work:
                 return "irregular"
             raise
         try:
-            status = os.fstat(fd)
+            status = posix.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return "irregular"
             checksum = 0
-            while chunk := os.read(fd, _CHUNK):
+            while chunk := posix.read(fd, _CHUNK):
                 checksum = zlib.crc32(chunk, checksum)
             return _format_fingerprint(status, checksum)
         finally:
@@ -525,15 +526,18 @@ def _conflict(name: str) -> CommitError:
 
 def _holds(fd: int, content: bytes) -> bool:
     """Whether the file's content is this, without another copy of it in memory."""
+    if posix.fstat(fd).st_size != len(content):
+        return False
     position = 0
-    while chunk := os.pread(fd, _CHUNK, position):
-        if not content.startswith(chunk, position):
+    while position < len(content):
+        chunk = posix.pread(fd, min(_CHUNK, len(content) - position), position)
+        if not chunk or not content.startswith(chunk, position):
             return False
         position += len(chunk)
-    return position == len(content)
+    return True
 
 
-def _format_fingerprint(status: os.stat_result, checksum: int) -> str:
+def _format_fingerprint(status: posix.stat_result, checksum: int) -> str:
     # Not a strong hash: those cost five times as much on the way of every commit. Whoever writes the file
     # changes its time as well, and a root who forges all three has easier ways.
     return f"{status.st_size}:{status.st_mtime_ns}:{checksum:08x}"
@@ -542,7 +546,7 @@ def _format_fingerprint(status: os.stat_result, checksum: int) -> str:
 def _copy_xattrs(source: int, target: int) -> None:
     """Copy SELinux label, ACL and so on, as far as the file system and our privileges go."""
     try:
-        names = os.listxattr(source)
+        names = posix.listxattr(source)
     except OSError as error:
         if error.errno in _UNSUPPORTED:
             return
@@ -551,7 +555,7 @@ def _copy_xattrs(source: int, target: int) -> None:
         if name in _CONTENT_XATTRS:
             continue
         try:
-            os.setxattr(target, name, os.getxattr(source, name))
+            posix.setxattr(target, name, posix.getxattr(source, name))
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
@@ -559,6 +563,6 @@ def _copy_xattrs(source: int, target: int) -> None:
 
 def _read_all(fd: int) -> bytes:
     pieces = []
-    while piece := os.read(fd, _CHUNK):
+    while piece := posix.read(fd, _CHUNK):
         pieces.append(piece)
     return b"".join(pieces)

@@ -8,14 +8,15 @@ on, say gets whole lines (perror(3) prints no program name).
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
+import posix
 
 from accounts.errors import HomeError
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path
 from accounts.system.trees import KEEP, Copy, Ids, chown_tree, remove_tree
+from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ SYSTEM_DIRECTORIES = (
 _BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
 _BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419
 _BTRFS_SUBVOLUME_INODE = 256
-_PATH = os.O_PATH
+_PATH = posix.O_PATH
 
 
 # -- useradd -------------------------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def create_home(
     be missing. subvolume: make it a btrfs subvolume. Raises HomeError.
     """
     if _exists(root, home):
-        warn(f"warning: the home directory {os.fsdecode(home)} already exists.")
+        warn(f"warning: the home directory {fsdecode(home)} already exists.")
         warn("Not copying any file from skel directory into it.")
         return False
     parts = split_path(home)
@@ -70,7 +71,7 @@ def create_home(
         place += b"/" + part
         if _exists(root, place):
             continue
-        path = os.fsdecode(shown + place)
+        path = fsdecode(shown + place)
         last = place.count(b"/") == len(parts)
         fd = _make_directory(root, place, path, subvolume and last)
         try:
@@ -78,15 +79,15 @@ def create_home(
             if last:
                 _fill_home(root, fd, home, skel, uid, gid, warn)
                 try:
-                    os.fchown(fd, uid, gid)
+                    posix.fchown(fd, uid, gid)
                 except OSError:
                     pass
                 try:
-                    os.fchmod(fd, mode)
+                    posix.fchmod(fd, mode)
                 except OSError as error:
                     warn(f"warning: chown on '{path}' failed: {error.strerror}")
         finally:
-            os.close(fd)
+            posix.close(fd)
     return True
 
 
@@ -97,19 +98,19 @@ def make_home(root: int, home: bytes, uid: int, gid: int, mode: int) -> None:
     """
     parent, name = open_parent(root, home)
     try:
-        os.mkdir(name, mode, dir_fd=parent)
-        fd = os.open(name, DIRECTORY, dir_fd=parent)
+        posix.mkdir(name, mode, dir_fd=parent)
+        fd = posix.open(name, DIRECTORY, dir_fd=parent)
         try:
-            os.fchown(fd, uid, gid)
+            posix.fchown(fd, uid, gid)
         finally:
-            os.close(fd)
+            posix.close(fd)
     finally:
-        os.close(parent)
+        posix.close(parent)
 
 
 def _exists(root: int, path: bytes) -> bool:
     try:
-        os.close(open_beneath(root, path, _PATH))
+        posix.close(open_beneath(root, path, _PATH))
     except OSError:
         return False
     return True
@@ -122,10 +123,10 @@ def _make_directory(root: int, place: bytes, path: str, subvolume: bool) -> int:
             if subvolume:
                 _make_subvolume(parent, name, path)
             else:
-                os.mkdir(name, 0o700, dir_fd=parent)
-            return os.open(name, DIRECTORY, dir_fd=parent)
+                posix.mkdir(name, 0o700, dir_fd=parent)
+            return posix.open(name, DIRECTORY, dir_fd=parent)
         finally:
-            os.close(parent)
+            posix.close(parent)
     except OSError:
         raise HomeError(f"cannot create directory {path}") from None
 
@@ -135,7 +136,7 @@ def _make_subvolume(parent: int, name: bytes, path: str) -> None:
 
     # struct btrfs_ioctl_vol_args: an int64 and 4088 bytes of name. Of a descriptor that is not O_PATH.
     request = bytearray(bytes(8) + name.ljust(4088, b"\0"))
-    fd = os.open(b".", DIRECTORY, dir_fd=parent)
+    fd = posix.open(b".", DIRECTORY, dir_fd=parent)
     try:
         fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_CREATE, request)
     except OSError as error:
@@ -143,23 +144,23 @@ def _make_subvolume(parent: int, name: bytes, path: str) -> None:
             raise HomeError(f'home directory "{path}" must be mounted on BTRFS') from None
         raise HomeError(f"failed to create BTRFS subvolume: {path}") from None
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def _set_mode(fd: int, mode: int, path: str, warn: Warn) -> None:
     try:
-        os.fchown(fd, 0, 0)
+        posix.fchown(fd, 0, 0)
     except OSError as error:
         warn(f"warning: chown on `{path}' failed: {error.strerror}")
     try:
-        os.fchmod(fd, mode)
+        posix.fchmod(fd, mode)
     except OSError as error:
         warn(f"warning: chmod on `{path}' failed: {error.strerror}")
 
 
 def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int, warn: Warn) -> None:
     try:
-        source = open_beneath(root, skel, os.O_RDONLY | os.O_DIRECTORY)
+        source = open_beneath(root, skel, posix.O_RDONLY | posix.O_DIRECTORY)
     except OSError:
         # No skel is no error, and nothing that shadow mentions.
         return
@@ -167,9 +168,9 @@ def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int,
         Copy(Ids(KEEP, uid, KEEP, gid), skel, home).fill(source, fd)
     except OSError as error:
         # shadow is silent about half a copy (a full disk); the status stays 0 as its does.
-        warn(f"warning: cannot copy {os.fsdecode(skel)} to {os.fsdecode(home)}: {error.strerror}")
+        warn(f"warning: cannot copy {fsdecode(skel)} to {fsdecode(home)}: {error.strerror}")
     finally:
-        os.close(source)
+        posix.close(source)
 
 
 # -- usermod -------------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
     does not exist is warned of, no error.
     """
     if _exists(root, new):
-        raise HomeError(f"directory {os.fsdecode(new)} exists")
+        raise HomeError(f"directory {fsdecode(new)} exists")
     try:
         home = open_beneath(root, old, _PATH)
     except OSError:
@@ -193,22 +194,22 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
         return
     failure = f"cannot rename directory {shown_path(old, prefix)} to {shown_path(new, prefix)}"
     try:
-        status = os.fstat(home)
+        status = posix.fstat(home)
         if not stat.S_ISDIR(status.st_mode):
             raise HomeError(
-                f"The previous home directory ({os.fsdecode(old)}) was not a directory. "
+                f"The previous home directory ({fsdecode(old)}) was not a directory. "
                 "It is not removed and no home directories are created."
             )
         if _is_system_directory(root, status):
             raise HomeError(failure)
     finally:
-        os.close(home)
+        posix.close(home)
     try:
         source, old_name = open_parent(root, old)
         try:
             target, new_name = open_parent(root, new)
             try:
-                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+                posix.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
                 _chown_home(target, new_name, ids)
             except OSError as error:
                 if error.errno != errno.EXDEV:
@@ -221,9 +222,9 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
                     shown = shown_path(old, prefix)
                     warn(f"warning: failed to completely remove old home directory {shown}")
             finally:
-                os.close(target)
+                posix.close(target)
         finally:
-            os.close(source)
+            posix.close(source)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             warn(f"warning: {shown_path(new, prefix)}: {error.strerror}")
@@ -232,16 +233,16 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
 
 def _copy_home(source: int, old_name: bytes, target: int, new_name: bytes, copy: Copy) -> None:
     """Copy a home to another file system; nothing is left of a copy that fails."""
-    reader = os.open(old_name, DIRECTORY, dir_fd=source)
+    reader = posix.open(old_name, DIRECTORY, dir_fd=source)
     try:
-        os.mkdir(new_name, 0o700, dir_fd=target)
+        posix.mkdir(new_name, 0o700, dir_fd=target)
         try:
-            writer = os.open(new_name, DIRECTORY, dir_fd=target)
+            writer = posix.open(new_name, DIRECTORY, dir_fd=target)
             try:
                 copy.fill(reader, writer)
                 copy.finish(reader, writer)
             finally:
-                os.close(writer)
+                posix.close(writer)
         except OSError:
             try:
                 remove_tree(target, new_name)
@@ -249,22 +250,22 @@ def _copy_home(source: int, old_name: bytes, target: int, new_name: bytes, copy:
                 pass
             raise
     finally:
-        os.close(reader)
+        posix.close(reader)
 
 
 def _check_subvolume(parent: int, name: bytes, old: str, new: str) -> None:
     import fcntl
 
-    fd = os.open(name, DIRECTORY, dir_fd=parent)
+    fd = posix.open(name, DIRECTORY, dir_fd=parent)
     try:
-        if os.fstat(fd).st_ino == _BTRFS_SUBVOLUME_INODE:
+        if posix.fstat(fd).st_ino == _BTRFS_SUBVOLUME_INODE:
             fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_GETFLAGS, bytes(8))
             raise HomeError(f"error: cannot move subvolume from {old} to {new} - different device")
     except OSError:
         # Not btrfs: an ordinary directory that happens to have this inode number.
         pass
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def chown_home(root: int, home: bytes, ids: Ids) -> None:
@@ -277,9 +278,9 @@ def chown_home(root: int, home: bytes, ids: Ids) -> None:
     except OSError:
         return
     try:
-        owner = os.fstat(fd).st_uid
+        owner = posix.fstat(fd).st_uid
     finally:
-        os.close(fd)
+        posix.close(fd)
     if owner != ids.old_uid and (ids.new_uid == KEEP or owner != ids.new_uid):
         return
     try:
@@ -289,7 +290,7 @@ def chown_home(root: int, home: bytes, ids: Ids) -> None:
     try:
         _chown_home(parent, name, ids)
     finally:
-        os.close(parent)
+        posix.close(parent)
 
 
 def _chown_home(parent: int, name: bytes, ids: Ids) -> None:
@@ -320,7 +321,7 @@ def remove_home(
     exist is warned of and is no failure.
     """
     shown = shown_path(home, prefix)
-    user = os.fsdecode(name)
+    user = fsdecode(name)
     try:
         fd = open_beneath(root, home, _PATH)
     except OSError as error:
@@ -330,9 +331,9 @@ def remove_home(
         warn(f"{shown} not owned by {user}, not removing")
         return False
     try:
-        status = os.fstat(fd)
+        status = posix.fstat(fd)
     finally:
-        os.close(fd)
+        posix.close(fd)
     if status.st_uid != uid:
         warn(f"{shown} not owned by {user}, not removing")
         return False
@@ -341,27 +342,27 @@ def remove_home(
         return False
     other = _find_sharer(root, home, status, others)
     if other is not None:
-        warn(f"not removing directory {shown} (would remove home of user {os.fsdecode(other)})")
+        warn(f"not removing directory {shown} (would remove home of user {fsdecode(other)})")
         return False
     try:
         parent, last = open_parent(root, home)
         try:
             # The directory that was checked, not a link to it: shadow stops at a symbolic link, too.
-            if not os.path.samestat(os.stat(last, dir_fd=parent, follow_symlinks=False), status):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            if not _is_same(posix.stat(last, dir_fd=parent, follow_symlinks=False), status):
+                raise OSError(errno.ELOOP, posix.strerror(errno.ELOOP))
             remove_tree(parent, last)
         finally:
-            os.close(parent)
+            posix.close(parent)
     except OSError:
         warn(f"error removing directory {shown}")
         return False
     return True
 
 
-def _is_system_directory(root: int, status: os.stat_result) -> bool:
+def _is_system_directory(root: int, status: posix.stat_result) -> bool:
     for directory in SYSTEM_DIRECTORIES:
         try:
-            if os.path.samestat(status, os.stat(directory or b".", dir_fd=root)):
+            if _is_same(status, posix.stat(directory or b".", dir_fd=root)):
                 return True
         except OSError:
             continue
@@ -369,7 +370,7 @@ def _is_system_directory(root: int, status: os.stat_result) -> bool:
 
 
 def _find_sharer(
-    root: int, home: bytes, status: os.stat_result, others: Iterable[tuple[bytes, bytes]]
+    root: int, home: bytes, status: posix.stat_result, others: Iterable[tuple[bytes, bytes]]
 ) -> bytes | None:
     """The first of others whose home is this directory or lies below it, whatever path it is named by."""
     mine = {_normal(home), _real(root, home)}
@@ -389,7 +390,7 @@ def _find_sharer(
             return name
         if last in suspects:
             try:
-                if os.path.samestat(status, os.stat(other[1:] or b".", dir_fd=root)):
+                if _is_same(status, posix.stat(other[1:] or b".", dir_fd=root)):
                     return name
             except OSError:
                 continue
@@ -400,18 +401,18 @@ def _look_into(root: int, directory: bytes, inode: int) -> tuple[bytes, set[byte
     """(real path of a directory without final slash, its entries that are links or have that inode)."""
     real = _real(root, directory).rstrip(b"/")
     try:
-        fd = open_beneath(root, directory, os.O_RDONLY | os.O_DIRECTORY)
+        fd = open_beneath(root, directory, posix.O_RDONLY | posix.O_DIRECTORY)
     except OSError:
         return real, set()
     try:
-        with os.scandir(fd) as entries:
+        with posix.scandir(fd) as entries:
             return real, {
-                os.fsencode(entry.name) for entry in entries if entry.is_symlink() or entry.inode() == inode
+                fsencode(entry.name) for entry in entries if entry.is_symlink() or entry.inode() == inode
             }
     except OSError:
         return real, set()
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def _real(root: int, path: bytes) -> bytes:
@@ -421,9 +422,15 @@ def _real(root: int, path: bytes) -> bytes:
         return _normal(path)
 
 
+def _is_same(first: posix.stat_result, second: posix.stat_result) -> bool:
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
 def _normal(path: bytes) -> bytes:
     if b"//" in path or b"/." in path or path.endswith(b"/"):
-        return os.path.normpath(b"/" + path.lstrip(b"/"))
+        import posixpath
+
+        return posixpath.normpath(b"/" + path.lstrip(b"/"))
     return path
 
 
@@ -456,7 +463,7 @@ def create_mail(
     if directory is None:
         return
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL
         fd = open_beneath(root, directory + b"/" + name, flags, 0)
     except OSError as error:
         say(f"Creating mailbox file: {error.strerror}\n")
@@ -467,12 +474,12 @@ def create_mail(
             say("Group 'mail' not found. Creating the user mailbox file with 0600 mode.\n")
             mail_gid, mode = gid, 0o600
         try:
-            os.fchown(fd, uid, mail_gid)
-            os.fchmod(fd, mode)
+            posix.fchown(fd, uid, mail_gid)
+            posix.fchmod(fd, mode)
         except OSError as error:
             say(f"Setting mailbox file permissions: {error.strerror}\n")
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def move_mailbox(
@@ -503,31 +510,31 @@ def move_mailbox(
     try:
         try:
             # O_NONBLOCK: neither a FIFO nor a mandatory lock may hold us up.
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(old, flags, dir_fd=parent)
+            flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+            fd = posix.open(old, flags, dir_fd=parent)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 say(f"{shown}: {error.strerror}\n")
             return
         try:
-            if os.fstat(fd).st_uid != uid:
-                warn(f"warning: {shown} not owned by {os.fsdecode(name)}")
+            if posix.fstat(fd).st_uid != uid:
+                warn(f"warning: {shown} not owned by {fsdecode(name)}")
                 return
             if new_uid != KEEP:
                 try:
-                    os.fchown(fd, new_uid, KEEP)
+                    posix.fchown(fd, new_uid, KEEP)
                 except OSError as error:
                     say(f"failed to change mailbox owner: {error.strerror}\n")
         finally:
-            os.close(fd)
+            posix.close(fd)
         if new_name != name:
             try:
-                os.link(old, new_name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
-                os.unlink(old, dir_fd=parent)
+                posix.link(old, new_name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+                posix.unlink(old, dir_fd=parent)
             except OSError as error:
                 say(f"failed to rename mailbox: {error.strerror}\n")
     finally:
-        os.close(parent)
+        posix.close(parent)
 
 
 def remove_mailbox(
@@ -539,19 +546,19 @@ def remove_mailbox(
     """
     if directory is None:
         return True
-    user = os.fsdecode(name)
+    user = fsdecode(name)
     path = directory + b"/" + name
     shown = shown_path(path, prefix)
     try:
         parent, last = open_parent(root, path)
         try:
-            if not force and os.stat(last, dir_fd=parent, follow_symlinks=False).st_uid != uid:
+            if not force and posix.stat(last, dir_fd=parent, follow_symlinks=False).st_uid != uid:
                 warn(f"{shown} not owned by {user}, not removing")
                 syslog(LOG_ERR, f"{shown} not owned by {user}, not removed")
                 return False
-            os.unlink(last, dir_fd=parent)
+            posix.unlink(last, dir_fd=parent)
         finally:
-            os.close(parent)
+            posix.close(parent)
     except FileNotFoundError:
         warn(f"{user} mail spool ({shown}) not found")
     except OSError as error:

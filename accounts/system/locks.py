@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
+import posix
 import sys
 
 from accounts.errors import AccountsError
 from accounts.system import shield
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Locks:
         self._shielded = False
         self._root_fd = -1
         self._passwd_fd = -1
+        # Of the file that the held locks are links of.
+        self._inode = 0
         self._held: list[str] = []
 
     @property
@@ -75,15 +78,15 @@ class Locks:
             shield.begin()
         shield.hold()
         # .pwd.lock stays behind: its mode must not be what the caller's umask makes of it.
-        umask = os.umask(0o077)
-        details = ["Permission denied."] if os.geteuid() else []  # all that shadow says of lckpwdf(3)
+        umask = posix.umask(0o077)
+        details = ["Permission denied."] if posix.geteuid() else []  # all that shadow says of lckpwdf(3)
         try:
             taken = self._take_shared_locks() and self._take_lock(name, details)
             if not taken:
                 raise LockError(f"cannot lock {self._path}/{name}; try again later.", tuple(details))
             self._held.append(name)
         finally:
-            os.umask(umask)
+            posix.umask(umask)
             shield.let_go()
 
     def release(self) -> None:
@@ -119,9 +122,9 @@ class Locks:
     def _take_shared_locks(self) -> bool:
         """Take the locks that do not depend on the database, unless they are held."""
         if self._root_fd < 0:
-            self._root_fd = self._open_locked("..", os.O_RDONLY | os.O_DIRECTORY, _try_flock)
+            self._root_fd = self._open_locked("..", posix.O_RDONLY | posix.O_DIRECTORY, _try_flock)
         if self._passwd_fd < 0 and self._passwd_lock and self._root_fd >= 0:
-            self._passwd_fd = self._open_locked(".pwd.lock", os.O_WRONLY | os.O_CREAT, _try_record_lock)
+            self._passwd_fd = self._open_locked(".pwd.lock", posix.O_WRONLY | posix.O_CREAT, _try_record_lock)
         return self._root_fd >= 0 and (self._passwd_fd >= 0 or not self._passwd_lock)
 
     def _open_locked(self, name: str, flags: int, try_lock: Callable[[int], bool]) -> int:
@@ -150,7 +153,7 @@ class Locks:
         if self._passwd_lock:
             # Whoever holds lckpwdf(3) expects no competitor, so shadow tries this once.
             return attempt()
-        if os.geteuid():
+        if posix.geteuid():
             if attempt():
                 return True
             details[:] = ["Permission denied."]
@@ -170,15 +173,18 @@ class Locks:
     def _link_lock(self, name: str, details: list[str]) -> bool:
         """One try of shadow's do_lock_file(); on failure details says why in its words."""
         lock = f"{name}.lock"
+        # The locks of one process are links of one file.
+        source = f"{self._held[0]}.lock" if self._held else _OWN
         for _ in range(2):
+            if source == _OWN:
+                try:
+                    self._write_own()
+                except OSError as error:
+                    # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
+                    details.append(f"{self._path}/{name}.{posix.getpid()}: {error.strerror}")
+                    return False
             try:
-                self._write_own()
-            except OSError as error:
-                # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
-                details.append(f"{self._path}/{name}.{os.getpid()}: {error.strerror}")
-                return False
-            try:
-                if self._link(lock):
+                if self._link(source, lock):
                     return True
                 if not self._break_stale(lock, details):
                     return False
@@ -186,37 +192,39 @@ class Locks:
                 details.append(f"cannot get lock {self._path}/{lock}: {error.strerror}")
                 return False
             finally:
-                self._remove(_OWN)
-        details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
+                if source == _OWN:
+                    self._remove(_OWN)
+        details.append(f"cannot get lock {self._path}/{lock}: {posix.strerror(errno.EEXIST)}")
         return False
 
     def _write_own(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL
         try:
             fd = shield.open_file(_OWN, flags, self._etc)
         except FileExistsError:
             # Left by a killed process. Not truncated: it may be a link of the lock that process held.
-            os.unlink(_OWN, dir_fd=self._etc)
+            posix.unlink(_OWN, dir_fd=self._etc)
             fd = shield.open_file(_OWN, flags, self._etc)
         try:
             # As in shadow the terminating NUL belongs to it. No fdatasync: after a crash of the machine
             # the owner is dead, whatever the file says.
-            shield.write_all(fd, b"%d\0" % os.getpid())
+            shield.write_all(fd, b"%d\0" % posix.getpid())
+            self._inode = posix.fstat(fd).st_ino
         except BaseException:
             self._remove(_OWN)
             raise
         finally:
             shield.close(fd)
 
-    def _link(self, lock: str) -> bool:
+    def _link(self, source: str, lock: str) -> bool:
         """link(2); False when the lock exists. Raises OSError."""
         try:
-            os.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+            posix.link(source, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
         except FileExistsError:
             return False
         try:
-            # shadow's test that nobody has broken the lock again in this moment.
-            return os.stat(_OWN, dir_fd=self._etc, follow_symlinks=False).st_nlink == 2
+            # As shadow's test of the link count: nobody has broken the lock again in this moment.
+            return posix.stat(lock, dir_fd=self._etc, follow_symlinks=False).st_ino == self._inode
         except OSError:
             self._remove(lock)
             raise
@@ -225,7 +233,7 @@ class Locks:
         """Whether the lock is free again; a lock of a dead process is removed."""
         path = f"{self._path}/{lock}"
         try:
-            fd = shield.open_file(lock, os.O_RDWR | os.O_NONBLOCK, self._etc)
+            fd = shield.open_file(lock, posix.O_RDWR | posix.O_NONBLOCK, self._etc)
         except FileNotFoundError:
             return True
         except OSError as error:
@@ -233,7 +241,7 @@ class Locks:
             return False
         try:
             try:
-                content = os.read(fd, 31)
+                content = posix.read(fd, 31)
             except BlockingIOError:
                 content = b""
             if not content:
@@ -242,7 +250,7 @@ class Locks:
             text = content.partition(b"\0")[0]
             pid = _parse_pid(text)
             if pid is None:
-                details.append(f"existing lock file {path} with an invalid PID '{os.fsdecode(text)}'")
+                details.append(f"existing lock file {path} with an invalid PID '{fsdecode(text)}'")
                 return False
             if _is_alive(pid):
                 details.append(f"lock {path} already used by PID {pid % 2**64}")
@@ -255,14 +263,18 @@ class Locks:
         """Remove the lock, but only if it is still the file open as fd. Raises OSError.
 
         shadow's plain unlink(2) can hit the fresh lock of another breaker. Moved aside, the file can be
-        looked at, and a fresh one is put back: its owner's nlink test passes all the while.
+        looked at, and a fresh one is put back: its owner's link count is right all the while.
         """
-        os.rename(lock, _OWN, src_dir_fd=self._etc, dst_dir_fd=self._etc)
-        found = os.stat(_OWN, dir_fd=self._etc, follow_symlinks=False)
-        if os.path.samestat(os.fstat(fd), found):
+        posix.rename(lock, _OWN, src_dir_fd=self._etc, dst_dir_fd=self._etc)
+        found = posix.stat(_OWN, dir_fd=self._etc, follow_symlinks=False)
+        mine = posix.fstat(fd)
+        same = (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+        if not same:
+            posix.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+        self._remove(_OWN)
+        if same:
             return True
-        os.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
-        details.append(f"cannot get lock {self._path}/{lock}: {os.strerror(errno.EEXIST)}")
+        details.append(f"cannot get lock {self._path}/{lock}: {posix.strerror(errno.EEXIST)}")
         return False
 
     def _remove(self, name: str) -> None:
@@ -303,7 +315,7 @@ def _parse_pid(text: bytes) -> int | None:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        posix.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:

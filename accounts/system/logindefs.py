@@ -6,9 +6,8 @@ Parsing, conversions and complaints are those of shadow 4.13's lib/getdef.c.
 
 from __future__ import annotations
 
-import os
-
 from accounts.model.records import LONG_MAX, parse_long, parse_unsigned
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +44,8 @@ class LoginDefs:
     def __init__(self, text: bytes, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.values: dict[str, bytes] = {}
-        for raw in text.split(b"\n"):
-            if raw[:1] in (b"#", b""):
-                continue  # nine lines in ten
+        # Without comments and empty lines, nine in ten.
+        for raw in [raw for raw in text.split(b"\n") if raw[:1] not in b"#"]:
             line = raw.rstrip(b" \t\n\v\f\r").lstrip(b" \t")
             name = line.replace(b"\t", b" ").split(b" ", 1)[0]
             if len(name) == len(line) or line[:1] == b"#":
@@ -61,7 +59,7 @@ class LoginDefs:
             self.values[name.decode()] = value
             return True
         if name not in FOREIGN:
-            shown = os.fsdecode(name)
+            shown = fsdecode(name)
             self._warn(f"configuration error - unknown item '{shown}' (notify administrator)\n")
         return False
 
@@ -81,7 +79,7 @@ class LoginDefs:
         value = parse_long(text)
         if value is None or not low <= value <= high:
             # The real tools print no newline here.
-            shown = os.fsdecode(text)
+            shown = fsdecode(text)
             self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
             return default
         return value
@@ -109,7 +107,7 @@ class LoginDefs:
             return default
         value = parse_unsigned(text)
         if value is None:
-            shown = os.fsdecode(text)
+            shown = fsdecode(text)
             self._warn(f"configuration error - cannot parse {name} value: '{shown}'")
             return default
         return value

@@ -6,11 +6,12 @@ Works on the target root's files; shadow with --prefix writes the host's.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.paths import open_beneath
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def lastlog_size() -> int:
 
     The time has 64 bits where the port never had a 32-bit ABI to share files with (bits/wordsize.h).
     """
-    return 296 if os.uname().machine in ("aarch64", "s390x", "alpha", "loongarch64", "ia64") else 292
+    return 296 if posix.uname().machine in ("aarch64", "s390x", "alpha", "loongarch64", "ia64") else 292
 
 
 def reset_login_records(root: int, uid: int, lastlog_uid_max: int, warn: Callable[[str], None]) -> None:
@@ -46,14 +47,14 @@ def reset_login_records(root: int, uid: int, lastlog_uid_max: int, warn: Callabl
 def _reset(root: int, path: bytes, what: str, size: int, uid: int, warn: Callable[[str], None]) -> None:
     doing = f"open the {what} file for"
     try:
-        fd = open_beneath(root, path, os.O_RDWR | os.O_NOFOLLOW)
+        fd = open_beneath(root, path, posix.O_RDWR | posix.O_NOFOLLOW)
         try:
-            if os.fstat(fd).st_size > uid * size:
+            if posix.fstat(fd).st_size > uid * size:
                 doing = f"reset the {what} entry of"
-                os.pwrite(fd, bytes(size), uid * size)
-                os.fsync(fd)
+                posix.pwrite(fd, bytes(size), uid * size)
+                posix.fsync(fd)
         finally:
-            os.close(fd)
+            posix.close(fd)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -63,13 +64,13 @@ def _reset(root: int, path: bytes, what: str, size: int, uid: int, warn: Callabl
 
 def reset_tallylog(name: bytes, warn: Callable[[str], None]) -> None:
     """Reset pam_tally2's counter, where that program exists. Only for the running system's own root."""
-    if not os.access(PAM_TALLY2, os.X_OK):
+    if not posix.access(PAM_TALLY2, posix.X_OK):
         return
     from accounts.system.commands import run_command
 
     argv = [b"pam_tally2", b"--user", name, b"--reset", b"--quiet"]
     if run_command(PAM_TALLY2, argv, warn) != 0:
-        text = f'failed to reset the tallylog entry of user "{os.fsdecode(name)}"'
+        text = f'failed to reset the tallylog entry of user "{fsdecode(name)}"'
         warn(text)
         syslog(LOG_WARN, text)
 
@@ -87,17 +88,17 @@ def _move(
     root: int, path: bytes, what: str, size: int, old: int, new: int, warn: Callable[[str], None]
 ) -> None:
     try:
-        fd = open_beneath(root, path, os.O_RDWR | os.O_NOFOLLOW)
+        fd = open_beneath(root, path, posix.O_RDWR | posix.O_NOFOLLOW)
         try:
-            record = os.pread(fd, size, old * size)
+            record = posix.pread(fd, size, old * size)
             if len(record) != size:
-                if len(os.pread(fd, size, new * size)) != size:
+                if len(posix.pread(fd, size, new * size)) != size:
                     return
                 record = bytes(size)
-            os.pwrite(fd, record, new * size)
-            os.fsync(fd)
+            posix.pwrite(fd, record, new * size)
+            posix.fsync(fd)
         finally:
-            os.close(fd)
+            posix.close(fd)
     except FileNotFoundError:
         return
     except OSError as error:

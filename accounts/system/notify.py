@@ -6,8 +6,10 @@ Nothing here ever fails a tool, and no password, hash or plain text of a user ev
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
+
+from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,17 +107,22 @@ def format_audit(operation: str, name: bytes, uid: int | None, success: bool) ->
     else:
         account = b"id=%d" % uid
     try:
-        terminal = os.fsencode(os.ttyname(0)).removeprefix(b"/dev/")
+        terminal = fsencode(posix.ttyname(0)).removeprefix(b"/dev/")
     except OSError:
         terminal = b"?"
     return b'op=%s %s exe="%s" hostname=%s addr=? terminal=%s res=%s' % (
         operation.encode(),
         account,
-        os.fsencode(os.path.abspath(sys.argv[0])),
-        os.fsencode(os.uname().nodename) or b"?",
+        _program_path(),
+        fsencode(posix.uname().nodename) or b"?",
         terminal,
         b"success" if success else b"failed",
     )
+
+
+def _program_path() -> bytes:
+    path = fsencode(sys.argv[0])
+    return path if path.startswith(b"/") else posix.getcwdb() + b"/" + path
 
 
 def flush_caches(live: bool, warn: Callable[[str], None], passwd: bool = True, group: bool = True) -> None:
@@ -136,7 +143,7 @@ def flush_caches(live: bool, warn: Callable[[str], None], passwd: bool = True, g
 
 def _run(command: bytes, argv: list[bytes], warn: Callable[[str], None]) -> int:
     # Most machines have neither program, and then need not load what runs them.
-    if not os.access(command, os.F_OK):
+    if not posix.access(command, posix.F_OK):
         return _NOT_FOUND
     from accounts.system.commands import run_command
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+from accounts.text import fsdecode
 
 
 def has_uid(uid: int) -> bool:
@@ -33,7 +33,7 @@ def find_user(name: bytes) -> tuple[int, int] | None:
     import pwd
 
     try:
-        entry = pwd.getpwnam(os.fsdecode(name))
+        entry = pwd.getpwnam(fsdecode(name))
     except (KeyError, OSError, ValueError):
         return None
     return entry.pw_uid, entry.pw_gid
@@ -44,6 +44,6 @@ def find_group(name: bytes) -> int | None:
     import grp
 
     try:
-        return grp.getgrnam(os.fsdecode(name)).gr_gid
+        return grp.getgrnam(fsdecode(name)).gr_gid
     except (KeyError, OSError, ValueError):
         return None

@@ -8,15 +8,17 @@ file that a user has chosen: /home -> var/home works, /home/alice -> /etc made b
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
+import posix
+
+from accounts.text import fsdecode
 
 # As the kernel's MAXSYMLINKS, path_resolution(7).
 MAX_LINKS = 40
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_EXCLUSIVE = os.O_CREAT | os.O_EXCL
-_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_EXCLUSIVE = posix.O_CREAT | posix.O_EXCL
+_STEP = posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
 def split_path(path: bytes) -> list[bytes]:
@@ -31,7 +33,7 @@ def split_path(path: bytes) -> list[bytes]:
 
 def shown_path(path: bytes, prefix: bytes = b"") -> str:
     """path as shadow's messages show it: behind --prefix and a slash where one was given."""
-    return os.fsdecode(prefix + b"/" + path if prefix else path)
+    return fsdecode(prefix + b"/" + path if prefix else path)
 
 
 def open_beneath(root: int, path: bytes, flags: int, mode: int = 0o600) -> int:
@@ -41,13 +43,13 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0o600) -> int:
     followed. Raises OSError: EACCES for a link that an ordinary user may have made, ELOOP for more than 40
     links or O_NOFOLLOW on one, and what openat(2) raises.
     """
-    follow = not flags & os.O_NOFOLLOW and flags & _EXCLUSIVE != _EXCLUSIVE
+    follow = not flags & posix.O_NOFOLLOW and flags & _EXCLUSIVE != _EXCLUSIVE
     parent, name, _ = _walk(root, path, follow)
     try:
         # Where links are followed _walk has done so; a link that appears since then must fail.
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
+        return posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC, mode, dir_fd=parent)
     finally:
-        os.close(parent)
+        posix.close(parent)
 
 
 def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
@@ -65,7 +67,7 @@ def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
 def real_path(root: int, path: bytes) -> bytes:
     """path inside the root without links, ".." and empty components. Raises OSError as open_beneath."""
     parent, name, place = _walk(root, path, True)
-    os.close(parent)
+    posix.close(parent)
     return b"/" + b"/".join(place if name == b"." else [*place, name])
 
 
@@ -76,7 +78,7 @@ def _walk(root: int, path: bytes, follow_last: bool) -> tuple[int, bytes, list[b
     """
     # Names still to go, last first. The directories passed are kept open, so ".." needs no trust in the disk.
     todo = split_path(path)[::-1]
-    passed = [os.open(b".", _STEP, dir_fd=root)]
+    passed = [posix.open(b".", _STEP, dir_fd=root)]
     place: list[bytes] = []
     links = 0
     try:
@@ -85,7 +87,7 @@ def _walk(root: int, path: bytes, follow_last: bool) -> tuple[int, bytes, list[b
             if name == b"..":
                 if place:
                     place.pop()
-                    os.close(passed.pop())
+                    posix.close(passed.pop())
                 continue
             target = None
             if todo or follow_last:
@@ -97,41 +99,41 @@ def _walk(root: int, path: bytes, follow_last: bool) -> tuple[int, bytes, list[b
                 if target.startswith(b"/"):
                     while place:
                         place.pop()
-                        os.close(passed.pop())
+                        posix.close(passed.pop())
                 todo += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
             elif not todo:
                 return passed.pop(), name, place
             else:
-                passed.append(os.open(name, _STEP, dir_fd=passed[-1]))
+                passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
                 place.append(name)
         return passed.pop(), b".", place
     finally:
         for fd in passed:
-            os.close(fd)
+            posix.close(fd)
 
 
 def _read_link(directory: int, name: bytes, path: bytes) -> bytes | None:
     """Where the link name points to, or None when it is no link (or not there). EACCES when not trusted."""
     try:
-        target = os.readlink(name, dir_fd=directory)
+        target = posix.readlink(name, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOENT):
             return None
         raise
-    trusted = (0, os.geteuid())
-    holder = os.fstat(directory)
+    trusted = (0, posix.geteuid())
+    holder = posix.fstat(directory)
     if holder.st_uid in trusted and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return target
     # Where others can write, a link of root's is trusted; a descriptor pins what is checked and read.
-    link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    link = posix.open(name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=directory)
     try:
-        status = os.fstat(link)
+        status = posix.fstat(link)
         if not stat.S_ISLNK(status.st_mode) or status.st_uid not in trusted:
             raise _error(errno.EACCES, path)
-        return os.readlink(b"", dir_fd=link)
+        return posix.readlink(b"", dir_fd=link)
     finally:
-        os.close(link)
+        posix.close(link)
 
 
 def _error(number: int, path: bytes) -> OSError:
-    return OSError(number, os.strerror(number), path)
+    return OSError(number, posix.strerror(number), path)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
+import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def end() -> None:
         number, _caught = _caught, 0
         # Python's own SIGINT handler would print a traceback; die of the signal, as the real tools do.
         _signal.signal(number, _signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        posix.kill(posix.getpid(), number)
 
 
 def hold() -> None:
@@ -109,7 +109,7 @@ def open_file(name: str, flags: int, dir_fd: int, mode: int = 0o600) -> int:
     With descriptors 0-2 closed by the caller, a file opened as 2 would receive any message printed later.
     Raises OSError.
     """
-    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY, mode, dir_fd=dir_fd)
+    fd = posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NOCTTY, mode, dir_fd=dir_fd)
     if fd > 2:
         return fd
     try:
@@ -121,7 +121,7 @@ def open_file(name: str, flags: int, dir_fd: int, mode: int = 0o600) -> int:
 def close(fd: int) -> None:
     """close(2). An error is of no interest: what had to reach the disk was fsynced before."""
     try:
-        os.close(fd)
+        posix.close(fd)
     except OSError:
         pass
 
@@ -130,7 +130,7 @@ def remove(name: str, dir_fd: int) -> bool:
     """Whether the file is gone. A second try, because a leftover outlives the cause of a passing error."""
     for _ in range(2):
         try:
-            os.unlink(name, dir_fd=dir_fd)
+            posix.unlink(name, dir_fd=dir_fd)
         except FileNotFoundError:
             return True
         except OSError:
@@ -148,7 +148,7 @@ def write_all(fd: int, data: bytes) -> None:
     lifted = False
     while view:
         try:
-            written = os.write(fd, view)
+            written = posix.write(fd, view)
         except OSError as error:
             if error.errno != errno.EFBIG or lifted:
                 raise
@@ -156,7 +156,7 @@ def write_all(fd: int, data: bytes) -> None:
             lifted = True
             continue
         if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(errno.ENOSPC, posix.strerror(errno.ENOSPC))
         view = view[written:]
 
 

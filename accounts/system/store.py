@@ -6,9 +6,9 @@ Never reads the host's files for another root, never follows a link in place of 
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
+import posix
 
 from accounts.errors import (
     AccountsError,
@@ -28,6 +28,7 @@ from accounts.model.policy import DATABASES, Policy, default_policy, parse_nsswi
 from accounts.model.table import Table
 from accounts.system.commit import Change, commit, recover
 from accounts.system.locks import LockError, Locks
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,24 +58,26 @@ OPEN_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
 }
 # Where vendor copies of configuration files are looked for, below the root, after /etc.
 VENDOR_DIRS = (b"usr/etc", b"usr/share/accounts", b"usr/lib")
-READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
 FILE_MODE = 0o644
 
 
 def read_fd(fd: int) -> bytes:
     """All bytes of a regular file; closes fd. OSError(EINVAL) for anything else."""
     try:
-        status = os.fstat(fd)
+        status = posix.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
-        pieces: list[bytes] = []
-        while True:
-            piece = os.read(fd, max(status.st_size + 1, 65536))
-            if not piece:
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        # A byte more than there is: what comes shorter than asked for is all of it.
+        data = posix.read(fd, status.st_size + 1)
+        if len(data) == status.st_size:
+            return data
+        pieces = [data]
+        while piece := posix.read(fd, 65536):
             pieces.append(piece)
+        return b"".join(pieces)
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 class Target:
@@ -89,7 +92,7 @@ class Target:
         self.prefix = prefix
         self.path = prefix or root
         self.live = self.path == b"/"
-        self.root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.root = posix.open(self.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         self._etc: int | None = None
         self._conf: dict[bytes, bytes] | None = None
         self._policy: Policy | None = None
@@ -99,8 +102,8 @@ class Target:
         """Directory descriptor of /etc. Raises PasswdFileError when there is none."""
         if self._etc is None:
             try:
-                self._etc = os.open(
-                    b"etc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.root
+                self._etc = posix.open(
+                    b"etc", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=self.root
                 )
             except OSError as error:
                 raise PasswdFileError(f"cannot open {self.shown('')}: {error.strerror}") from None
@@ -109,12 +112,12 @@ class Target:
     def shown(self, name: str) -> str:
         """The path of a file of /etc as messages name it."""
         path = f"/etc/{name}" if name else "/etc"
-        return f"{os.fsdecode(self.prefix)}/{path}" if self.prefix else path
+        return f"{fsdecode(self.prefix)}/{path}" if self.prefix else path
 
     def read(self, path: bytes) -> bytes | None:
         """The bytes of a configuration file below the root, or None when it cannot be read."""
         try:
-            return read_fd(os.open(path, READ, dir_fd=self.root))
+            return read_fd(posix.open(path, READ, dir_fd=self.root))
         except OSError:
             return None
 
@@ -130,7 +133,7 @@ class Target:
         """The path below the root of /etc/NAME, else of the vendor's copy of it; /etc/NAME if none is there."""
         for directory in (b"etc", *VENDOR_DIRS):
             try:
-                os.stat(directory + b"/" + name, dir_fd=self.root)
+                posix.stat(directory + b"/" + name, dir_fd=self.root)
             except OSError:
                 continue
             return b"/" + directory + b"/" + name
@@ -151,7 +154,7 @@ class Target:
         """IMAGE_DIR of accounts.conf, relative to the root."""
         path = self.setting(b"IMAGE_DIR", b"/usr/lib")
         if not path.startswith(b"/"):
-            raise BadArgument(f"accounts.conf: IMAGE_DIR must be an absolute path: '{os.fsdecode(path)}'")
+            raise BadArgument(f"accounts.conf: IMAGE_DIR must be an absolute path: '{fsdecode(path)}'")
         return path.strip(b"/") or b"."
 
     def policy(self) -> Policy:
@@ -161,7 +164,7 @@ class Target:
             return default_policy(wanted == b"merge")
         if wanted != b"auto":
             raise BadArgument(
-                f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{os.fsdecode(wanted)}'"
+                f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'"
             )
         if self._policy is None:
             text = self.read_layered(b"nsswitch.conf")
@@ -172,7 +175,7 @@ class Target:
         """Give the descriptors back."""
         for fd in (self._etc, self.root):
             if fd is not None:
-                os.close(fd)
+                posix.close(fd)
         self._etc = None
 
 
@@ -191,6 +194,8 @@ class Store:
         self._defs = defs
         self._locks: Locks | None = None
         self._modes: dict[str, tuple[int, int, int]] = {}
+        # No lock protects the image layer and no tool writes it, so it is read once.
+        self._image: dict[str, Table] = {}
 
     def is_present(self, name: str) -> bool:
         """Whether an account file exists in either layer (shadow's *_file_present, before locking)."""
@@ -200,7 +205,7 @@ class Store:
         for path in (b"etc/" + name.encode(), target.image_dir() + b"/" + name.encode()):
             if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
                 try:
-                    os.stat(path, dir_fd=target.root)
+                    posix.stat(path, dir_fd=target.root)
                 except OSError:
                     continue
                 return True
@@ -243,12 +248,12 @@ class Store:
         target = self.target
         policy = target.policy()
         local = {}
-        image = {}
         for name in names:
             local[name] = self._read_table(target.etc, name.encode(), name, target.shown(name))
-            if name in DATABASES and policy.image[name]:
+            if name in DATABASES and name not in self._image and policy.image[name]:
                 path = target.image_dir() + b"/" + name.encode()
-                image[name] = self._read_table(target.root, path, name, "/" + os.fsdecode(path), image=True)
+                self._image[name] = self._read_table(target.root, path, name, "/" + fsdecode(path), image=True)
+        image = {name: self._image[name] for name in names if name in self._image}
         base = Base()
         if any(table.present for table in image.values()):
             base = Base(target.read(b"etc/" + BASE.encode()) or b"")
@@ -264,9 +269,9 @@ class Store:
     def _read_table(self, fd: int, path: bytes, name: str, shown: str, image: bool = False) -> Table:
         kind = KINDS[name]
         try:
-            file = os.open(path, READ | os.O_NOFOLLOW, dir_fd=fd)
+            file = posix.open(path, READ | posix.O_NOFOLLOW, dir_fd=fd)
             if image:
-                status = os.fstat(file)
+                status = posix.fstat(file)
                 self._modes[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
             return Table(kind, read_fd(file))
         except FileNotFoundError:
@@ -301,15 +306,15 @@ class Store:
     def hide_backup(self, name: str) -> None:
         """Let only root read "NAME-", where there is one."""
         try:
-            fd = os.open(name.encode() + b"-", READ | os.O_NOFOLLOW, dir_fd=self.target.etc)
+            fd = posix.open(name.encode() + b"-", READ | posix.O_NOFOLLOW, dir_fd=self.target.etc)
         except OSError:
             return
         try:
-            os.fchmod(fd, 0o600)
+            posix.fchmod(fd, 0o600)
         except OSError:
             self._warn(f"failed to change the mode of {self.target.shown(name)}- to 0600")
         finally:
-            os.close(fd)
+            posix.close(fd)
 
     def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
         """(mode, uid, gid) of a local file that does not exist yet: never wider than the image's."""

@@ -7,11 +7,12 @@ tree, however deep it is; on the way up ".." must be the directory that was left
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
+import posix
 
 from accounts.system.paths import DIRECTORY
+from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # "This id does not change", as in chown(2) and shadow.
 KEEP = -1
+_SEEK_SET = 0
 _CHUNK = 1 << 24
 
 
@@ -36,13 +38,13 @@ class Ids:
         self.old_gid = old_gid
         self.new_gid = new_gid
 
-    def change(self, status: os.stat_result) -> tuple[int, int]:
+    def change(self, status: posix.stat_result) -> tuple[int, int]:
         """(uid, gid) for chown(2) of a file; KEEP where it stays."""
         uid = self.new_uid if self.old_uid in (KEEP, status.st_uid) else KEEP
         gid = self.new_gid if self.old_gid in (KEEP, status.st_gid) else KEEP
         return uid, gid
 
-    def owner(self, status: os.stat_result) -> tuple[int, int]:
+    def owner(self, status: posix.stat_result) -> tuple[int, int]:
         """(uid, gid) that a copy of a file gets."""
         uid, gid = self.change(status)
         return status.st_uid if uid == KEEP else uid, status.st_gid if gid == KEEP else gid
@@ -57,25 +59,25 @@ class _Cursor:
         self._above: list[tuple[int, int]] = []
 
     def enter(self, name: str) -> None:
-        fd = os.open(name, DIRECTORY, dir_fd=self.fd)
-        here = os.fstat(self.fd)
+        fd = posix.open(name, DIRECTORY, dir_fd=self.fd)
+        here = posix.fstat(self.fd)
         self._above.append((here.st_dev, here.st_ino))
         self._replace(fd)
 
     def leave(self) -> None:
-        fd = os.open("..", DIRECTORY, dir_fd=self.fd)
-        above = os.fstat(fd)
+        fd = posix.open("..", DIRECTORY, dir_fd=self.fd)
+        above = posix.fstat(fd)
         if (above.st_dev, above.st_ino) != self._above.pop():
-            os.close(fd)
+            posix.close(fd)
             raise OSError(errno.ESTALE, "directory was moved while it was being walked")
         self._replace(fd)
 
     def _replace(self, fd: int) -> None:
-        os.close(self.fd)
+        posix.close(self.fd)
         self.fd = fd
 
     def close(self) -> None:
-        os.close(self.fd)
+        posix.close(self.fd)
 
 
 def remove_tree(parent: int, name: bytes) -> None:
@@ -86,9 +88,9 @@ def remove_tree(parent: int, name: bytes) -> None:
     name is no directory.
     """
     failure: OSError | None = None
-    cursor = _Cursor(os.open(name, DIRECTORY, dir_fd=parent))
+    cursor = _Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
     try:
-        todo = [os.listdir(cursor.fd)]
+        todo = [posix.listdir(cursor.fd)]
         entered: list[str] = []
         while todo:
             if todo[-1]:
@@ -98,7 +100,7 @@ def remove_tree(parent: int, name: bytes) -> None:
                         cursor.enter(entry)
                         entered.append(entry)
                         todo.append([])
-                        todo[-1] += os.listdir(cursor.fd)
+                        todo[-1] += posix.listdir(cursor.fd)
                 except FileNotFoundError:
                     pass
                 except OSError as error:
@@ -108,13 +110,13 @@ def remove_tree(parent: int, name: bytes) -> None:
             if todo:
                 cursor.leave()
                 try:
-                    os.rmdir(entered.pop(), dir_fd=cursor.fd)
+                    posix.rmdir(entered.pop(), dir_fd=cursor.fd)
                 except OSError as error:
                     failure = failure or error
     finally:
         cursor.close()
     try:
-        os.rmdir(name, dir_fd=parent)
+        posix.rmdir(name, dir_fd=parent)
     except OSError as error:
         failure = failure or error
     if failure is not None:
@@ -124,11 +126,11 @@ def remove_tree(parent: int, name: bytes) -> None:
 def _unlink(directory: int, entry: str) -> bool:
     """Remove a file or an empty directory; False for a directory that must be emptied first."""
     try:
-        os.unlink(entry, dir_fd=directory)
+        posix.unlink(entry, dir_fd=directory)
     except IsADirectoryError:
         # rmdir(2) says EBUSY of a mount point before it says ENOTEMPTY: what is mounted is never entered.
         try:
-            os.rmdir(entry, dir_fd=directory)
+            posix.rmdir(entry, dir_fd=directory)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
@@ -141,23 +143,23 @@ def chown_tree(parent: int, name: bytes, ids: Ids) -> None:
 
     Raises the OSError of the first failure and stops there, as shadow's chown_tree().
     """
-    cursor = _Cursor(os.open(name, DIRECTORY, dir_fd=parent))
+    cursor = _Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
     try:
-        todo = [os.listdir(cursor.fd)]
+        todo = [posix.listdir(cursor.fd)]
         while todo:
             if todo[-1]:
                 entry = todo[-1].pop()
-                status = os.stat(entry, dir_fd=cursor.fd, follow_symlinks=False)
+                status = posix.stat(entry, dir_fd=cursor.fd, follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
                     cursor.enter(entry)
-                    todo.append(os.listdir(cursor.fd))
+                    todo.append(posix.listdir(cursor.fd))
                 elif ids.change(status) != (KEEP, KEEP):
                     _chown_entry(cursor.fd, entry, ids)
                 continue
             todo.pop()
-            change = ids.change(os.fstat(cursor.fd))
+            change = ids.change(posix.fstat(cursor.fd))
             if change != (KEEP, KEEP):
-                os.fchown(cursor.fd, *change)
+                posix.fchown(cursor.fd, *change)
             if todo:
                 cursor.leave()
     finally:
@@ -167,18 +169,18 @@ def chown_tree(parent: int, name: bytes, ids: Ids) -> None:
 def _chown_entry(directory: int, entry: str, ids: Ids) -> None:
     # What is checked is what is changed: a user who puts a hard link to another's file in place of his own
     # between the two must not be given it. chown by the /proc name of a descriptor acts on just that file.
-    fd = os.open(entry, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    fd = posix.open(entry, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=directory)
     try:
-        change = ids.change(os.fstat(fd))
+        change = ids.change(posix.fstat(fd))
         if change == (KEEP, KEEP):
             return
         try:
-            os.chown(f"/proc/self/fd/{fd}", *change)
+            posix.chown(f"/proc/self/fd/{fd}", *change)
         except FileNotFoundError:
             # No /proc, as in a bare chroot of an image build.
-            os.chown(entry, *change, dir_fd=directory, follow_symlinks=False)
+            posix.chown(entry, *change, dir_fd=directory, follow_symlinks=False)
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 class Copy:
@@ -201,9 +203,9 @@ class Copy:
         others until they are complete. Raises the first OSError.
         """
         self._root = target
-        reader = _Cursor(os.open(".", DIRECTORY, dir_fd=source))
+        reader = _Cursor(posix.open(".", DIRECTORY, dir_fd=source))
         try:
-            writer = _Cursor(os.open(".", DIRECTORY, dir_fd=target))
+            writer = _Cursor(posix.open(".", DIRECTORY, dir_fd=target))
             try:
                 self._walk(reader, writer)
             finally:
@@ -212,21 +214,21 @@ class Copy:
             reader.close()
 
     def _walk(self, reader: _Cursor, writer: _Cursor) -> None:
-        todo = [os.listdir(reader.fd)]
+        todo = [posix.listdir(reader.fd)]
         place: list[str] = []
         while todo:
             if todo[-1]:
                 entry = todo[-1].pop()
                 try:
-                    status = os.stat(entry, dir_fd=reader.fd, follow_symlinks=False)
+                    status = posix.stat(entry, dir_fd=reader.fd, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    os.mkdir(entry, 0o700, dir_fd=writer.fd)
+                    posix.mkdir(entry, 0o700, dir_fd=writer.fd)
                     reader.enter(entry)
                     writer.enter(entry)
                     place.append(entry)
-                    todo.append(os.listdir(reader.fd))
+                    todo.append(posix.listdir(reader.fd))
                 else:
                     self._copy_entry(reader.fd, writer.fd, entry, status, place)
                 continue
@@ -239,33 +241,33 @@ class Copy:
 
     def finish(self, source: int, target: int) -> None:
         """Give a filled directory the owner, mode, attributes and times of its source."""
-        status = os.fstat(source)
+        status = posix.fstat(source)
         _set_status(source, target, status, self._ids.owner(status))
 
     def _copy_entry(
-        self, source: int, target: int, entry: str, status: os.stat_result, place: list[str]
+        self, source: int, target: int, entry: str, status: posix.stat_result, place: list[str]
     ) -> None:
         times = (status.st_atime_ns, status.st_mtime_ns)
         owner = self._ids.owner(status)
         if stat.S_ISLNK(status.st_mode):
-            text = self._rewrite(os.readlink(os.fsencode(entry), dir_fd=source))
-            os.symlink(text, os.fsencode(entry), dir_fd=target)
-            os.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
+            text = self._rewrite(posix.readlink(fsencode(entry), dir_fd=source))
+            posix.symlink(text, fsencode(entry), dir_fd=target)
+            posix.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
         elif status.st_nlink > 1 and (status.st_dev, status.st_ino) in self._linked:
             self._link(target, entry, self._linked[status.st_dev, status.st_ino])
             return
         elif stat.S_ISREG(status.st_mode):
             self._copy_file(source, target, entry)
         else:
-            mask = os.umask(0)
+            mask = posix.umask(0)
             try:
-                os.mknod(entry, status.st_mode & ~0o7000, status.st_rdev, dir_fd=target)
+                posix.mknod(entry, status.st_mode & ~0o7000, status.st_rdev, dir_fd=target)
             finally:
-                os.umask(mask)
-            os.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
-        os.utime(entry, ns=times, dir_fd=target, follow_symlinks=False)
+                posix.umask(mask)
+            posix.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
+        posix.utime(entry, ns=times, dir_fd=target, follow_symlinks=False)
         if status.st_nlink > 1:
-            made = os.stat(entry, dir_fd=target, follow_symlinks=False)
+            made = posix.stat(entry, dir_fd=target, follow_symlinks=False)
             here = (made.st_dev, made.st_ino)
             self._linked[status.st_dev, status.st_ino] = (tuple(place), entry, here)
 
@@ -277,42 +279,43 @@ class Copy:
 
     def _link(self, target: int, entry: str, made: tuple[tuple[str, ...], str, tuple[int, int]]) -> None:
         place, name, identity = made
-        fd = os.open(".", DIRECTORY, dir_fd=self._root)
+        fd = posix.open(".", DIRECTORY, dir_fd=self._root)
         try:
             for step in place:
-                below = os.open(step, DIRECTORY, dir_fd=fd)
-                os.close(fd)
+                below = posix.open(step, DIRECTORY, dir_fd=fd)
+                posix.close(fd)
                 fd = below
-            os.link(name, entry, src_dir_fd=fd, dst_dir_fd=target, follow_symlinks=False)
+            posix.link(name, entry, src_dir_fd=fd, dst_dir_fd=target, follow_symlinks=False)
         finally:
-            os.close(fd)
-        status = os.stat(entry, dir_fd=target, follow_symlinks=False)
+            posix.close(fd)
+        status = posix.stat(entry, dir_fd=target, follow_symlinks=False)
         if (status.st_dev, status.st_ino) != identity:
             raise OSError(errno.ESTALE, "file was replaced while it was being linked")
 
     def _copy_file(self, source: int, target: int, entry: str) -> None:
-        reader = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+        reader = posix.open(entry, flags, dir_fd=source)
         try:
             # Of the file that is open now, not of what had its name a moment ago.
-            status = os.fstat(reader)
+            status = posix.fstat(reader)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ESTALE, "file was replaced while it was being copied")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            writer = os.open(entry, flags, 0o600, dir_fd=target)
+            create = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+            writer = posix.open(entry, create, 0o600, dir_fd=target)
             try:
                 for start, end in _data_ranges(reader, status.st_size):
-                    os.lseek(writer, start, os.SEEK_SET)
+                    posix.lseek(writer, start, _SEEK_SET)
                     while start < end:
-                        count = os.sendfile(writer, reader, start, min(end - start, _CHUNK))
+                        count = posix.sendfile(writer, reader, start, min(end - start, _CHUNK))
                         if not count:
                             break
                         start += count
-                os.ftruncate(writer, status.st_size)
+                posix.ftruncate(writer, status.st_size)
                 _set_status(reader, writer, status, self._ids.owner(status))
             finally:
-                os.close(writer)
+                posix.close(writer)
         finally:
-            os.close(reader)
+            posix.close(reader)
 
 
 def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
@@ -320,32 +323,32 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
     end = 0
     while end < size:
         try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
+            start = posix.lseek(fd, end, posix.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return
             raise
-        end = os.lseek(fd, start, os.SEEK_HOLE)
+        end = posix.lseek(fd, start, posix.SEEK_HOLE)
         yield start, min(end, size)
 
 
-def _set_status(source: int, target: int, status: os.stat_result, owner: tuple[int, int]) -> None:
+def _set_status(source: int, target: int, status: posix.stat_result, owner: tuple[int, int]) -> None:
     # chown first: it clears the set-id bits, which then come back for the new owner only.
-    os.fchown(target, *owner)
-    os.fchmod(target, stat.S_IMODE(status.st_mode))
+    posix.fchown(target, *owner)
+    posix.fchmod(target, stat.S_IMODE(status.st_mode))
     for name in _attributes(source):
         try:
-            os.setxattr(target, name, os.getxattr(source, name))
+            posix.setxattr(target, name, posix.getxattr(source, name))
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.ENODATA):
                 raise
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    posix.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _attributes(fd: int) -> list[str]:
     """ACLs and user.*: labels belong to the place, capabilities to who gave them."""
     try:
-        names = os.listxattr(fd)
+        names = posix.listxattr(fd)
     except OSError:
         return []
     return [name for name in names if name.startswith(("system.posix_acl_", "user."))]

@@ -264,7 +264,7 @@ def test_a_message_to_a_closed_standard_descriptor_does_not_end_up_in_a_file(
     pid = os.fork()
     if not pid:
         os.closerange(0, 3)
-        monkeypatch.setattr(module.os, "fsync", noisy)
+        monkeypatch.setattr(module.posix, "fsync", noisy)
         commit(etc, [Change("passwd", b"a", b"b"), Change("group", None, b"c")])
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
@@ -285,7 +285,7 @@ def _crash(etc: int, changes: list[Change], monkeypatch: pytest.MonkeyPatch, ren
 
     pid = os.fork()
     if not pid:
-        monkeypatch.setattr(module.os, "rename", dying)
+        monkeypatch.setattr(module.posix, "rename", dying)
         commit(etc, changes)
         os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
@@ -419,7 +419,7 @@ def test_a_signal_during_a_commit_is_raised_after_it(
         rename(*arguments, **options)
 
     monkeypatch.setattr(shield, "SIGNALS", (signal.SIGUSR1,))
-    monkeypatch.setattr(module.os, "rename", signalled)
+    monkeypatch.setattr(module.posix, "rename", signalled)
     shield.begin()
     try:
         with pytest.raises(shield.Interrupted):
@@ -443,13 +443,7 @@ def test_the_hot_path_imports_little() -> None:
         "__future__",
         "errno",
         "fcntl",
-        "os",
-        "os.path",
-        "posixpath",
-        "genericpath",
-        "stat",
         "_stat",
-        "_collections_abc",
         "time",
         "zlib",
     }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import pty
 import subprocess
 import sys
@@ -275,8 +276,8 @@ def test_gpasswd_gives_up_after_three_tries(machine: Machine) -> None:
 
 
 def test_root_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("exec"))
+    monkeypatch.setattr(posix, "geteuid", lambda: 0)
+    monkeypatch.setattr(posix, "execv", lambda *_: pytest.fail("exec"))
     setuid.hand_over(Session("gpasswd"), [b"-a"])
 
 
@@ -293,8 +294,8 @@ def test_others_get_the_diverted_program(
         calls.append((path, argv))
         raise OSError
 
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(posix, "geteuid", lambda: 1000)
+    monkeypatch.setattr(posix, "execv", execv)
     monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
     with pytest.raises(NotPermitted):
         setuid.hand_over(Session("gpasswd"), [b"-a", b"\xff", b"own"])

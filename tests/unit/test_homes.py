@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import shutil
 import socket
 import stat
@@ -730,7 +731,7 @@ def test_remove_tree_that_is_moved_meanwhile_stops(place: Place, monkeypatch: py
             os.rename(place.path / "home/alice/sub", place.path / "etc/sub")
         real(path, dir_fd=dir_fd)
 
-    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(posix, "unlink", unlink)
     assert remove(place) is False
     assert place.warnings == ["error removing directory /home/alice"]
     assert (place.path / "etc/keep").read_text() == "precious"
@@ -752,7 +753,7 @@ def test_remove_tree_of_a_directory_swapped_for_a_link(place: Place, monkeypatch
                 os.symlink(place.path / "etc", place.path / "home/alice/sub")
             raise
 
-    monkeypatch.setattr(os, "rmdir", rmdir)
+    monkeypatch.setattr(posix, "rmdir", rmdir)
     before = place.list("etc")
     assert remove(place) is False
     assert place.list("etc") == before

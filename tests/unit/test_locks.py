@@ -141,7 +141,7 @@ def test_a_lock_that_was_just_broken_by_somebody_else_is_put_back(
         lock.write_bytes(b"%d\0" % os.getppid())
         rename(*arguments, **options)
 
-    monkeypatch.setattr(module.os, "rename", late)
+    monkeypatch.setattr(module.posix, "rename", late)
     locks = Locks(etc)
     with pytest.raises(LockError) as caught:
         locks.acquire("passwd")

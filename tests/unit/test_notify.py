@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import subprocess
 import sys
 
@@ -41,13 +42,13 @@ def test_syslog_records_reach_dev_log_as_those_of_shadow_do() -> None:
 
 
 def test_importing_notify_loads_nothing_slow() -> None:
-    script = "import os, sys; before = set(sys.modules); import accounts.system.notify; "
+    script = "import sys; before = set(sys.modules); import accounts.system.notify; "
     script += "print(*sorted(set(sys.modules) - before))"
     out = subprocess.run(
         ["/usr/bin/python3", "-IS", "-c", f"import sys; sys.path.insert(0, {str(TOP)!r}); {script}"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert out.split() == ["__future__", "accounts", "accounts.system", "accounts.system.notify"]
+    assert out.split() == ["__future__", "accounts", "accounts.system", "accounts.system.notify", "accounts.text"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_audit_text(
     name: bytes, uid: int | None, success: bool, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/sbin/useradd"])
-    monkeypatch.setattr(os, "ttyname", lambda fd: "/dev/pts/7")
+    monkeypatch.setattr(posix, "ttyname", lambda fd: "/dev/pts/7")
     host = os.uname().nodename.encode()
     text = notify.format_audit("adding user", name, uid, success)
     assert text == expected % (b'"/usr/sbin/useradd"', host, b"pts/7")
