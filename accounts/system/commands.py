@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run other programs, and look for a user's processes. Hot path: imports only os, stat, errno, _signal."""
+"""Run other programs, and look for a user's processes. Imports only os, stat, errno, _signal."""
 
 from __future__ import annotations
 

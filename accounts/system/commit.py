@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Replaces several account files as one: after kill -9, a power cut or an error all are old or all are new.
 
-Hot path: imports only os, errno, stat, time and zlib. The caller holds the locks (accounts.system.locks).
+Hot path: imports only posix, errno, _stat, time and zlib. The caller holds the locks (accounts.system.locks).
 
 How (docs/decisions/journal.md):
   1. An empty journal marks the directory: whoever finds it knows that there is something to clean up.
@@ -23,18 +23,18 @@ import zlib
 
 from accounts.errors import AccountsError
 from accounts.system import shield
-from accounts.text import fsdecode, fsencode
+from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 JOURNAL = ".accounts.journal"
-_TEMPORARY = ".accounts."
-_MAGIC = b"accounts journal 1"
+TEMPORARY = ".accounts."
+MAGIC = b"accounts journal 1"
 # What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
 _MODE = 0o664
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 # Hashes and signatures of the old content, which the kernel makes anew.
 _CONTENT_XATTRS = ("security.ima", "security.evm")
 _UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
@@ -95,7 +95,7 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
         return
     shield.hold()
     umask = posix.umask(0o077)
-    work = _Work(etc, f"{posix.getpid()}-{time.time_ns():x}")
+    work = Work(etc, f"{posix.getpid()}-{time.time_ns():x}")
     try:
         work.run(todo, verify)
     except OSError as error:
@@ -109,30 +109,20 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
 def recover(etc: int) -> list[str]:
     """Finish or undo what a killed predecessor left; to be called under the locks, before reading.
 
-    Returns what was done, one sentence each; empty when there was nothing to do, the usual case.
-    A file that somebody else has written since is never overwritten: then the journal is set aside under
-    another name, with the files it speaks of, for a human to look at.
-    Raises CommitError.
+    Returns what was done, one sentence each; empty when there was nothing to do, the usual case. Raises CommitError.
     """
     try:
-        fd = shield.open_file(JOURNAL, posix.O_RDONLY | posix.O_NONBLOCK, etc)
+        journal = shield.open_file(JOURNAL, posix.O_RDONLY | posix.O_NONBLOCK, etc)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise CommitError(JOURNAL, error.strerror or str(error)) from error
-    shield.hold()
-    work = _Work(etc, "")
-    try:
-        return work.recover(_read_all(fd))
-    except OSError as error:
-        raise CommitError(work.at, error.strerror or str(error)) from error
-    finally:
-        shield.close(fd)
-        work.close()
-        shield.let_go()
+    from accounts.system.recovery import recover_from
+
+    return recover_from(etc, journal)
 
 
-class _Step:
+class Step:
     """What happens to one file.
 
     old, new: fingerprints, None for no file. copied: the backup is a copy, not the old file itself.
@@ -152,8 +142,8 @@ class _Step:
         self.state = "old"
 
 
-class _Work:
-    """A commit in progress, in this process or found in the journal of a dead one.
+class Work:
+    """A commit in progress; accounts.system.recovery has one that it found in a journal.
 
     token: makes the temporary names unique, also against those of a journal that was set aside.
     at: the file being worked on, for messages.
@@ -163,7 +153,7 @@ class _Work:
         self.etc = etc
         self.token = token
         self.at = JOURNAL
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         self._journal = -1
         self._parents: dict[str, int] = {"": etc}
         self._written: list[tuple[int, str, bytes, bool]] = []
@@ -200,37 +190,8 @@ class _Work:
             raise
         self._clean()
 
-    def recover(self, text: bytes) -> list[str]:
-        if not self._parse_journal(text):
-            # Killed before the first rename.
-            self._sweep()
-            return ["removed the leftovers of a change that was interrupted before it took effect"]
-        for step in self.steps:
-            self.at = step.name
-            found = self._fingerprint(step.base, step.parent)
-            step.state = "old" if found == step.old else "new" if found == step.new else "other"
-        names = ", ".join(step.name for step in self.steps)
-        direction = self._direction()
-        if direction == "forward":
-            self._forward()
-            self._back_up()
-            self._clean()
-            return [f"finished an interrupted change of {names}"]
-        if direction == "backward":
-            self._backward()
-            self._clean()
-            return [f"undid an interrupted change of {names}"]
-        self.at = JOURNAL
-        aside = f"{JOURNAL}.{self.token}"
-        posix.rename(JOURNAL, aside, src_dir_fd=self.etc, dst_dir_fd=self.etc)
-        others = ", ".join(step.name for step in self.steps if step.state == "other")
-        return [
-            f"an interrupted change of {names} was neither finished nor undone, because "
-            f"{others or 'a needed file'} has been changed since; see {aside}"
-        ]
-
-    def _temporary(self, step: _Step, kind: str) -> str:
-        return f"{_TEMPORARY}{self.token}.{step.number}.{kind}"
+    def _temporary(self, step: Step, kind: str) -> str:
+        return f"{TEMPORARY}{self.token}.{step.number}.{kind}"
 
     def _open_parent(self, parent: str) -> int:
         """Descriptor of a directory below etc, kept open. Raises FileNotFoundError when there is none."""
@@ -242,7 +203,7 @@ class _Work:
 
     def _stage(self, change: Change) -> None:
         """Check that the file is what it should be, write its successor, give it a second name."""
-        step = _Step(len(self.steps), change.name, change.backup and change.old is not None)
+        step = Step(len(self.steps), change.name, change.backup and change.old is not None)
         self.at = step.name
         self.steps.append(step)
         fd = -1
@@ -268,7 +229,7 @@ class _Work:
             if fd >= 0:
                 shield.close(fd)
 
-    def _write_new(self, step: _Step, change: Change, status: posix.stat_result | None, old_fd: int) -> None:
+    def _write_new(self, step: Step, change: Change, status: posix.stat_result | None, old_fd: int) -> None:
         assert change.new is not None
         if status is None:
             uid, gid, mode = change.uid, change.gid, change.mode
@@ -279,7 +240,7 @@ class _Work:
             _copy_xattrs(old_fd, fd)
         step.new = _format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
 
-    def _keep_old(self, step: _Step, status: posix.stat_result, fd: int, content: bytes) -> None:
+    def _keep_old(self, step: Step, status: posix.stat_result, fd: int, content: bytes) -> None:
         """Give the old file a second name, from which it can be put back and become the backup."""
         if step.backup:
             self._refuse_directory(f"{step.base}-", step)
@@ -297,7 +258,7 @@ class _Work:
             copy = self._write_temporary(step, "copy", content, status.st_uid, status.st_gid, mode)
             posix.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    def _refuse_directory(self, name: str, step: _Step) -> None:
+    def _refuse_directory(self, name: str, step: Step) -> None:
         try:
             status = posix.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
         except FileNotFoundError:
@@ -305,7 +266,7 @@ class _Work:
         if stat.S_ISDIR(status.st_mode):
             raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
 
-    def _write_temporary(self, step: _Step, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
+    def _write_temporary(self, step: Step, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL
         fd = shield.open_file(self._temporary(step, kind), flags, self.etc)
         self._written.append((fd, step.name, content, kind == "new"))
@@ -328,7 +289,7 @@ class _Work:
 
     def _write_journal(self) -> None:
         self.at = self.steps[0].name
-        lines = [b"%s %s\n" % (_MAGIC, self.token.encode())]
+        lines = [b"%s %s\n" % (MAGIC, self.token.encode())]
         for step in self.steps:
             backup = "copy" if step.copied else "link" if step.backup else "-"
             line = f"{step.number} {step.old or '-'} {step.new or '-'} {backup} {step.name}\n"
@@ -340,51 +301,7 @@ class _Work:
             posix.fsync(self._journal)
             posix.fsync(self.etc)
 
-    def _parse_journal(self, text: bytes) -> bool:
-        """Fill in token and steps; False for a journal that was not written to its end."""
-        body, found, checksum = text.rpartition(b"end ")
-        if not found or checksum != b"%08x\n" % zlib.crc32(body):
-            return False
-        first, *lines = body.splitlines()
-        magic, _, token = first.rpartition(b" ")
-        if magic != _MAGIC:
-            raise CommitError(JOURNAL, "written by another version; it has to finish its change")
-        self.token = token.decode()
-        for line in lines:
-            number, old, new, backup, name = fsdecode(line).split(" ", 4)
-            step = _Step(int(number), name, backup != "-")
-            step.copied = backup == "copy"
-            step.old = None if old == "-" else old
-            step.new = None if new == "-" else new
-            self.steps.append(step)
-        return True
-
-    def _direction(self) -> str:
-        """ "forward", "backward", or "" when neither leaves all files that are ours old or new."""
-        states = [step.state for step in self.steps]
-        if "other" in states:
-            # Files are replaced in order and put back in reverse. If the last one is new, all were replaced
-            # before somebody else wrote; if the first one is old, none was.
-            if states[-1] == "new" and "old" not in states:
-                return "forward"
-            if states[0] == "old" and "new" not in states:
-                return "backward"
-            return ""
-        if all(self._can_go_forward(step) for step in self.steps):
-            return "forward"
-        return "backward" if all(self._can_go_backward(step) for step in self.steps) else ""
-
-    def _can_go_forward(self, step: _Step) -> bool:
-        if step.state == "old":
-            return step.new is None or self._fingerprint(self._temporary(step, "new")) == step.new
-        return step.state == "new"
-
-    def _can_go_backward(self, step: _Step) -> bool:
-        if step.state == "new":
-            return step.old is None or self._find_old(step) is not None
-        return step.state == "old"
-
-    def _find_old(self, step: _Step) -> tuple[str, str] | None:
+    def _find_old(self, step: Step) -> tuple[str, str] | None:
         """Name and parent under which the old file is kept: its second name, or already the backup's."""
         for name, parent in ((self._temporary(step, "old"), ""), (f"{step.base}-", step.parent)):
             if self._fingerprint(name, parent) == step.old:
@@ -429,7 +346,7 @@ class _Work:
         if moved:
             self._sync()
 
-    def _make_parent(self, step: _Step, new: str) -> int:
+    def _make_parent(self, step: Step, new: str) -> int:
         try:
             return self._open_parent(step.parent)
         except FileNotFoundError:
@@ -472,19 +389,6 @@ class _Work:
         if gone:
             self._remove([JOURNAL])
 
-    def _sweep(self) -> None:
-        """Remove all temporary files but those of journals that were set aside."""
-        # Not of etc itself: a descriptor shared with another process may stand at the end of its list.
-        fd = shield.open_file(".", posix.O_RDONLY | posix.O_DIRECTORY, self.etc)
-        try:
-            names = posix.listdir(fd)
-        finally:
-            shield.close(fd)
-        kept = tuple(f"{_TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}."))
-        leftovers = [name for name in names if name.startswith(_TEMPORARY) and not name.startswith((JOURNAL, *kept))]
-        if self._remove(leftovers):
-            self._remove([JOURNAL])
-
     def _remove_directory(self, name: str) -> None:
         for _ in range(2):  # as in shield.remove()
             try:
@@ -513,7 +417,7 @@ class _Work:
             if not stat.S_ISREG(status.st_mode):
                 return "irregular"
             checksum = 0
-            while chunk := posix.read(fd, _CHUNK):
+            while chunk := posix.read(fd, CHUNK):
                 checksum = zlib.crc32(chunk, checksum)
             return _format_fingerprint(status, checksum)
         finally:
@@ -530,7 +434,7 @@ def _holds(fd: int, content: bytes) -> bool:
         return False
     position = 0
     while position < len(content):
-        chunk = posix.pread(fd, min(_CHUNK, len(content) - position), position)
+        chunk = posix.pread(fd, min(CHUNK, len(content) - position), position)
         if not chunk or not content.startswith(chunk, position):
             return False
         position += len(chunk)
@@ -559,10 +463,3 @@ def _copy_xattrs(source: int, target: int) -> None:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-
-
-def _read_all(fd: int) -> bytes:
-    pieces = []
-    while piece := posix.read(fd, _CHUNK):
-        pieces.append(piece)
-    return b"".join(pieces)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Locks the account files so that shadow-utils, glibc and this program exclude one another.
 
-Hot path: imports only os, sys, errno, fcntl; filelock only when somebody else holds a lock.
+Hot path: imports only posix, sys, errno, fcntl; filelock only when somebody else holds a lock.
 
 Three locks, outermost first (docs/decisions/lock.md):
   - flock(2) on the root, the directory above /etc: between processes of this program, which share the journal

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Paths inside a target root, walked by directory descriptors. Hot path: imports only os, stat, errno.
+"""Paths inside a target root, walked by directory descriptors. Hot path: imports only posix, _stat, errno.
 
 A path is resolved as if the root were "/": absolute link targets start again at the root and ".." stops
 there. A symbolic link is followed only where no ordinary user can have put it, so that root never acts on a

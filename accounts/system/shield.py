@@ -2,7 +2,7 @@
 """Keeps what a tool inherits from its caller away from the account files: signals, closed descriptors 0-2,
 a small RLIMIT_FSIZE.
 
-Hot path: imports only os, errno, fcntl and _signal (the signal module would bring enum).
+Hot path: imports only posix, errno, fcntl and _signal (the signal module would bring enum).
 
 A signal that would end the process must neither strand lock files nor stop a commit half way, so between
 begin() and end() (Locks calls them) it raises Interrupted instead, and inside hold() ... let_go() it waits.

@@ -21,7 +21,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
-RUNS = 25
+RUNS = 51
 SECONDS = 6.0
 SIZES = (50, 1_000, 10_000, 100_000)
 FILES = ("passwd", "group", "shadow", "gshadow")
@@ -86,25 +86,47 @@ def write(path: str, data: bytes, mode: int) -> None:
     os.chmod(path, mode)
 
 
-def measure(directory: str, command: list[str], files: dict[str, bytes], stateless: bool) -> tuple[float, float]:
-    """(median milliseconds, peak MB) of a command; it must succeed every time."""
-    times = []
-    peak = 0
-    started = time.monotonic()
-    argv = [f"{directory}/{command[0]}", *command[1:]]
-    environment = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C"}
-    while len(times) < RUNS and (len(times) < 2 or time.monotonic() - started < SECONDS):
-        place(files, stateless)
+class Timing:
+    """The runs of one command by one tool, in one of the two layouts."""
+
+    def __init__(self, directory: str, command: list[str], stateless: bool) -> None:
+        self._argv = [f"{directory}/{command[0]}", *command[1:]]
+        self._stateless = stateless
+        self._times: list[float] = []
+        self.peak = 0.0
+
+    @property
+    def median(self) -> float:
+        """Milliseconds."""
+        return statistics.median(self._times)
+
+    def is_done(self) -> bool:
+        """Whether it was run RUNS times, or SECONDS long and then at least twice unless that takes forever."""
+        spent = sum(self._times) / 1000
+        return len(self._times) >= RUNS or (spent > SECONDS and (len(self._times) > 1 or spent > 2 * SECONDS))
+
+    def run(self, files: dict[str, bytes]) -> None:
+        """One run; it must succeed."""
+        place(files, self._stateless)
         begin = time.perf_counter()
-        pid = os.posix_spawn(argv[0], argv, environment)
+        pid = os.posix_spawn(self._argv[0], self._argv, {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C"})
         _, status, usage = os.wait4(pid, 0)
-        times.append((time.perf_counter() - begin) * 1000)
-        peak = max(peak, usage.ru_maxrss)
+        self._times.append((time.perf_counter() - begin) * 1000)
+        self.peak = max(self.peak, usage.ru_maxrss / 1024)
         if status:
-            raise SystemExit(f"{' '.join(argv)}: exit {os.waitstatus_to_exitcode(status)}")
-        if times[-1] > SECONDS * 1000:
-            break
-    return statistics.median(times), peak / 1024
+            raise SystemExit(f"{' '.join(self._argv)}: exit {os.waitstatus_to_exitcode(status)}")
+
+
+def measure(command: list[str], files: dict[str, bytes]) -> tuple[Timing, Timing, Timing]:
+    """A command by the real tool, by ours, and by ours over an image layer: in turns, so that what else happens on
+    the machine meets all three."""
+    timings = (
+        Timing("/usr/real", command, False), Timing("/usr/sbin", command, False), Timing("/usr/sbin", command, True)
+    )  # fmt: skip
+    while waiting := [timing for timing in timings if not timing.is_done()]:
+        for timing in waiting:
+            timing.run(files)
+    return timings
 
 
 def report(sizes: list[int]) -> int:
@@ -115,23 +137,21 @@ def report(sizes: list[int]) -> int:
     for size in sizes:
         files = lay_out(size)
         for label, command in COMMANDS.items():
-            real, real_peak = measure("/usr/real", command, files, False)
-            directory = "/usr/sbin"
-            ours, peak = measure(directory, command, files, False)
-            stateless, stateless_peak = measure(directory, command, files, True)
-            worst = max(ours, stateless)
+            timings = measure(command, files)
+            real, ours, stateless = (timing.median for timing in timings)
+            worst, peak = max(ours, stateless), max(timing.peak for timing in timings[1:])
             print(
                 f"| {size:,} | {label} | {real:.1f} | {ours:.1f} | {stateless:.1f} | {worst / real:.2f} "
-                f"| {real_peak:.0f} | {max(peak, stateless_peak):.0f} |",
+                f"| {timings[0].peak:.0f} | {peak:.0f} |",
                 flush=True,
             )
-            limit = 2.0 if size <= 50 else 1.0 if size >= 10_000 else 2.0
+            limit = 1.0 if size >= 10_000 else 2.0
             if worst > limit * real:
                 missed.append(f"{label} at {size:,}: {worst / real:.2f} times the real tool, limit {limit}")
             if size >= 100_000 and label == "useradd" and worst * 100 > real:
                 missed.append(f"useradd at {size:,} is only {real / worst:.0f} times faster")
-            if size >= 100_000 and max(peak, stateless_peak) >= 106:
-                missed.append(f"{label} at {size:,} takes {max(peak, stateless_peak):.0f} MB")
+            if size >= 100_000 and peak >= 106:
+                missed.append(f"{label} at {size:,} takes {peak:.0f} MB")
     for line in missed:
         print("MISSED:", line)
     if not missed:
