@@ -15,7 +15,7 @@ FEW_PACKAGES = ("openssh-server", "chrony", "tcpdump")
 PACKAGES = (
     *FEW_PACKAGES,
     *("avahi-daemon", "dnsmasq", "dovecot-core", "mariadb-server", "memcached", "mosquitto", "nsd", "plocate"),
-    *("postfix", "postgresql", "prometheus-node-exporter", "redis-server", "rpcbind", "stunnel4", "sudo"),
+    *("postfix", "postgresql", "prometheus-node-exporter", "redis-server", "rpcbind", "stunnel4"),
     *("unbound", "usbmuxd", "vsftpd"),
 )
 APT = "apt-get -q -y --no-install-recommends --no-download -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io"

@@ -35,7 +35,6 @@ def find_recordings() -> str:
         os.environ.get("ACCOUNTS_RECORDINGS", ""),
         os.path.join(REPO, "tests/replay/data", NAME),
         os.path.join(REPO, "../shared/recordings", NAME),
-        os.path.join("/work/shared/recordings", NAME),
     ]
     for place in places:
         if os.path.isfile(place):
