@@ -11,10 +11,16 @@ import time
 from tests.clients.roots import ENVIRONMENT, Result
 
 
-def talk(root: str, user: tuple[int, int, str], command: list[str], say: tuple[tuple[str, str], ...] = ()) -> Result:
+def talk(
+    root: str,
+    user: tuple[int, int, str],
+    command: list[str],
+    say: tuple[tuple[str, str], ...] = (),
+    environment: dict[str, str] | None = None,
+) -> Result:
     """Run a command in a root (chroot) as a user; exit status and what the terminal showed.
 
-    user: UID, GID, name. say: pairs of what to wait for and the line to type then.
+    user: UID, GID, name. say: pairs of what to wait for and the line to type then. environment: more of it.
     """
     uid, gid, name = user
     pid, fd = pty.fork()
@@ -25,7 +31,8 @@ def talk(root: str, user: tuple[int, int, str], command: list[str], say: tuple[t
             os.initgroups(name, gid)
             os.setgid(gid)
             os.setuid(uid)
-            os.execve(command[0], command, {**ENVIRONMENT, "USER": name, "LOGNAME": name, "HOME": "/"})
+            variables = {**ENVIRONMENT, "USER": name, "LOGNAME": name, "HOME": "/", **(environment or {})}
+            os.execve(command[0], command, variables)
         finally:
             os._exit(99)
     shown, mark = b"", 0

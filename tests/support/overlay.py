@@ -25,7 +25,7 @@ REAL = "/usr/real"
 FAMILY = (
     *("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "groupmems", "newusers"),
     *("chpasswd", "chgpasswd", "pwck", "grpck", "pwconv", "pwunconv", "grpconv", "grpunconv", "vipw", "vigr"),
-    *("passwd", "gpasswd", "chage", "chsh", "chfn", "expiry"),
+    *("passwd", "gpasswd", "chage", "chsh", "chfn", "expiry", "newgrp", "sg"),
 )
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 
