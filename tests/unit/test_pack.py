@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""The pack of byte code: what it holds, and that modules from it are as those from files."""
+
+from __future__ import annotations
+
+import ast
+import marshal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.pack import compile_module, find_modules, find_needed
+
+TOP = Path(__file__).resolve().parents[2]
+PYTHON = "/usr/bin/python3"
+# Import passlib or filelock, which are not in the pack.
+NEED_OTHERS = {"accounts.system.hashers", "accounts.system.waiting"}
+
+LOAD_ALL = """
+import importlib, accounts
+for name in sys.argv[2:]:
+    module = importlib.import_module(name)
+    parent, _, child = name.rpartition(".")
+    assert getattr(sys.modules[parent], child) is module is sys.modules[name]
+    assert not hasattr(module, "__file__"), name
+"""
+FAIL = """
+import traceback
+from accounts.model.broken import fail
+try:
+    fail()
+except KeyError:
+    print(traceback.format_exc())
+"""
+SOURCE = '''"""Doc."""
+from __future__ import annotations
+
+from accounts.model import records
+
+
+def f(a: int, *b: str, c: "x" = 1) -> None:
+    """Doc."""
+    d: int = a
+    e: int
+    return d
+'''
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the package, a module that fails in it, and the pack of all."""
+    place = tmp_path_factory.mktemp("installed")
+    subprocess.run(["cp", "-R", TOP / "accounts", place], check=True)
+    (place / "accounts/model/broken.py").write_text('"""Broken."""\n\n\ndef fail():\n    raise KeyError("x")\n')
+    make_pack(place)
+    return place
+
+
+def make_pack(place: Path) -> bytes:
+    """Run pack.py as `make install` does; the pack."""
+    subprocess.run([PYTHON, "-IS", TOP / "accounts/pack.py", place, "/shown"], check=True)
+    (pack,) = (place / "accounts").glob("*.pack")
+    return pack.read_bytes()
+
+
+def run(place: Path, code: str, *arguments: str) -> str:
+    """What code prints in an interpreter that has the package of place."""
+    code = f"import sys\nsys.path.insert(0, sys.argv[1])\n{code}"
+    command = [PYTHON, "-IS", "-c", code, str(place), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_all_modules_load_from_the_pack(installed: Path) -> None:
+    names = find_modules(str(installed))
+    assert "accounts.cli.useradd" in names
+    assert "accounts.image.seed" not in names
+    assert run(installed, LOAD_ALL, *sorted(names.keys() - NEED_OTHERS)) == ""
+
+
+def test_tracebacks_name_file_and_line(installed: Path) -> None:
+    assert 'File "/shown/accounts/model/broken.py", line 5, in fail' in run(installed, FAIL)
+
+
+def test_same_sources_same_bytes(installed: Path) -> None:
+    assert make_pack(installed) == make_pack(installed)
+
+
+def test_annotations_and_docstrings_are_left_out() -> None:
+    space: dict[str, Any] = {}
+    exec(marshal.loads(compile_module(ast.parse(SOURCE), "f.py")), space)
+    assert space["f"](3) == 3
+    assert (space["f"].__annotations__, space["f"].__doc__, space.get("__doc__")) == ({}, None, None)
+
+
+def test_needed_are_packages_before_what_is_in_them() -> None:
+    source = SOURCE + "\n\ndef late():\n    from accounts.text import fsdecode\n"
+    names = ("accounts.text", "accounts.model.records", "accounts.model", "accounts.errors")
+    assert find_needed(ast.parse(source), names) == ("accounts.model", "accounts.model.records")
