@@ -132,13 +132,13 @@ class DefaultsError(AccountsError):
 class DuplicateRow(AccountsError):
     """A row cannot be put or removed because the local file has its name twice.
 
-    database: "passwd", ...; name: the row's; removing: whether it was to be removed.
+    database: "passwd", ...; name: the row's; removing: whether it was to be removed; told: the name in the tool's line.
     """
 
     def __init__(self, database: str, name: bytes, removing: bool) -> None:
         super().__init__(None)
         self.database = database
-        self.name = name
+        self.name = self.told = name
         self.removing = removing
 
 

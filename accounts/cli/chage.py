@@ -57,6 +57,12 @@ LONG = {
     "lastday=": "d", "expiredate=": "E", "help": "h", "inactive=": "I", "list": "l", "mindays=": "m",
     "maxdays=": "M", "root=": "R", "prefix=": "P", "warndays=": "W", "iso8601": "i",
 }  # fmt: skip
+AUDIT = "USER_CHAUTHTOK"
+# Fields and what shadow's audit calls them, in its order.
+AUDITED = {
+    "max": "change max age", "min": "change min age", "lstchg": "change last change date",
+    "warn": "change passwd warning", "inactive": "change inactive days", "expire": "change passwd expiration",
+}  # fmt: skip
 DATES = {"d": "lstchg", "E": "expire"}
 NUMBERS = {"I": "inactive", "m": "min", "M": "max", "W": "warn"}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -186,15 +192,28 @@ def body(session: Session, argv: list[bytes]) -> int:
     if not store.is_present("shadow"):
         raise BadOption("the shadow password file is not present")
     files = ("passwd", "shadow")
-    if request.list:
-        _, row = find_ageing(session, store.load(files), request.name)
-        session.print(list_lines(row, request.iso))
-        return 0
-    database = store.open(files)
-    user, row = find_ageing(session, database, request.name)
-    changes = request.changes or ask_changes(session, row)
-    change_ageing(database, user, row.replace(**changes))
-    session.commit(database)
+    uid: int | None = None
+    try:
+        database = store.load(files) if request.list else store.open(files)
+        user, row = find_ageing(session, database, request.name)
+        uid = user.uid
+        if request.list:
+            session.audit(AUDIT, "display aging info", request.name, uid)
+            session.print(list_lines(row, request.iso))
+            return 0
+        changes = request.changes or ask_changes(session, row)
+        change_ageing(database, user, row.replace(**changes))
+        session.commit(database)
+    except AccountsError:
+        # Without an id shadow has no name yet, either.
+        session.audit(AUDIT, "change age", b"", uid, success=False)
+        raise
+    if request.changes:
+        for field, operation in AUDITED.items():
+            if field in changes:
+                session.audit(AUDIT, operation, request.name, uid)
+    else:
+        session.audit(AUDIT, "change all aging information", request.name, uid)
     session.log(f"changed password expiry for {fsdecode(request.name)}")
     return 0
 

@@ -184,7 +184,7 @@ def ask_password(session: Session, group: str) -> bytes:
 
 
 def describe(request: Request) -> list[tuple[str, str]]:
-    """(what was done, what failed) for syslog."""
+    """(what was done, what failed) for syslog and audit."""
     group = fsdecode(request.name)
     if request.add is not None:
         user = fsdecode(request.add)
@@ -226,16 +226,24 @@ def body(session: Session, argv: list[bytes]) -> int:
     edit(pair, request)
     if not describe(request):
         request.passwd = ask_password(session, group)
+    paths: list[str] = []
+    about_users = not (request.remove_password or request.restrict or request.passwd is not None)
+    kind = "USER_ACCT" if about_users else "USER_CHAUTHTOK"
     try:
         database = store.open(("group", "gshadow"))
+        paths = [session.target.shown(file) for file in ("group", "gshadow") if database.tables[file].present]
         put_pair(database, edit(find_pair(session, database, request.name), request))
         session.commit(database)
     except AccountsError:
         for _, failed in describe(request):
             session.log(f"root {failed}", 3)
+        for path in paths:
+            for _, failed in describe(request):
+                session.audit(kind, f"root {failed} in {path}", request.name, success=False)
         raise
     for done, _ in describe(request):
         session.log(done)
+        session.audit(kind, done, request.name)
     return 0
 
 

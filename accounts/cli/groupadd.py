@@ -119,21 +119,31 @@ def body(session: Session, argv: list[bytes]) -> int:
     check(session, store.load(("passwd", "group")), request)
     database = store.open(("group", "gshadow"), read=("passwd",))
     gid = check(session, database, request)
-    if gid is None:
-        gid = free_id(session, "GID", request.system, database)
-    users = tuple(user for user in (request.users or b"").split(b",") if user)
-    for user in users:
-        if session.find_user(database, user) is None:
-            # The real tool says this without its name in front.
-            session.print_error(f"Invalid member username {fsdecode(user)}\n")
-            raise GroupFileError
-    add_group(database, request.name, gid, request.passwd, users)
-    session.commit(database)
+    paths: list[str] = []
+    try:
+        if gid is None:
+            gid = free_id(session, "GID", request.system, database)
+        files = ("group", "gshadow") if database.gshadow.present else ("group",)
+        paths = [session.target.shown(file) for file in files]
+        users = tuple(user for user in (request.users or b"").split(b",") if user)
+        for user in users:
+            if session.find_user(database, user) is None:
+                # The real tool says this without its name in front.
+                session.print_error(f"Invalid member username {fsdecode(user)}\n")
+                raise GroupFileError
+        add_group(database, request.name, gid, request.passwd, users)
+        session.commit(database)
+    except AccountsError:
+        for path in reversed(paths):
+            session.audit("ADD_GROUP", f"adding group to {path}", request.name, success=False)
+        session.audit("ADD_GROUP", "", request.name, success=False)
+        raise
     name = fsdecode(request.name)
-    session.log(f"group added to {session.target.shown('group')}: name={name}, GID={gid}")
-    if database.gshadow.present:
-        session.log(f"group added to {session.target.shown('gshadow')}: name={name}")
+    for path, number in zip(paths, (f", GID={gid}", ""), strict=False):
+        session.log(f"group added to {path}: name={name}{number}")
+        session.audit("ADD_GROUP", f"adding group to {path}", request.name, gid)
     session.log(f"new group: name={name}, GID={gid}")
+    session.audit("ADD_GROUP", "", request.name, gid)
     return 0
 
 

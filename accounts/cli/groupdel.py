@@ -62,14 +62,15 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
     return request
 
 
-def check(session: Session, database: Database, request: Request) -> None:
-    """Whether the group may be deleted. Raises NoSuchGroup and PrimaryGroup."""
+def check(session: Session, database: Database, request: Request) -> int:
+    """Whether the group may be deleted; its GID. Raises NoSuchGroup and PrimaryGroup."""
     gid = session.find_group(database, request.name)
     if gid is None:
         raise NoSuchGroup(f"group '{fsdecode(request.name)}' does not exist")
     if not request.force:
         for user in primary_users(database, gid)[:1]:
             raise PrimaryGroup(f"cannot remove the primary group of user '{fsdecode(user.name)}'")
+    return gid
 
 
 def body(session: Session, argv: list[bytes]) -> int:
@@ -79,16 +80,25 @@ def body(session: Session, argv: list[bytes]) -> int:
     store = session.store
     check(session, store.load(("passwd", "group")), request)
     database = store.open(("group", "gshadow"), read=("passwd",))
-    check(session, database, request)
-    if not delete_group(database, request.name):
-        # Only another NSS service has it.
-        raise MissingRow("group", request.name)
-    session.commit(database)
+    gid = check(session, database, request)
+    paths = [session.target.shown(file) for file in ("group", "gshadow") if database.tables[file].present]
+    try:
+        if not delete_group(database, request.name):
+            # Only another NSS service has it.
+            raise MissingRow("group", request.name)
+        session.commit(database)
+    except AccountsError:
+        # The type of these is as odd in shadow.
+        for path in reversed(paths):
+            session.audit("ADD_GROUP", f"removing group from {path}", request.name, success=False)
+        session.audit("DEL_GROUP", "", request.name, success=False)
+        raise
     name = fsdecode(request.name)
-    for file in ("group", "gshadow"):
-        if database.tables[file].present:
-            session.log(f"group '{name}' removed from {session.target.shown(file)}")
+    for path in paths:
+        session.log(f"group '{name}' removed from {path}")
+        session.audit("DEL_GROUP", f"removing group from {path}", request.name, gid)
     session.log(f"group '{name}' removed")
+    session.audit("DEL_GROUP", "", request.name, gid)
     return 0
 
 

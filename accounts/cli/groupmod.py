@@ -144,20 +144,29 @@ def body(session: Session, argv: list[bytes]) -> int:
         files.append("passwd")
     database = store.open(files, read=("gshadow", "passwd"))
     old_gid, name, gid = check(session, database, request)
-    if database.group.get(request.name) is None:
-        path = session.target.shown("group")
-        raise GroupFileError(f"group '{fsdecode(request.name)}' does not exist in {path}")
-    members = new_members(session, database, request)
-    change_group(database, request.name, name, gid, request.passwd, members)
-    session.commit(database)
-    log(session, request, old_gid, name, gid, files)
+    changes = describe(session, request, old_gid, name, gid, files)
+    try:
+        if database.group.get(request.name) is None:
+            path = session.target.shown("group")
+            raise GroupFileError(f"group '{fsdecode(request.name)}' does not exist in {path}")
+        members = new_members(session, database, request)
+        change_group(database, request.name, name, gid, request.passwd, members)
+        session.commit(database)
+    except AccountsError:
+        for path, change in reversed(changes):
+            session.audit("USER_ACCT", f"changing {path}; {change}", request.name, success=False)
+        raise
+    for path, change in changes:
+        session.log(f"group changed in {path} ({change})")
+        session.audit("USER_ACCT", f"changing {path}; {change}", request.name)
+    session.audit("USER_ACCT", "modifying group", request.name)
     return 0
 
 
-def log(
+def describe(
     session: Session, request: Request, old_gid: int, name: bytes | None, gid: int | None, files: list[str]
-) -> None:
-    """What was done, a line for each file."""
+) -> list[tuple[str, str]]:
+    """(path, what changes in it) of each file."""
     renamed = f", new name: {fsdecode(name)}" if name is not None else ""
     renumbered = f", new gid: {gid}" if gid is not None else ""
     passwd = ", new password" if request.passwd is not None else ""
@@ -167,9 +176,11 @@ def log(
         "gshadow": f"{group}{renamed}{passwd}",
         "passwd": f"{group}/{old_gid}{renamed}{renumbered}",
     }
-    for file in files:
-        if file == "group" or session.store.is_present(file):
-            session.log(f"group changed in {session.target.shown(file)} ({changes[file]})")
+    return [
+        (session.target.shown(file), changes[file])
+        for file in files
+        if file == "group" or session.store.is_present(file)
+    ]
 
 
 def main() -> NoReturn:

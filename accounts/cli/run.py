@@ -46,6 +46,7 @@ class Session:
         self._target: Target | None = None
         self._store: Store | None = None
         self._defs: LoginDefs | None = None
+        self._audited: bool | None = None
 
     # -- printing ------------------------------------------------------------------------------------
 
@@ -169,6 +170,22 @@ class Session:
     def log(self, text: str, priority: int = 6) -> None:
         """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
         syslog(priority, text)
+
+    def audit(self, kind: str, operation: str, name: bytes, uid: int | None = None, success: bool = True) -> None:
+        """A record to the kernel's audit, as accounts.system.audit.audit(), of a change of the live system.
+
+        The kernel drops it unless auditing is on: only a running auditd, or a caller who came through a login,
+        makes it worth loading what sends it.
+        """
+        if self._audited is None:
+            self._audited = self.target.live and (
+                posix.access("/run/auditd.pid", posix.F_OK)
+                or self.target.read(b"proc/self/loginuid") not in (None, b"4294967295")
+            )
+        if self._audited:
+            from accounts.system.audit import audit
+
+            audit(kind, operation, name, uid, success)
 
     def close(self) -> None:
         """Release locks."""
@@ -298,7 +315,7 @@ def run(
         session.print_error(usage)
         status = status_of(Usage(), statuses)
     except DuplicateRow as error:
-        path, name = session.target.shown(error.database), fsdecode(error.name)
+        path, name = session.target.shown(error.database), fsdecode(error.told)
         session.print_duplicate(error)
         if error.removing:
             session.warn(f"cannot remove entry '{name}' from {path}")

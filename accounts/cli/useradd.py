@@ -370,8 +370,10 @@ def check_names(session: Session, database: Database, request: Request) -> None:
     """Whether the user's name, and that of its group, are free. Raises NameInUse."""
     name = fsdecode(request.name)
     if session.find_user(database, request.name) is not None:
+        session.audit("ADD_USER", "adding user", request.name, success=False)
         raise NameInUse(f"user '{name}' already exists")
     if request.private_group and session.find_group(database, request.name) is not None:
+        session.audit("ADD_USER", "adding group", request.name, success=False)
         raise NameInUse(f"group {name} exists - if you want to add this user to that group, use -g.")
 
 
@@ -405,6 +407,7 @@ def choose_ids(session: Session, database: Database, request: Request) -> None:
             raise NoId("can't create user", (str(error),)) from None
     else:
         if "o" not in request.given and session.has_uid(database, request.uid):
+            session.audit("ADD_USER", "adding user", request.name, request.uid, success=False)
             raise IdInUse(f"UID {request.uid} is not unique")
         check_uid_range(session, request)
     if request.private_group:
@@ -452,15 +455,16 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
     check_names(session, database, request)
     choose_ids(session, database, request)
     new_uid = "o" not in request.given or not session.has_uid(database, request.uid)
-    report = Report()
+    report = Report("ADD_USER", request.uid)
     name = fsdecode(request.name)
     if request.private_group:
         add_group(database, request.name, request.gid, b"!", ())
-        report.log.append(f"new group: name={name}, GID={request.gid}")
+        report.done(f"new group: name={name}, GID={request.gid}", "adding group", request.name, "ADD_GROUP")
     add_subids(session, database, request, tables)
-    report.log.append(
+    report.done(
         f"new user: name={name}, UID={request.uid}, GID={request.gid}, home={fsdecode(request.home)}, "
-        f"shell={fsdecode(request.shell)}, from={_terminal()}"
+        f"shell={fsdecode(request.shell)}, from={_terminal()}",
+        "adding user",
     )
     user = Passwd(request.name, request.passwd, request.uid, request.gid, request.gecos, request.home, request.shell)
     add_user(database, user, make_shadow(session, request), request.groups, report)
@@ -468,6 +472,8 @@ def create(session: Session, request: Request, look: Look, tables: list[str]) ->
     session.commit(database)
     for line in report.log:
         session.log(line)
+    for record in report.audit:
+        session.audit(*record)
     target = session.target
     if request.init_logs:
         if new_uid:
@@ -497,12 +503,17 @@ def make_home(session: Session, request: Request) -> None:
     if skel == DEFAULT_SKEL:
         skel = target.find_layered(b"skel")
     try:
-        create_home(
+        created = create_home(
             target.root, request.home, request.uid, request.gid, mode, skel, session.warn, target.prefix,
             request.subvolume,
         )  # fmt: skip
-    except OSError:
+    except (OSError, HomeError) as error:
+        session.audit("ADD_USER", "adding home directory", request.name, request.uid, success=False)
+        if isinstance(error, HomeError):
+            raise
         raise HomeError(f"cannot create directory {fsdecode(request.home)}") from None
+    if created:
+        session.audit("ADD_USER", "adding home directory", request.name, request.uid)
 
 
 def _terminal() -> str:
@@ -529,6 +540,7 @@ def show_or_write_defaults(session: Session, request: Request) -> int:
             for key in ("GROUP", "HOME", "SHELL", "INACTIVE", "EXPIRE", "SKEL", "CREATE_MAIL_SPOOL", "LOG_INIT")
         )
     )
+    session.audit("USYS_CONFIG", "changing useradd defaults", b"", MAX_ID)
     return 0
 
 
@@ -544,6 +556,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     try:
         create(session, request, look, tables)
     except AccountsError as error:
+        session.audit("ADD_USER", "adding user", request.name, success=False)
         status = status_of(error, STATUSES)
         session.log(f"failed adding user '{fsdecode(request.name)}', exit code: {status}")
         raise

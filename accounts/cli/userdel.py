@@ -85,6 +85,7 @@ def find_user(session: Session, request: Request) -> Passwd:
     """The user's row as it is before anything is locked. Raises NoSuchUser, and UserBusy without -f."""
     user: Passwd | None = session.store.load(("passwd",)).passwd.get(request.name)
     if user is None:
+        session.audit("DEL_USER", "deleting user not found", request.name, success=False)
         raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
     # The real tool, started with --root, does not ask.
     if session.target.live:
@@ -92,6 +93,7 @@ def find_user(session: Session, request: Request) -> Passwd:
             check_busy(session, user.name, user.uid)
         except UserBusy as error:
             if not request.force:
+                session.audit("DEL_USER", "deleting user logged in", user.name, success=False)
                 raise
             session.warn(str(error))
     return user
@@ -112,7 +114,7 @@ def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tu
         from accounts.model.refusals import refuse_removal
 
         raise refuse_removal("passwd", request.name)
-    report = Report()
+    report = Report("DEL_USER", user.uid)
     try:
         private_groups = session.defs.get_bool("USERGROUPS_ENAB")
         delete_user(database, request.name, request.force, private_groups, target.shown, report)
@@ -132,6 +134,8 @@ def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tu
     session.commit(database)
     for line in report.log:
         session.log(line)
+    for record in report.audit:
+        session.audit(*record)
     return user, others
 
 
@@ -140,11 +144,25 @@ def remove_files(session: Session, request: Request, user: Passwd, others: list[
     from accounts.system.homes import mail_directory, remove_home, remove_mailbox
 
     target = session.target
+    said: list[str] = []
+
+    def warn(line: str) -> None:
+        said.append(line)
+        session.warn(line)
+
     directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
-    clean = remove_mailbox(target.root, directory, user.name, user.uid, request.force, session.warn, target.prefix)
-    return remove_home(
-        target.root, user.home, user.uid, user.name, others, session.warn, target.prefix
-    ) and clean  # fmt: skip
+    clean = remove_mailbox(target.root, directory, user.name, user.uid, request.force, warn, target.prefix)
+    # A warning that is no failure says that there was nothing to remove.
+    if directory is not None and not (clean and said):
+        session.audit("DEL_USER", "deleting mail file", user.name, user.uid, clean)
+    said.clear()
+    gone = remove_home(target.root, user.home, user.uid, user.name, others, warn, target.prefix)
+    if not said:
+        session.audit("DEL_USER", "deleting home directory", user.name, user.uid)
+    if not (gone and clean):
+        # Of the mail file, too.
+        session.audit("DEL_USER", "deleting home directory", user.name, success=False)
+    return gone and clean
 
 
 def body(session: Session, argv: list[bytes]) -> int:
@@ -152,8 +170,12 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     request = parse_arguments(session, argv)
     run_hooks(session, "pre", request.name)
-    find_user(session, request)
-    user, others = delete_accounts(session, request)
+    uid = find_user(session, request).uid
+    try:
+        user, others = delete_accounts(session, request)
+    except AccountsError:
+        session.audit("DEL_USER", "deleting user", request.name, uid, success=False)
+        raise
     clean = not request.remove or remove_files(session, request, user, others)
     if request.selinux:
         map_selinux_user(session, request.name, b"")

@@ -95,6 +95,7 @@ LONG = {
 }  # fmt: skip
 # The options that add or remove subordinate ids, in the order in which they are carried out.
 SUBIDS = {"V": ("subuid", False), "v": ("subuid", True), "W": ("subgid", False), "w": ("subgid", True)}
+AUDIT = "USER_CHAUTHTOK"
 # Options that wait until the user has no process.
 _NEED_IDLE = ("u", "l", "d", "V", "W")
 
@@ -330,13 +331,15 @@ def unlock_failures(session: Session, names: list[str], error: AccountsError, lo
 
 def update_accounts(session: Session, request: Request, names: list[str]) -> tuple[Change, int, int, bytes | None]:
     """The locked part: as decide, and done. Raises AccountsErrors of STATUSES."""
-    report = Report()
+    report = Report(AUDIT)
     locked = False
     try:
         database = session.store.open(names)
         locked = True
         decision = decide(session, database, request)
-        change_user(database, request.name, decision[0], session.target.shown, report)
+        change, uid, _, _ = decision
+        report.uid = uid if change.uid is None else change.uid
+        change_user(database, request.name, change, session.target.shown, report)
         session.commit(database)
     except AccountsError as error:
         if not isinstance(error, Refusal):
@@ -347,6 +350,8 @@ def update_accounts(session: Session, request: Request, names: list[str]) -> tup
             session.warn(line)
     for line in report.log:
         session.log(line)
+    for record in report.audit:
+        session.audit(*record)
     return decision
 
 
@@ -362,26 +367,37 @@ def update_files(
 
     target = session.target
     root = target.root
+
+    def audit(operation: str) -> None:
+        session.audit(AUDIT, operation, request.name, old_uid if change.uid is None else change.uid)
+
     new_uid = KEEP if change.uid is None else change.uid
     ids = Ids(old_uid, new_uid, old_gid, KEEP if change.gid is None else change.gid)
     new_home = change.home
     if new_home is not None and len(new_home) > 1:
         new_home = new_home.removesuffix(b"/")
     moves = "m" in request.given and new_home is not None
-    if moves and new_home is not None and home is not None:
-        move_home(root, home, new_home, ids, session.warn, target.prefix)
+    new_owner = change.uid is not None or change.gid is not None
+    if moves and new_home and home is not None and move_home(root, home, new_home, ids, session.warn, target.prefix):
+        if new_owner:
+            audit("changing home directory owner")
+        audit("moving home directory")
     if change.name is not None or change.uid is not None:
         directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
-        move_mailbox(
+        if move_mailbox(
             root, directory, request.name, change.name or request.name, old_uid, new_uid,
             session.warn, session.print_error, target.prefix,
-        )  # fmt: skip
+        ):  # fmt: skip
+            if change.uid is not None:
+                audit("changing mail file owner")
+            if change.name is not None:
+                audit("changing mail file name")
     if change.uid is not None:
         limit = session.defs.get_ulong("LASTLOG_UID_MAX", LASTLOG_UID_MAX)
         move_login_records(root, old_uid, change.uid, limit, session.warn)
     place = new_home or home
-    if not moves and place is not None and (change.uid is not None or change.gid is not None):
-        chown_home(root, place, ids)
+    if new_owner and not moves and place is not None and chown_home(root, place, ids):
+        audit("changing home directory owner")
 
 
 def body(session: Session, argv: list[bytes]) -> int:
@@ -392,10 +408,14 @@ def body(session: Session, argv: list[bytes]) -> int:
     moving = (change.uid, change.name, change.home)
     if request.given & {"V", "W"} or any(value is not None for value in moving):
         check_busy(session, request.name, uid)
-    decision = update_accounts(session, request, files_to_lock(request, change))
-    if request.selinux_user is not None:
-        map_selinux_user(session, request.name, request.selinux_user)
-    update_files(session, request, *decision)
+    try:
+        decision = update_accounts(session, request, files_to_lock(request, change))
+        if request.selinux_user is not None:
+            map_selinux_user(session, request.name, request.selinux_user)
+        update_files(session, request, *decision)
+    except AccountsError:
+        session.audit(AUDIT, "modifying account", request.name, success=False)
+        raise
     return 0
 
 

@@ -6,7 +6,7 @@ A pair is what shadow works on: the group row and, where gshadow is in use, its 
 
 from __future__ import annotations
 
-from accounts.errors import MissingRow, NotMember, UnwritableRow
+from accounts.errors import DuplicateRow, MissingRow, NotMember, UnwritableRow
 from accounts.model.database import Database
 from accounts.model.records import Group, Gshadow
 
@@ -72,7 +72,11 @@ def change_group(
     changed = group.replace(**changes)
     database.group.put(changed)
     if new_name is not None:
-        database.group.remove(name)
+        try:
+            database.group.remove(name)
+        except DuplicateRow as error:
+            error.told = new_name  # so does shadow
+            raise
     if shadowed and (passwd is not None or new_name is not None):
         _change_gshadow(database, name, changed, group.members, passwd)
 

@@ -25,17 +25,30 @@ _PASSWORDLESS = (
 
 
 class Report:
-    """warnings: for standard error, each after "PROG: ". log: for syslog.
+    """warnings: for standard error, each after "PROG: ". log: for syslog. audit: arguments of Session.audit().
 
+    kind, uid: of the audit records, where a step does not say otherwise.
     unwritable: whether shadow itself could not write the new passwd row (a colon, a control character).
     """
 
-    __slots__ = ("log", "unwritable", "warnings")
+    __slots__ = ("audit", "kind", "log", "uid", "unwritable", "warnings")
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "", uid: int | None = None) -> None:
+        self.kind = kind
+        self.uid = uid
         self.warnings: list[str] = []
         self.log: list[str] = []
+        self.audit: list[tuple[str, str, bytes, int | None, bool]] = []
         self.unwritable = False
+
+    def done(
+        self, text: str, operation: str, name: bytes | None = None, kind: str = "", success: bool = True
+    ) -> None:
+        """Note one step: a line for syslog, if any, and its audit record, which names the account or has its id."""
+        if text:
+            self.log.append(text)
+        uid = self.uid if name is None else None
+        self.audit.append((kind or self.kind, operation, name or b"", uid, success))
 
 
 # -- useradd -------------------------------------------------------------------------------------------------
@@ -56,11 +69,11 @@ def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[
     for name in names:
         for row in database.group.rows_named(name):
             database.group.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.log.append(f"add '{who}' to group '{fsdecode(name)}'")
+            report.done(f"add '{who}' to group '{fsdecode(name)}'", "adding user to group", user.name)
     for name in names:
         for row in database.gshadow.rows_named(name):
             database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.log.append(f"add '{who}' to shadow group '{fsdecode(name)}'")
+            report.done(f"add '{who}' to shadow group '{fsdecode(name)}'", "adding user to shadow group", user.name)
 
 
 # -- usermod -------------------------------------------------------------------------------------------------
@@ -174,26 +187,29 @@ def _replace(database: Database, table: str, name: bytes, row: Any, shown: Calla
 
 def _changed_user(old: Passwd, change: Change, shadow_in_use: bool, report: Report) -> Passwd:
     user = old.replace()
-    log = report.log.append
+    done = report.done
     if change.name is not None:
-        log(f"change user name '{fsdecode(old.name)}' to '{fsdecode(change.name)}'")
+        done(f"change user name '{fsdecode(old.name)}' to '{fsdecode(change.name)}'", "changing name")
         user.name = change.name
     who = fsdecode(user.name)
     if not shadow_in_use or old.passwd != SHADOWED:
         user.passwd = _changed_password(old.passwd, change, who, report)
     if change.uid is not None:
-        log(f"change user '{who}' UID from '{_c_int(old.uid)}' to '{_c_int(change.uid)}'")
+        done(f"change user '{who}' UID from '{_c_int(old.uid)}' to '{_c_int(change.uid)}'", "changing uid")
         user.uid = change.uid
     if change.gid is not None:
-        log(f"change user '{who}' GID from '{_c_int(old.gid)}' to '{_c_int(change.gid)}'")
+        done(f"change user '{who}' GID from '{_c_int(old.gid)}' to '{_c_int(change.gid)}'", "changing primary group")
         user.gid = change.gid
     if change.gecos is not None:
+        done("", "changing comment")
         user.gecos = change.gecos
     if change.home is not None:
-        log(f"change user '{who}' home from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'")
+        homes = f"from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'"
+        done(f"change user '{who}' home {homes}", "changing home directory")
         user.home = change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
     if change.shell is not None:
-        log(f"change user '{who}' shell from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'")
+        shells = f"from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'"
+        done(f"change user '{who}' shell {shells}", "changing user shell")
         user.shell = change.shell
     return user
 
@@ -202,11 +218,12 @@ def _changed_shadow(old: Shadow, change: Change, name: bytes, report: Report) ->
     shadow = old.replace(name=name)
     who = fsdecode(name)
     if change.inactive is not None:
-        report.log.append(f"change user '{who}' inactive from '{old.inactive}' to '{change.inactive}'")
+        days = f"from '{old.inactive}' to '{change.inactive}'"
+        report.done(f"change user '{who}' inactive {days}", "changing inactive days")
         shadow.inactive = change.inactive
     if change.expire is not None:
         was, now = _format_day(old.expire), _format_day(change.expire)
-        report.log.append(f"change user '{who}' expiration from '{was}' to '{now}'")
+        report.done(f"change user '{who}' expiration from '{was}' to '{now}'", "changing expiration date")
         shadow.expire = change.expire
     shadow.passwd = _changed_password(old.passwd, change, who, report)
     if change.passwd is not None:
@@ -216,16 +233,17 @@ def _changed_shadow(old: Shadow, change: Change, name: bytes, report: Report) ->
 
 def _changed_password(passwd: bytes, change: Change, who: str, report: Report) -> bytes:
     if change.lock and not passwd.startswith(b"!"):
-        report.log.append(f"lock user '{who}' password")
+        # A success that shadow audits as failed, and so the next.
+        report.done(f"lock user '{who}' password", "updating passwd", success=False)
         return b"!" + passwd
     if change.unlock and passwd.startswith(b"!"):
         if passwd == b"!":
             report.warnings.append(_PASSWORDLESS)
             return passwd
-        report.log.append(f"unlock user '{who}' password")
+        report.done(f"unlock user '{who}' password", "updating password", success=False)
         return passwd[1:]
     if change.passwd is not None:
-        report.log.append(f"change user '{who}' password")
+        report.done(f"change user '{who}' password", "changing password")
         return change.passwd
     return passwd
 
@@ -253,8 +271,13 @@ def _format_day(day: int) -> str:
 
 
 def _affected(layered: Any, user: bytes, names: Iterable[bytes]) -> Iterator[Any]:
-    """The rows of the groups that list user and of those named, all rows of a name."""
-    for name in dict.fromkeys((*layered.names_with_member(user), *names)):
+    """The rows of the groups that list user and of those named, all rows of a name, local ones in file order."""
+
+    def place(name: bytes) -> tuple[bool, int]:
+        position: int | None = layered.local.find(name)
+        return position is None, position or 0
+
+    for name in sorted(dict.fromkeys((*layered.names_with_member(user), *names)), key=place):
         yield from layered.rows_named(name)
 
 
@@ -277,13 +300,13 @@ def _change_groups(database: Database, user: bytes, change: Change, report: Repo
             if change.name is None:
                 continue
             members = join_members(_without(row.members, user), (new_name,))
-            report.log.append(f"change '{who}' to '{new_who}' in group '{group}'")
+            report.done(f"change '{who}' to '{new_who}' in group '{group}'", "changing group member", new_name)
         elif was_member:
             members = _without(row.members, user)
-            report.log.append(f"delete '{who}' from group '{group}'")
+            report.done(f"delete '{who}' from group '{group}'", "removing group member", user)
         elif stays:
             members = join_members(row.members, (new_name,))
-            report.log.append(f"add '{new_who}' to group '{group}'")
+            report.done(f"add '{new_who}' to group '{group}'", "adding user to group", user)
         else:
             continue
         database.group.put(row.replace(members=members))
@@ -297,19 +320,25 @@ def _change_gshadow(database: Database, user: bytes, change: Change, report: Rep
         admins, members = row.admins, row.members
         if user in admins and change.name is not None:
             admins = join_members(_without(admins, user), (new_name,))
-            report.log.append(f"change admin '{who}' to '{new_who}' in shadow group '{group}'")
+            report.done(
+                f"change admin '{who}' to '{new_who}' in shadow group '{group}'",
+                "changing admin name in shadow group",
+                user,
+            )
         was_member = user in members
         stays = _stays(change, was_member, row.name)
         if was_member and (stays or change.groups is None):
             if change.name is not None:
                 members = join_members(_without(members, user), (new_name,))
-                report.log.append(f"change '{who}' to '{new_who}' in shadow group '{group}'")
+                report.done(
+                    f"change '{who}' to '{new_who}' in shadow group '{group}'", "changing member in shadow group", user
+                )
         elif was_member:
             members = _without(members, user)
-            report.log.append(f"delete '{who}' from shadow group '{group}'")
+            report.done(f"delete '{who}' from shadow group '{group}'", "removing user from shadow group", user)
         elif stays:
             members = join_members(members, (new_name,))
-            report.log.append(f"add '{new_who}' to shadow group '{group}'")
+            report.done(f"add '{new_who}' to shadow group '{group}'", "adding user to shadow group", new_name)
         if (admins, members) != (row.admins, row.members):
             database.gshadow.put(row.replace(admins=admins, members=members))
 
@@ -339,17 +368,17 @@ def delete_user(
     for table in (database.subuid, database.subgid):
         remove_subid_range(table, name, 0, MAX_ULONG)
     who = fsdecode(name)
-    report.log.append(f"delete user '{who}'")
+    report.done(f"delete user '{who}'", "deleting user entries")
     for row in _affected(database.group, name, ()):
         if name in row.members:
             database.group.put(row.replace(members=_without(row.members, name)))
-            report.log.append(f"delete '{who}' from group '{fsdecode(row.name)}'")
+            report.done(f"delete '{who}' from group '{fsdecode(row.name)}'", "deleting user from group")
     if private_groups:
         _delete_private_group(database, user, force, report)
     for row in _affected(database.gshadow, name, ()):
         if name in row.members or name in row.admins:
             database.gshadow.put(row.replace(members=_without(row.members, name), admins=_without(row.admins, name)))
-            report.log.append(f"delete '{who}' from shadow group '{fsdecode(row.name)}'")
+            report.done(f"delete '{who}' from shadow group '{fsdecode(row.name)}'", "deleting user from shadow group")
 
 
 def _delete_private_group(database: Database, user: Passwd, force: bool, report: Report) -> None:
@@ -365,6 +394,7 @@ def _delete_private_group(database: Database, user: Passwd, force: bool, report:
         report.warnings.append(f"group {name} is the primary group of another user and is not removed.")
     else:
         database.group.remove(user.name)
-        report.log.append(f"removed group '{name}' owned by '{name}'")
+        report.done(f"removed group '{name}' owned by '{name}'", "deleting group", user.name, "DEL_GROUP")
         if database.gshadow.remove(user.name):
-            report.log.append(f"removed shadow group '{name}' owned by '{name}'")
+            text = f"removed shadow group '{name}' owned by '{name}'"
+            report.done(text, "deleting shadow group", user.name, "DEL_GROUP")

@@ -176,8 +176,8 @@ def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int,
 # -- usermod -------------------------------------------------------------------------------------------------
 
 
-def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: bytes = b"") -> None:
-    """Move a home directory and change owners in it, as usermod -m -d. Raises HomeError.
+def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: bytes = b"") -> bool:
+    """Move a home directory and change owners in it, as usermod -m -d; whether there was one. Raises HomeError.
 
     ids: old_uid and old_gid are the user's, new_uid and new_gid KEEP where they do not change. A home that
     does not exist is warned of, no error.
@@ -191,7 +191,7 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
             f"The previous home directory ({shown_path(old, prefix)}) does not exist or is inaccessible. "
             "Move cannot be completed."
         )
-        return
+        return False
     failure = f"cannot rename directory {shown_path(old, prefix)} to {shown_path(new, prefix)}"
     try:
         status = posix.fstat(home)
@@ -229,6 +229,7 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             warn(f"warning: {shown_path(new, prefix)}: {error.strerror}")
         raise HomeError(failure) from None
+    return True
 
 
 def _copy_home(source: int, old_name: bytes, target: int, new_name: bytes, copy: Copy) -> None:
@@ -268,21 +269,21 @@ def _check_subvolume(parent: int, name: bytes, old: str, new: str) -> None:
         posix.close(fd)
 
 
-def chown_home(root: int, home: bytes, ids: Ids) -> None:
-    """Change owners in a home that stays where it is, as usermod -u or -g without -m. Raises HomeError.
+def chown_home(root: int, home: bytes, ids: Ids) -> bool:
+    """Change owners in a home that stays where it is, as usermod -u or -g without -m; whether it did. Raises HomeError.
 
     Does nothing when the home is not there, or is neither the user's nor, with a new uid, already that uid's.
     """
     try:
         fd = open_beneath(root, home, _PATH)
     except OSError:
-        return
+        return False
     try:
         owner = posix.fstat(fd).st_uid
     finally:
         posix.close(fd)
     if owner != ids.old_uid and (ids.new_uid == KEEP or owner != ids.new_uid):
-        return
+        return False
     try:
         parent, name = open_parent(root, home)
     except OSError:
@@ -291,6 +292,7 @@ def chown_home(root: int, home: bytes, ids: Ids) -> None:
         _chown_home(parent, name, ids)
     finally:
         posix.close(parent)
+    return True
 
 
 def _chown_home(parent: int, name: bytes, ids: Ids) -> None:
@@ -492,13 +494,16 @@ def move_mailbox(
     warn: Warn,
     say: Callable[[str], None],
     prefix: bytes = b"",
-) -> None:
-    """Give a mail spool its new owner and name, as usermod -l and -u; failures are said, not raised.
+) -> bool:
+    """Give a mail spool its new owner and name, as usermod -l and -u; whether it has them.
+
+    Failures are said, not raised.
 
     new_uid: KEEP when it does not change. A new name that is taken is never overwritten.
     """
     if directory is None:
-        return
+        return False
+    done = True
     path = directory + b"/" + name
     shown = shown_path(path, prefix)
     try:
@@ -506,7 +511,7 @@ def move_mailbox(
     except OSError as error:
         if error.errno != errno.ENOENT:
             say(f"{shown}: {error.strerror}\n")
-        return
+        return False
     try:
         try:
             # O_NONBLOCK: neither a FIFO nor a mandatory lock may hold us up.
@@ -515,16 +520,17 @@ def move_mailbox(
         except OSError as error:
             if error.errno != errno.ENOENT:
                 say(f"{shown}: {error.strerror}\n")
-            return
+            return False
         try:
             if posix.fstat(fd).st_uid != uid:
                 warn(f"warning: {shown} not owned by {fsdecode(name)}")
-                return
+                return False
             if new_uid != KEEP:
                 try:
                     posix.fchown(fd, new_uid, KEEP)
                 except OSError as error:
                     say(f"failed to change mailbox owner: {error.strerror}\n")
+                    done = False
         finally:
             posix.close(fd)
         if new_name != name:
@@ -533,8 +539,10 @@ def move_mailbox(
                 posix.unlink(old, dir_fd=parent)
             except OSError as error:
                 say(f"failed to rename mailbox: {error.strerror}\n")
+                done = False
     finally:
         posix.close(parent)
+    return done
 
 
 def remove_mailbox(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tell others what was done: syslog, the kernel's audit, the caches of nscd and sssd. Hot path.
+"""Tell others what was done: syslog, the caches of nscd and sssd. Hot path.
 
 Nothing here ever fails a tool, and no password, hash or plain text of a user ever comes here.
 """
@@ -7,9 +7,6 @@ Nothing here ever fails a tool, and no password, hash or plain text of a user ev
 from __future__ import annotations
 
 import posix
-import sys
-
-from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,17 +19,7 @@ LOG_WARN = 4
 LOG_NOTICE = 5
 LOG_INFO = 6
 
-# Audit records, linux/audit.h and libaudit.h.
-AUDIT_USER_CHAUTHTOK = 1108
-AUDIT_ADD_USER = 1114
-AUDIT_DEL_USER = 1115
-AUDIT_ADD_GROUP = 1116
-AUDIT_DEL_GROUP = 1117
-
 _NOT_FOUND = 127
-_AF_NETLINK = 16
-_NETLINK_AUDIT = 9
-_NLM_F_REQUEST = 1
 
 _ident = "shadow"
 _opened = ""
@@ -69,60 +56,6 @@ def _printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
-
-
-def audit(kind: int, operation: str, name: bytes, uid: int | None, success: bool) -> None:
-    """One record to the kernel's audit, worded as audit_log_acct_message(3); lost where there is no audit.
-
-    kind: AUDIT_...; operation: shadow's words ("adding user"); uid: of the account, None to name it instead.
-    """
-    try:
-        import _socket  # without the Python part of socket, which is 12 ms
-    except ImportError:
-        return
-    payload = format_audit(operation, name, uid, success) + b"\0"
-    header = b"".join(
-        value.to_bytes(size, sys.byteorder)
-        for value, size in ((16 + len(payload), 4), (kind, 2), (_NLM_F_REQUEST, 2), (1, 4), (0, 4))
-    )
-    try:
-        link = _socket.socket(_AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _NETLINK_AUDIT)
-        try:
-            # The kernel has handled the record when this returns; nothing needs to be read back.
-            link.sendto(header + payload, (0, 0))
-        finally:
-            link.close()
-    except OSError:
-        pass
-
-
-def format_audit(operation: str, name: bytes, uid: int | None, success: bool) -> bytes:
-    """The text of an audit record: op, acct or id, exe, hostname, addr, terminal, res."""
-    if uid is None:
-        # libaudit writes names that could break the record apart in hex.
-        if any(byte < 0x21 or byte in b'"\x7f' for byte in name):
-            account = b"acct=" + name.hex().upper().encode()
-        else:
-            account = b'acct="' + name + b'"'
-    else:
-        account = b"id=%d" % uid
-    try:
-        terminal = fsencode(posix.ttyname(0)).removeprefix(b"/dev/")
-    except OSError:
-        terminal = b"?"
-    return b'op=%s %s exe="%s" hostname=%s addr=? terminal=%s res=%s' % (
-        operation.encode(),
-        account,
-        _program_path(),
-        fsencode(posix.uname().nodename) or b"?",
-        terminal,
-        b"success" if success else b"failed",
-    )
-
-
-def _program_path() -> bytes:
-    path = fsencode(sys.argv[0])
-    return path if path.startswith(b"/") else posix.getcwdb() + b"/" + path
 
 
 def flush_caches(live: bool, warn: Callable[[str], None], passwd: bool = True, group: bool = True) -> None:

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""syslog, audit and cache flushing: in shadow's words, never failing, costing nothing when nobody listens."""
+"""syslog and cache flushing: in shadow's words, never failing, costing nothing when nobody listens."""
 
 from __future__ import annotations
 
-import os
-import posix
 import subprocess
-import sys
 
 import pytest
 
-from accounts.system import notify
 from tests.support.namespace import TOP, run_in_namespace
 
 
@@ -48,69 +44,7 @@ def test_importing_notify_loads_nothing_slow() -> None:
         ["/usr/bin/python3", "-IS", "-c", f"import sys; sys.path.insert(0, {str(TOP)!r}); {script}"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert out.split() == ["__future__", "accounts", "accounts.system", "accounts.system.notify", "accounts.text"]
-
-
-@pytest.mark.parametrize(
-    ("name", "uid", "success", "expected"),
-    [
-        (b"alice", 1000, True, b"op=adding user id=1000 exe=%s hostname=%s addr=? terminal=%s res=success"),
-        (
-            b"alice",
-            None,
-            False,
-            b'op=adding user acct="alice" exe=%s hostname=%s addr=? terminal=%s res=failed',
-        ),
-        (
-            b'a b"',
-            None,
-            True,
-            b"op=adding user acct=61206222 exe=%s hostname=%s addr=? terminal=%s res=success",
-        ),
-    ],
-)
-def test_audit_text(
-    name: bytes, uid: int | None, success: bool, expected: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/sbin/useradd"])
-    monkeypatch.setattr(posix, "ttyname", lambda fd: "/dev/pts/7")
-    host = os.uname().nodename.encode()
-    text = notify.format_audit("adding user", name, uid, success)
-    assert text == expected % (b'"/usr/sbin/useradd"', host, b"pts/7")
-
-
-def test_audit_sends_one_well_formed_netlink_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    import _socket
-
-    sent = []
-
-    class Link:
-        def __init__(self, family: int, kind: int, protocol: int) -> None:
-            assert (family, protocol) == (16, 9)
-
-        def sendto(self, data: bytes, address: tuple[int, int]) -> None:
-            sent.append((data, address))
-
-        def close(self) -> None:
-            sent.append("closed")
-
-    monkeypatch.setattr(_socket, "socket", Link)
-    notify.audit(notify.AUDIT_ADD_USER, "adding user", b"x", 5, True)
-    (data, address), closed = sent
-    assert address == (0, 0) and closed == "closed"
-    assert int.from_bytes(data[:4], sys.byteorder) == len(data)
-    assert int.from_bytes(data[4:6], sys.byteorder) == 1114
-    assert data[16:].startswith(b"op=adding user id=5 ") and data.endswith(b"res=success\0")
-
-
-def test_audit_without_audit_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    import _socket
-
-    def refuse(*arguments: object) -> None:
-        raise OSError(93, "Protocol not supported")
-
-    monkeypatch.setattr(_socket, "socket", refuse)
-    notify.audit(notify.AUDIT_ADD_USER, "adding user", b"x", 5, True)
+    assert out.split() == ["__future__", "accounts", "accounts.system", "accounts.system.notify"]
 
 
 FLUSH = r"""
