@@ -103,8 +103,7 @@ class Session:
         if prefix is not None and prefix.strip(b"/"):
             if not prefix.startswith(b"/"):
                 raise BadArgument("prefix must be an absolute path")
-            inside = (root or b"").rstrip(b"/") + prefix
-            self._open(inside, prefix, f"cannot access prefix directory {fsdecode(prefix)}")
+            self._open(root or b"/", prefix, f"cannot access prefix directory {fsdecode(prefix)}")
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:

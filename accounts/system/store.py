@@ -83,16 +83,27 @@ def read_fd(fd: int) -> bytes:
 class Target:
     """A root directory whose accounts are worked on.
 
-    root, etc: directory descriptors; prefix: what --prefix gave, put before "/etc/..." in messages (with the
-    slash that shadow has there); live: whether it is the running system's own root.
+    root, etc: directory descriptors; path: of the root, with the prefix; prefix: what --prefix gave, put before
+    "/etc/..." in messages (with the slash that shadow has there); live: whether it is the running system's own root.
     """
 
     def __init__(self, root: bytes = b"/", prefix: bytes = b"") -> None:
-        """Raises OSError when the root cannot be opened."""
+        """Raises OSError when the root, or the prefix inside of it, cannot be opened."""
         self.prefix = prefix
-        self.path = prefix or root
+        self.path = root.rstrip(b"/") + prefix or b"/"
         self.live = self.path == b"/"
-        self.root = posix.open(self.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
+        if prefix and root != b"/":
+            # As after chroot(2): a link in the root does not lead out of it.
+            from accounts.system.paths import open_beneath
+
+            outer = posix.open(root, flags)
+            try:
+                self.root = open_beneath(outer, prefix, flags)
+            finally:
+                posix.close(outer)
+        else:
+            self.root = posix.open(self.path, flags)
         self._etc: int | None = None
         self._conf: dict[bytes, bytes] | None = None
         self._policy: Policy | None = None
