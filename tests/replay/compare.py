@@ -62,6 +62,8 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
             continue
         owner = name.removesuffix("-")
         backup = name != owner and owner in ACCOUNT_FILES
+        if backup and _is_left_alone(name, case, before, outcome):
+            continue
         if backup and have == before.etc.get(name) and _same_text(before, expected, owner):
             verdict.rules.add("no-op-backup")
             continue
@@ -184,8 +186,8 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
         if owner in DATABASES and have:
             _judge_mode(case, name, have, verdict)
             old, new = before.etc.get(owner), outcome.after.etc.get(owner)
-            if case.command.tool in ("pwunconv", "grpunconv") and new is None and have == before.etc.get(name):
-                continue  # they remove the file without a backup
+            if name != owner and _is_left_alone(name, case, before, outcome):
+                continue
             if (
                 name != owner
                 and old
@@ -212,6 +214,11 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             )
             if line not in kept and (line in recorded_lines or same_entry):
                 verdict.faults.append(f"an untouched {database} line is gone or changed: {_text(line)}")
+
+
+def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bool:
+    """Whether neither side has written a backup: after earlier steps of a state machine it need not be the same."""
+    return outcome.after.etc.get(name) == before.etc.get(name) and case.after.etc.get(name) == case.before.etc.get(name)
 
 
 def _judge_mode(case: Case, name: str, have: File, verdict: Verdict) -> None:
