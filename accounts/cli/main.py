@@ -32,7 +32,11 @@ def main() -> NoReturn:
         write_all(2, f"accounts: there is no command '{argv[0]}': {', '.join(COMMANDS)}\n")
         sys.exit(USAGE_ERROR)
     name = COMMANDS[argv[0]][0]
-    __import__(name)
+    try:
+        __import__(name)
+    except ImportError as error:
+        write_all(2, f"accounts: this needs the whole standard library of Python: {error}\n")
+        sys.exit(1)
     status: int = sys.modules[name].main(argv[1:])
     # Nothing is buffered: write_all() is all that prints.
     os._exit(status)

@@ -340,6 +340,9 @@ def run(
         if isinstance(error, Usage) and usage:
             session.print_error(usage)
         status = status_of(error, statuses)
+    except ImportError as error:
+        session.warn(f"this needs the whole standard library of Python: {error}")
+        status = 1
     except OSError as error:
         path = "" if error.filename is None else f"{fsdecode(error.filename)}: "
         session.warn(f"{path}{error.strerror}")

@@ -6,9 +6,13 @@ Both are called in their re-entrant forms and ctypes drops the GIL meanwhile, so
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
+
+try:
+    import ctypes
+except ImportError:  # python3-minimal; in OpenEmbedded it is a package of its own
+    ctypes = None  # type: ignore[assignment]
 
 CRYPT_DATA_SIZE = 32768  # sizeof(struct crypt_data): part of libxcrypt's ABI
 CRYPT_GENSALT_OUTPUT_SIZE = 192
@@ -20,7 +24,7 @@ SONAMES = ("libcrypt.so.1", "libcrypt.so.2")
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """The library, or None where there is none or only glibc's old libcrypt, which cannot make settings."""
-    for soname in SONAMES:
+    for soname in SONAMES if ctypes is not None else ():
         try:
             library = ctypes.CDLL(soname, use_errno=True)
             gensalt_rn, crypt_rn = library.crypt_gensalt_rn, library.crypt_rn

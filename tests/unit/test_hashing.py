@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -471,3 +472,31 @@ def test_every_method_has_a_handler() -> None:
 
     assert set(hashers.HANDLERS) == set(hashing.METHODS)
     assert list(hashers.HANDLERS)[-1] == "DES", "its prefix matches everything"
+
+
+# -- a Python without its whole standard library ------------------------------------------------------
+
+
+def test_without_ctypes_passlib_serves() -> None:
+    done = run_isolated(
+        "sys.modules['ctypes'] = None\n"
+        "from accounts.system.hashing import HashSettings, hash_password, verify_password\n"
+        "hashed = hash_password(b'secret', HashSettings('SHA512', 5000, 5000))\n"
+        "print(hashed[:3], verify_password(b'secret', hashed), verify_password(b'x', hashed))\n"
+    )
+    assert (done.stdout, done.stderr) == ("b'$6$' True False\n", "")
+
+
+def test_a_missing_module_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    files = {"passwd": "alice:x:1000:1000:::\n", "shadow": "alice:!:19000:0:99999:7:::\n"}
+    for name, text in files.items():
+        (tmp_path / "etc" / name).write_text(text)
+    code = "sys.modules['hmac'] = None\nfrom accounts.cli.chpasswd import main\n"
+    code += f"sys.argv = ['chpasswd', '-R', {str(tmp_path)!r}]\nimport os\nr, w = os.pipe()\n"
+    code += "os.write(w, b'alice:x\\n')\nos.close(w)\nos.dup2(r, 0)\nmain()\n"
+    done = run_isolated(code)
+    assert done.returncode == 1
+    assert done.stderr.startswith("chpasswd: this needs the whole standard library of Python: ")
+    assert done.stderr.count("\n") == 1
+    assert {name: (tmp_path / "etc" / name).read_text() for name in files} == files
