@@ -181,16 +181,10 @@ def make_stateless(root: Root) -> None:
 
 def install_diverted(root: Root) -> None:
     """make install, after each tool of the distribution that has the name of one of ours has moved aside."""
-    top = Path(root.path)
-    shims = {path.name for path in (TOP / "shims").iterdir() if path.is_file()}
-    for directory in ("usr/bin", "usr/sbin"):
-        for name in sorted(shims & set(os.listdir(top / directory))):
-            path = f"/{directory}/{name}"
-            before = (top / path[1:]).lstat()
-            root.check(f"dpkg-divert --quiet --local --rename --divert {path}.distrib --add {path}")
-            after = (top / f"{path[1:]}.distrib").lstat()
-            assert stat.S_IMODE(before.st_mode) == stat.S_IMODE(after.st_mode)
-    run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={top}", "PREFIX=/usr")
+    run_quiet(str(TOP / "packaging/debian/divert"), root.path)
+    run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root.path}", "PREFIX=/usr")
+    passwd = Path(root.path, "usr/bin/passwd.distrib").lstat()
+    assert stat.S_IMODE(passwd.st_mode) == 0o4755
 
 
 def copy_root(name: str, place: Path) -> Path:
