@@ -181,6 +181,11 @@ class Layered:
         if image is None:
             self.local.put(record)
             return
+        if record.is_writable() and record.parse_line(record.format_line()) is None:
+            # As if there were no row; but then the image's shows.
+            from accounts.model.refusals import refuse_unreadable
+
+            raise refuse_unreadable(self.name, record.name)
         attribute = ID_FIELDS.get(self.name)
         if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
             current = self.get(record.name)

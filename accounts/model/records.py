@@ -198,10 +198,9 @@ class Shadow(Record):
             return None
         flag = None
         if count == 9 and fields[8]:
-            flag = parse_integer(fields[8])
+            flag = _parse_uint32(fields[8])
             if flag is None:
                 return None
-            flag = None if _as_int32(flag) == -1 else flag
         lstchg, low, high, warn, inactive, expire = numbers
         return Shadow(fields[0], fields[1], lstchg, low, high, warn, inactive, expire, flag)
 
@@ -216,19 +215,26 @@ class Shadow(Record):
         return b"%s:%s:%s" % (self.name, self.passwd, b":".join(texts))
 
 
-def _as_int32(value: int) -> int:
-    # strtoul, clamped to 32 bits unsigned, then cast to int: what glibc's line parser does with numbers.
-    value = min(value & 0xFFFFFFFFFFFFFFFF if value < 0 else value, MAX_ID)
-    return value - 0x100000000 if value > 0x7FFFFFFF else value
+def _parse_uint32(text: bytes) -> int | None:
+    """A number as glibc 2.36's line parser takes it: strtoul(3), so that -1 is 2^64-1, and then at most 2^32-1.
+
+    What strtoul(3) overflows on makes the real tools hang; here it is no number, as what is merely too large.
+    """
+    value = parse_integer(text)
+    if value is None or not -MAX_ULONG <= value <= MAX_ULONG:
+        return None
+    value &= MAX_ULONG
+    return value if value <= MAX_ID else None
 
 
 def _parse_days(texts: list[bytes]) -> list[int] | None:
+    """Days, cast to int as in struct spwd; -1 for an empty field."""
     days = []
     for text in texts:
-        value = parse_integer(text) if text else -1
+        value = _parse_uint32(text) if text else MAX_ID
         if value is None:
             return None
-        days.append(_as_int32(value))
+        days.append(value - 0x100000000 if value > 0x7FFFFFFF else value)
     return days
 
 

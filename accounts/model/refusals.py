@@ -68,3 +68,13 @@ def refuse_member(group: bytes, member: bytes) -> Refusal:
         f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it; "
         f"or let local rows hide the image's: 'group: files altfiles' in /etc/nsswitch.conf"
     )
+
+
+def refuse_unreadable(database: str, name: bytes) -> Refusal:
+    """The refusal for a row with a number that reads back as none (an inactivity of 2^32 days), which hides nothing."""
+    shown = name.decode(errors="backslashreplace")
+    kind = UserRefusal if database in ("passwd", "shadow") else GroupRefusal
+    return kind(
+        f"the new {database} row of '{shown}' would hold a number out of range, so that the row of the read-only image "
+        f"would be in force again; give a smaller one"
+    )

@@ -71,7 +71,11 @@ def parse_line(database: str, line: bytes) -> Row | None:
     for index in _NUMBERS[database]:
         word = parts[index] if index < len(parts) else b""
         if database == "shadow":
+            sign = -1 if word.startswith(b"-") else 1
             word = word.removeprefix(b"-") or b"0"
+            # strtoul(3), and then 32 bits.
+            if word.isdigit() and not sign * int(word) % 2**64 < 2**32:
+                return None
         if not word.isdigit():
             return None
     if database == "shadow" and len(parts) < 2:

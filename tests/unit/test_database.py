@@ -123,6 +123,7 @@ def test_view_lists_each_name_once_local_first() -> None:
         ("passwd", b"www", {"uid": 5}, UserRefusal, "ledger"),
         ("group", b"video", {"gid": 5}, GroupRefusal, "ledger"),
         ("group", b"adm", {"members": ()}, GroupRefusal, "nsswitch.conf"),
+        ("shadow", b"www", {"inactive": 2**32}, UserRefusal, "smaller"),
     ],
 )
 def test_what_no_delta_can_say_is_refused(
