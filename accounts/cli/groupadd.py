@@ -116,8 +116,8 @@ def body(session: Session, argv: list[bytes]) -> int:
     request = parse_arguments(session, argv)
     store = session.store
     # As the real tool: what exists already is said before any lock is taken. It is checked again under it.
-    check(session, store.load(("passwd", "group")), request)
-    database = store.open(("group", "gshadow"), read=("passwd",))
+    check(session, store.load(("group",)), request)
+    database = store.open(("group", "gshadow"), read=("passwd",) if request.users else ())
     gid = check(session, database, request)
     paths: list[str] = []
     try:

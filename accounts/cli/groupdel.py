@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
-from accounts.edit.groups import delete_group, primary_users
+from accounts.edit.groups import delete_group
 from accounts.errors import (
     AccountsError,
     BadArgument,
@@ -68,7 +68,7 @@ def check(session: Session, database: Database, request: Request) -> int:
     if gid is None:
         raise NoSuchGroup(f"group '{fsdecode(request.name)}' does not exist")
     if not request.force:
-        for user in primary_users(database, gid)[:1]:
+        for user in database.primary_users(gid)[:1]:
             raise PrimaryGroup(f"cannot remove the primary group of user '{fsdecode(user.name)}'")
     return gid
 

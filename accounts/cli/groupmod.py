@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
-from accounts.edit.groups import change_group, join_members
+from accounts.edit.groups import change_group
 from accounts.errors import (
     AccountsError,
     BadArgument,
@@ -19,7 +19,7 @@ from accounts.errors import (
 )  # fmt: skip
 from accounts.model.database import Database
 from accounts.model.names import is_valid_group_name
-from accounts.model.records import MAX_ID, parse_id
+from accounts.model.records import MAX_ID, join_members, parse_id
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -13,7 +13,6 @@ from accounts.cli.userargs import is_accessible
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, NoId, Usage
 from accounts.model.ids import SubidPool
 from accounts.model.names import is_valid_group_name, is_valid_user_name
-from accounts.model.policy import asks_others
 from accounts.model.records import MAX_ID, Group, Gshadow, Passwd, Shadow, parse_id
 from accounts.system import nss
 from accounts.system.homes import make_home
@@ -118,10 +117,8 @@ class Batch:
         self._database = database
         # Asked for with the first new row of shadow; None when there is none.
         self.today: int | None = None
-        live = session.target.live
-        nsswitch = (session.target.read_layered(b"nsswitch.conf") or b"") if live else b""
-        self._ask_users = asks_others(nsswitch, "passwd")
-        self._ask_groups = asks_others(nsswitch, "group")
+        self._ask_users = session.target.asks_nss("passwd")
+        self._ask_groups = session.target.asks_nss("group")
         self._uids = id_pool(session, "UID", request.system, database, nss.has_uid if self._ask_users else None)
         self._gids = id_pool(session, "GID", request.system, database, nss.has_gid if self._ask_groups else None)
         self._subids = [

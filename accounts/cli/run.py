@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Collection, Mapping
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from accounts.model.ids import IdPool
 else:
@@ -47,6 +47,7 @@ class Session:
         self._store: Store | None = None
         self._defs: LoginDefs | None = None
         self._audited: bool | None = None
+        self._answers: dict[Any, Any] = {}
 
     # -- printing ------------------------------------------------------------------------------------
 
@@ -141,7 +142,8 @@ class Session:
         row = database.passwd.get(name)
         if row is not None:
             return row.uid, row.gid
-        return nss.find_user(name) if self.target.live else None
+        found: tuple[int, int] | None = self._ask_nss("passwd", nss.find_user, name)
+        return found
 
     def find_group(self, database: Database, name: bytes) -> int | None:
         """GID of a group of either layer, or on the live system of NSS; None when there is none."""
@@ -149,15 +151,24 @@ class Session:
         if row is not None:
             gid: int = row.gid
             return gid
-        return nss.find_group(name) if self.target.live else None
+        found: int | None = self._ask_nss("group", nss.find_group, name)
+        return found
 
     def has_uid(self, database: Database, uid: int) -> bool:
         """Whether a UID is taken in either layer, or on the live system in NSS."""
-        return database.passwd.get_id(uid) is not None or (self.target.live and nss.has_uid(uid))
+        return database.passwd.get_id(uid) is not None or bool(self._ask_nss("passwd", nss.has_uid, uid))
 
     def has_gid(self, database: Database, gid: int) -> bool:
         """Whether a GID is taken in either layer, or on the live system in NSS."""
-        return database.group.get_id(gid) is not None or (self.target.live and nss.has_gid(gid))
+        return database.group.get_id(gid) is not None or bool(self._ask_nss("group", nss.has_gid, gid))
+
+    def _ask_nss(self, database: str, ask: Callable[[Any], Any], key: Any) -> Any:
+        # Once for each question: what others know does not change by our locks, and is asked before and under them.
+        if not self.target.asks_nss(database):
+            return None
+        if (ask, key) not in self._answers:
+            self._answers[ask, key] = ask(key)
+        return self._answers[ask, key]
 
     def commit(self, database: Database, no_backup: Collection[str] = ()) -> None:
         """Write the delta, release the locks, tell the caching daemons. no_backup: as Store.commit()."""
@@ -262,7 +273,7 @@ def free_id(
     Raises NoId.
     """
     ask = nss.has_uid if kind == "UID" else nss.has_gid
-    is_taken = ask if session.target.live else None
+    is_taken = ask if session.target.asks_nss("passwd" if kind == "UID" else "group") else None
     return id_pool(session, kind, system, database, is_taken).find(preferred)
 
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from accounts.errors import DuplicateRow, MissingRow, NotMember, UnwritableRow
 from accounts.model.database import Database
-from accounts.model.records import Group, Gshadow
+from accounts.model.records import SHADOWED, Group, Gshadow, drop_member, join_members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
-    from accounts.model.records import Passwd
 
     Pair = tuple[Group, Gshadow | None]
 
-SHADOWED = b"x"
 
 
 def add_group(
@@ -67,7 +64,7 @@ def change_group(
         changes["name"] = new_name
     if gid is not None:
         changes["gid"] = gid
-        for user in primary_users(database, group.gid):
+        for user in database.primary_users(group.gid):
             database.passwd.put(user.replace(gid=gid))
     changed = group.replace(**changes)
     database.group.put(changed)
@@ -94,11 +91,6 @@ def _change_gshadow(
     database.gshadow.put(row.replace(name=group.name))
     if group.name != name and not database.gshadow.remove(name):
         raise MissingRow("gshadow", name)
-
-
-def primary_users(database: Database, gid: int) -> list[Passwd]:
-    """The rows of the users whose primary group has that GID, in the order of NSS."""
-    return [row for row in database.passwd.with_token(b"%d:" % gid) if row.gid == gid]
 
 
 def delete_group(database: Database, name: bytes) -> bool:
@@ -159,11 +151,11 @@ def remove_member(pair: Pair, user: bytes, admin_too: bool = False) -> Pair:
     group, shadow = pair
     if user not in group.members and (shadow is None or user not in shadow.members):
         raise NotMember
-    group = group.replace(members=_without(group.members, user))
+    group = group.replace(members=drop_member(group.members, user))
     if shadow is not None:
-        shadow = shadow.replace(members=_without(shadow.members, user))
+        shadow = shadow.replace(members=drop_member(shadow.members, user))
         if admin_too:
-            shadow = shadow.replace(admins=_without(shadow.admins, user))
+            shadow = shadow.replace(admins=drop_member(shadow.admins, user))
     return group, shadow
 
 
@@ -177,15 +169,6 @@ def set_admins(pair: Pair, admins: tuple[bytes, ...]) -> Pair:
     """The pair with another list of administrators, which only gshadow has."""
     group, shadow = pair
     return group, shadow and shadow.replace(admins=admins)
-
-
-def join_members(members: tuple[bytes, ...], more: Iterable[bytes]) -> tuple[bytes, ...]:
-    """members and behind them those of more that are not among them yet (shadow's add_list)."""
-    return members + tuple(user for user in dict.fromkeys(more) if user not in members)
-
-
-def _without(members: tuple[bytes, ...], user: bytes) -> tuple[bytes, ...]:
-    return tuple(member for member in members if member != user)
 
 
 # -- many groups -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from accounts.errors import DuplicateRow, PasswdFileError
 from accounts.model.database import Database
-from accounts.model.records import Passwd, Shadow
+from accounts.model.records import SHADOWED, Passwd, Shadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     # PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE of login.defs(5), asked for when a row is made.
     Ageing = Callable[[], tuple[int, int, int]]
 
-SHADOWED = b"x"
 # Days from which on a password never expires.
 NEVER = 10000
 

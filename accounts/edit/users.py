@@ -6,10 +6,9 @@ What there is to say is collected in a Report: shadow's warnings and its syslog 
 
 from __future__ import annotations
 
-from accounts.edit.groups import SHADOWED, join_members, primary_users
 from accounts.errors import NameInUse, NoSuchUser, PasswdFileError, Refusal
 from accounts.model.database import Database
-from accounts.model.records import MAX_ULONG, Passwd, Shadow
+from accounts.model.records import MAX_ULONG, SHADOWED, Passwd, Shadow, drop_member, join_members
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -299,10 +298,10 @@ def _change_groups(database: Database, user: bytes, change: Change, report: Repo
         if was_member and (stays or change.groups is None):
             if change.name is None:
                 continue
-            members = join_members(_without(row.members, user), (new_name,))
+            members = join_members(drop_member(row.members, user), (new_name,))
             report.done(f"change '{who}' to '{new_who}' in group '{group}'", "changing group member", new_name)
         elif was_member:
-            members = _without(row.members, user)
+            members = drop_member(row.members, user)
             report.done(f"delete '{who}' from group '{group}'", "removing group member", user)
         elif stays:
             members = join_members(row.members, (new_name,))
@@ -319,7 +318,7 @@ def _change_gshadow(database: Database, user: bytes, change: Change, report: Rep
         group = fsdecode(row.name)
         admins, members = row.admins, row.members
         if user in admins and change.name is not None:
-            admins = join_members(_without(admins, user), (new_name,))
+            admins = join_members(drop_member(admins, user), (new_name,))
             report.done(
                 f"change admin '{who}' to '{new_who}' in shadow group '{group}'",
                 "changing admin name in shadow group",
@@ -329,22 +328,18 @@ def _change_gshadow(database: Database, user: bytes, change: Change, report: Rep
         stays = _stays(change, was_member, row.name)
         if was_member and (stays or change.groups is None):
             if change.name is not None:
-                members = join_members(_without(members, user), (new_name,))
+                members = join_members(drop_member(members, user), (new_name,))
                 report.done(
                     f"change '{who}' to '{new_who}' in shadow group '{group}'", "changing member in shadow group", user
                 )
         elif was_member:
-            members = _without(members, user)
+            members = drop_member(members, user)
             report.done(f"delete '{who}' from shadow group '{group}'", "removing user from shadow group", user)
         elif stays:
             members = join_members(members, (new_name,))
             report.done(f"add '{new_who}' to shadow group '{group}'", "adding user to shadow group", new_name)
         if (admins, members) != (row.admins, row.members):
             database.gshadow.put(row.replace(admins=admins, members=members))
-
-
-def _without(members: tuple[bytes, ...], user: bytes) -> tuple[bytes, ...]:
-    return tuple(member for member in members if member != user)
 
 
 # -- userdel -------------------------------------------------------------------------------------------------
@@ -371,13 +366,14 @@ def delete_user(
     report.done(f"delete user '{who}'", "deleting user entries")
     for row in _affected(database.group, name, ()):
         if name in row.members:
-            database.group.put(row.replace(members=_without(row.members, name)))
+            database.group.put(row.replace(members=drop_member(row.members, name)))
             report.done(f"delete '{who}' from group '{fsdecode(row.name)}'", "deleting user from group")
     if private_groups:
         _delete_private_group(database, user, force, report)
     for row in _affected(database.gshadow, name, ()):
         if name in row.members or name in row.admins:
-            database.gshadow.put(row.replace(members=_without(row.members, name), admins=_without(row.admins, name)))
+            members, admins = drop_member(row.members, name), drop_member(row.admins, name)
+            database.gshadow.put(row.replace(members=members, admins=admins))
             report.done(f"delete '{who}' from shadow group '{fsdecode(row.name)}'", "deleting user from shadow group")
 
 
@@ -390,7 +386,7 @@ def _delete_private_group(database: Database, user: Passwd, force: bool, report:
         report.warnings.append(f"group {name} not removed because it is not the primary group of user {name}.")
     elif group.members:
         report.warnings.append(f"group {name} not removed because it has other members.")
-    elif not force and any(other.name != user.name for other in primary_users(database, group.gid)):
+    elif not force and any(other.name != user.name for other in database.primary_users(group.gid)):
         report.warnings.append(f"group {name} is the primary group of another user and is not removed.")
     else:
         database.group.remove(user.name)

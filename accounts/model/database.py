@@ -294,6 +294,10 @@ class Database:
         """Whether a file is to be removed as a whole, which leaves no backup."""
         return name in self.tables and self.tables[name].local.deleted
 
+    def primary_users(self, gid: int) -> list[Passwd]:
+        """The rows of the users whose primary group has that GID, in the order of NSS."""
+        return [row for row in self.passwd.with_token(b"%d:" % gid) if row.gid == gid]
+
     def find_unwritable(self) -> str | None:
         """The first database with a changed row that may not be written, or None.
 

@@ -20,33 +20,21 @@ class Policy:
     """What NSS does with the two layers.
 
     image: database name -> whether the image layer answers at all; merge_groups: whether the rows of a group
-    in both layers are merged (else the local row hides the image's).
+    in both layers are merged (else the local row hides the image's); others: database name -> whether anybody
+    else answers (LDAP, systemd, NIS behind compat).
     """
 
-    __slots__ = ("image", "merge_groups")
+    __slots__ = ("image", "merge_groups", "others")
 
-    def __init__(self, image: dict[str, bool], merge_groups: bool) -> None:
+    def __init__(self, image: dict[str, bool], merge_groups: bool, others: dict[str, bool]) -> None:
         self.image = image
         self.merge_groups = merge_groups
+        self.others = others
 
 
 def default_policy(merge_groups: bool = True) -> Policy:
-    """Both layers everywhere: what nss-data/nsswitch.conf says."""
-    return Policy(dict.fromkeys(DATABASES, True), merge_groups)
-
-
-def asks_others(text: bytes, name: str) -> bool:
-    """Whether an nsswitch.conf(5) names services for a database besides those of the two layers."""
-    for line in text.split(b"\n"):
-        key, colon, rest = line.split(b"#", 1)[0].partition(b":")
-        if colon and key.strip() == name.encode():
-            services = rest.replace(b"[", b" [").replace(b"]", b"] ").split()
-            return any(
-                service not in (*LOCAL_SERVICES, IMAGE_SERVICE)
-                for service in services
-                if not service.startswith(b"[") and not service.endswith(b"]")
-            )
-    return False
+    """Both layers everywhere, as nss-data/nsswitch.conf has it; who else answers is not known."""
+    return Policy(dict.fromkeys(DATABASES, True), merge_groups, dict.fromkeys(DATABASES, True))
 
 
 def parse_nsswitch(text: bytes) -> Policy:
@@ -61,7 +49,9 @@ def parse_nsswitch(text: bytes) -> Policy:
         if colon and name in services:
             services[name] = _parse_services(rest)
     image = {name: _reaches_image(services[name]) for name in DATABASES}
-    return Policy(image, _merges(services["group"]))
+    own = (b"files", IMAGE_SERVICE)
+    others = {name: any(service not in own for service, _ in services[name]) for name in DATABASES}
+    return Policy(image, _merges(services["group"]), others)
 
 
 def _parse_services(text: bytes) -> list[Service]:

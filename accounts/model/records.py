@@ -20,6 +20,8 @@ MAX_ULONG = 0xFFFFFFFFFFFFFFFF
 LONG_MAX = 0x7FFFFFFFFFFFFFFF
 # shadow's PASSWD_ENTRY_MAX_LENGTH: longer passwd rows are not parsed.
 MAX_PASSWD_LINE = 32768
+# In the password field of passwd(5) and group(5): it is in shadow(5), gshadow(5).
+SHADOWED = b"x"
 _SPACES = b" \t\n\v\f\r"
 
 
@@ -111,6 +113,16 @@ class Record:
         # Never the password field: reprs end up in tracebacks and logs.
         shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in self.fields() if field != "passwd")
         return f"{type(self).__name__}({shown})"
+
+
+def join_members(members: tuple[bytes, ...], more: Iterable[bytes]) -> tuple[bytes, ...]:
+    """members and behind them those of more that are not among them yet (shadow's add_list)."""
+    return members + tuple(user for user in dict.fromkeys(more) if user not in members)
+
+
+def drop_member(members: tuple[bytes, ...], user: bytes) -> tuple[bytes, ...]:
+    """members without user (shadow's del_list)."""
+    return tuple(member for member in members if member != user)
 
 
 class Passwd(Record):

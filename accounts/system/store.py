@@ -182,6 +182,10 @@ class Target:
             self._policy = default_policy() if text is None else parse_nsswitch(text)
         return self._policy
 
+    def asks_nss(self, database: str) -> bool:
+        """Whether NSS may know more of a database than the two layers: only on the live system."""
+        return self.live and (self.policy().others[database] or self.image_dir() != b"usr/lib")
+
     def close(self) -> None:
         """Give the descriptors back."""
         for fd in (self._etc, self.root):

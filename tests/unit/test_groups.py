@@ -204,4 +204,4 @@ def test_rename_with_a_password_needs_the_gshadow_row() -> None:
 
 def test_primary_users_are_found_in_any_spelling_of_the_gid() -> None:
     db = database({"passwd": b"a:x:7:0033::/:/bin/sh\nb:x:33:8::/:/bin/sh\n"})
-    assert [user.name for user in groups.primary_users(db, 33)] == [b"a", b"www"]
+    assert [user.name for user in db.primary_users(33)] == [b"a", b"www"]

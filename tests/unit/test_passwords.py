@@ -17,7 +17,7 @@ from accounts.edit import passwords
 from accounts.errors import DuplicateRow, PasswdFileError, UserRefusal
 from accounts.model.database import KINDS, Database
 from accounts.model.ids import IdPool, SubidPool, allocate_id, find_subid_range
-from accounts.model.policy import asks_others, default_policy
+from accounts.model.policy import default_policy, parse_nsswitch
 from accounts.model.records import Passwd, Shadow, Subid
 from accounts.model.table import Table
 from tests.support import hashes
@@ -275,13 +275,14 @@ def test_lines_as_newusers_reads_them(text: bytes, expected: list[bytes | None])
     [
         (b"passwd: files altfiles\n", False),
         (b"passwd: files systemd\n", True),
-        (b"group: files sss\npasswd: compat # sss\n", False),
+        (b"group: files sss\npasswd: files # sss\n", False),
+        (b"passwd: compat\n", True),
         (b"passwd: files [NOTFOUND=return] sss\n", True),
         (b"", False),
     ],
 )
 def test_other_services(text: bytes, expected: bool) -> None:
-    assert asks_others(text, "passwd") is expected
+    assert parse_nsswitch(text).others["passwd"] is expected
 
 
 class Defs:
