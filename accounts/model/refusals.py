@@ -10,54 +10,39 @@ if TYPE_CHECKING:
     from accounts.errors import Refusal
 
 
+def _from_image(database: str, name: bytes, deed: str, user_hint: str, group_hint: str) -> Refusal:
+    """What only a new image can do to a user (passwd) or group; the hints say what to do instead, {} is the name."""
+    shown = name.decode(errors="backslashreplace")
+    what, kind, hint = ("user", UserRefusal, user_hint) if database == "passwd" else ("group", GroupRefusal, group_hint)
+    return kind(
+        f"{what} '{shown}' comes from the read-only image, only a new image can {deed}; {hint.replace('{}', shown)}"
+    )
+
+
 def refuse_removal(database: str, name: bytes) -> Refusal:
     """The refusal for a row that only a new image can remove."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "shadow":
-        return UserRefusal(
-            f"user '{shown}' has a shadow row in the read-only image; only a new image can remove that"
-        )
-    if database == "gshadow":
-        return GroupRefusal(
-            f"group '{shown}' has a gshadow row in the read-only image; only a new image can remove that"
-        )
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can remove it; "
-            f"to lock it: usermod -L -e 1 {shown}"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can remove it; "
-        f"to remove members added here: gpasswd -d USER {shown}"
-    )
+    if database in ("shadow", "gshadow"):
+        what, kind = ("user", UserRefusal) if database == "shadow" else ("group", GroupRefusal)
+        shown = name.decode(errors="backslashreplace")
+        return kind(f"{what} '{shown}' has a {database} row in the read-only image; only a new image can remove that")
+    return _from_image(
+        database, name, "remove it",
+        "to lock it: usermod -L -e 1 {}", "to remove members added here: gpasswd -d USER {}",
+    )  # fmt: skip
 
 
 def refuse_rename(database: str, name: bytes) -> Refusal:
     """The refusal for a name that only a new image can change."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can rename it; "
-            f"to have another name: useradd -o -u $(id -u {shown}) NAME"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can rename it; "
-        f"to have another name: groupadd -o -g GID NAME"
-    )
+    return _from_image(
+        database, name, "rename it",
+        "to have another name: useradd -o -u $(id -u {}) NAME", "to have another name: groupadd -o -g GID NAME",
+    )  # fmt: skip
 
 
 def refuse_id(database: str, name: bytes) -> Refusal:
     """The refusal for an id that only a new image can change."""
-    shown = name.decode(errors="backslashreplace")
-    if database == "passwd":
-        return UserRefusal(
-            f"user '{shown}' comes from the read-only image, only a new image can change its UID; "
-            f"pin it in the image's id ledger"
-        )
-    return GroupRefusal(
-        f"group '{shown}' comes from the read-only image, only a new image can change its GID; "
-        f"pin it in the image's id ledger"
-    )
+    hint = "pin it in the image's id ledger"
+    return _from_image(database, name, f"change its {'UID' if database == 'passwd' else 'GID'}", hint, hint)
 
 
 def refuse_member(group: bytes, member: bytes) -> Refusal:
