@@ -231,7 +231,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     kind = "USER_ACCT" if about_users else "USER_CHAUTHTOK"
     try:
         database = store.open(("group", "gshadow"))
-        paths = [session.target.shown(file) for file in ("group", "gshadow") if database.tables[file].present]
+        paths = session.group_paths(database)
         put_pair(database, edit(find_pair(session, database, request.name), request))
         session.commit(database)
     except AccountsError:

@@ -123,8 +123,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     try:
         if gid is None:
             gid = free_id(session, "GID", request.system, database)
-        files = ("group", "gshadow") if database.gshadow.present else ("group",)
-        paths = [session.target.shown(file) for file in files]
+        paths = session.group_paths(database)
         users = tuple(user for user in (request.users or b"").split(b",") if user)
         for user in users:
             if session.find_user(database, user) is None:

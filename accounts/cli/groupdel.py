@@ -81,7 +81,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     check(session, store.load(("passwd", "group")), request)
     database = store.open(("group", "gshadow"), read=("passwd",))
     gid = check(session, database, request)
-    paths = [session.target.shown(file) for file in ("group", "gshadow") if database.tables[file].present]
+    paths = session.group_paths(database)
     try:
         if not delete_group(database, request.name):
             # Only another NSS service has it.

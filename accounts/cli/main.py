@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from accounts.cli.run import write_all
+from accounts.cli.run import missing_module, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def main() -> NoReturn:
     name = COMMANDS[argv[0]][0]
     try:
         __import__(name)
-    except ImportError as error:
-        write_all(2, f"accounts: this needs the whole standard library of Python: {error}\n")
+    except ModuleNotFoundError as error:
+        write_all(2, f"accounts: {missing_module(error)}\n")
         sys.exit(1)
     status: int = sys.modules[name].main(argv[1:])
     # Nothing is buffered: write_all() is all that prints.

@@ -13,7 +13,6 @@ import time
 from accounts.cli.options import OptionError
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, UnwritableRow, Usage
 from accounts.model.database import Database
-from accounts.system import nss
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
 from accounts.system.store import FILE_ERRORS, Store, Target
@@ -47,7 +46,7 @@ class Session:
         self._store: Store | None = None
         self._defs: LoginDefs | None = None
         self._audited: bool | None = None
-        self._answers: dict[Any, Any] = {}
+        self._answers: dict[tuple[str, Any], Any] = {}
 
     # -- printing ------------------------------------------------------------------------------------
 
@@ -142,7 +141,7 @@ class Session:
         row = database.passwd.get(name)
         if row is not None:
             return row.uid, row.gid
-        found: tuple[int, int] | None = self._ask_nss("passwd", nss.find_user, name)
+        found: tuple[int, int] | None = self._ask_nss("passwd", "find_user", name)
         return found
 
     def find_group(self, database: Database, name: bytes) -> int | None:
@@ -151,24 +150,26 @@ class Session:
         if row is not None:
             gid: int = row.gid
             return gid
-        found: int | None = self._ask_nss("group", nss.find_group, name)
+        found: int | None = self._ask_nss("group", "find_group", name)
         return found
 
     def has_uid(self, database: Database, uid: int) -> bool:
         """Whether a UID is taken in either layer, or on the live system in NSS."""
-        return database.passwd.get_id(uid) is not None or bool(self._ask_nss("passwd", nss.has_uid, uid))
+        return database.passwd.get_id(uid) is not None or bool(self._ask_nss("passwd", "has_uid", uid))
 
     def has_gid(self, database: Database, gid: int) -> bool:
         """Whether a GID is taken in either layer, or on the live system in NSS."""
-        return database.group.get_id(gid) is not None or bool(self._ask_nss("group", nss.has_gid, gid))
+        return database.group.get_id(gid) is not None or bool(self._ask_nss("group", "has_gid", gid))
 
-    def _ask_nss(self, database: str, ask: Callable[[Any], Any], key: Any) -> Any:
+    def _ask_nss(self, database: str, question: str, key: Any) -> Any:
         # Once for each question: what others know does not change by our locks, and is asked before and under them.
         if not self.target.asks_nss(database):
             return None
-        if (ask, key) not in self._answers:
-            self._answers[ask, key] = ask(key)
-        return self._answers[ask, key]
+        if (question, key) not in self._answers:
+            from accounts.system import nss
+
+            self._answers[question, key] = getattr(nss, question)(key)
+        return self._answers[question, key]
 
     def commit(self, database: Database, no_backup: Collection[str] = ()) -> None:
         """Write the delta, release the locks, tell the caching daemons. no_backup: as Store.commit()."""
@@ -176,6 +177,10 @@ class Session:
         self.store.close()
         if written:
             flush_caches(self.target.live, self.warn)
+
+    def group_paths(self, database: Database) -> list[str]:
+        """The paths, for messages, of the files that a group is in: group, and gshadow where that is in use."""
+        return [self.target.shown(name) for name in ("group", "gshadow")[: 1 + database.gshadow.present]]
 
     def log(self, text: str, priority: int = 6) -> None:
         """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
@@ -245,6 +250,11 @@ def write_all(fd: int, text: str) -> None:
         pass
 
 
+def missing_module(error: ModuleNotFoundError) -> str:
+    """The line for a Python without all of its standard library (python3-minimal)."""
+    return f"this needs the whole standard library of Python: {error}"
+
+
 def find_root_option(argv: list[bytes], long: bytes, short: bytes) -> bytes | None:
     """The value of --root or --prefix. Raises BadArgument when it is given twice or without argument."""
     found: bytes | None = None
@@ -272,8 +282,11 @@ def free_id(
 
     Raises NoId.
     """
-    ask = nss.has_uid if kind == "UID" else nss.has_gid
-    is_taken = ask if session.target.asks_nss("passwd" if kind == "UID" else "group") else None
+    is_taken: Callable[[int], bool] | None = None
+    if session.target.asks_nss("passwd" if kind == "UID" else "group"):
+        from accounts.system import nss
+
+        is_taken = nss.has_uid if kind == "UID" else nss.has_gid
     return id_pool(session, kind, system, database, is_taken).find(preferred)
 
 
@@ -351,8 +364,8 @@ def run(
         if isinstance(error, Usage) and usage:
             session.print_error(usage)
         status = status_of(error, statuses)
-    except ImportError as error:
-        session.warn(f"this needs the whole standard library of Python: {error}")
+    except ModuleNotFoundError as error:
+        session.warn(missing_module(error))
         status = 1
     except OSError as error:
         path = "" if error.filename is None else f"{fsdecode(error.filename)}: "

@@ -296,10 +296,10 @@ class Work:
             lines.append(fsencode(line))
         text = b"".join(lines)
         shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
-        # A single rename is atomic by itself: after a power cut either outcome is right. No fsync of the directory:
-        # that of a new file brings its name along, and no file system orders renames before it (journal.md).
+        # A single rename is atomic by itself: after a power cut either outcome is right.
         if len(self.steps) > 1:
             posix.fsync(self._journal)
+            posix.fsync(self.etc)
 
     def _find_old(self, step: Step) -> tuple[str, str] | None:
         """Name and parent under which the old file is kept: its second name, or already the backup's."""
