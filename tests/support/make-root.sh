@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Makes a Debian 12 root directory that tests copy from, once, and prints its path.
+# Makes a Debian root directory that tests copy from, once, and prints its path.
 #
 #   make-root.sh NAME [DIR]      NAME is one of the roots in the table below
 #
@@ -16,7 +16,14 @@ mirror=${ACCOUNTS_TEST_MIRROR:-http://deb.debian.org/debian}
 install='' download=''
 
 case $name in
+debian-12-*) suite=bookworm ;;
+debian-13-*) suite=trixie ;;
+debian-unstable-*) suite=unstable ;;
+esac
+case $name in
 debian-12-minbase) include= ;;
+# The real tools of shadow-utils 4.17 and 4.20, with the interpreter that their distribution has.
+debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python)
@@ -41,7 +48,7 @@ if [ ! -d "$root" ]; then
         trap 'exit 1' HUP INT TERM
         log=$work/make-root.log
         # Services must not start in the build; debootstrap's own stand-in for start-stop-daemon sees to that.
-        debootstrap --variant=minbase ${include:+--include="$include"} bookworm "$work/root" "$mirror" \
+        debootstrap --variant=minbase ${include:+--include="$include"} "$suite" "$work/root" "$mirror" \
             >"$log" 2>&1 9>&- || { cat "$log" >&2; exit 1; }
         rm -rf "$work/root/debootstrap"
         inside() {
