@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Times our tools of another revision and those of this tree side by side: bench_before.py REVISION [SIZE...]
+
+Both are installed into one root (see bench_tools), the old ones under /before, and run in turns, so that what else
+happens on the machine meets both. Medians of wall time in milliseconds; "start" is an interpreter that does nothing.
+Ends with status 1 when a command became more than LIMIT slower and by more than NOISE milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP))
+
+from tests.bench.bench_tools import COMMANDS, Timing, lay_out  # noqa: E402
+from tests.e2e.demo import make_root, run_quiet  # noqa: E402
+
+LIMIT = 1.03
+NOISE = 0.2
+
+
+def report(sizes: list[int]) -> int:
+    """Print the table (inside the root); 1 when something became slower."""
+    print("| accounts | command | layout | before ms | now ms | now / before | start ms | real ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    slower = []
+    for size in sizes:
+        files = lay_out(size)
+        for label, command in COMMANDS.items():
+            for stateless in (False, True):
+                before = Timing("/before/sbin", command, stateless)
+                now = Timing("/usr/sbin", command, stateless)
+                start = Timing("/usr/bin", ["python3", "-IS", "-c", "pass"], stateless)
+                timings = [before, now, start]
+                if not stateless:
+                    timings.append(Timing("/usr/real", command, False))
+                while waiting := [timing for timing in timings if not timing.is_done()]:
+                    for timing in waiting:
+                        timing.run(files)
+                layout = "stateless" if stateless else "classic"
+                real = "" if stateless else f"{timings[3].median:.1f}"
+                ratio = now.median / before.median
+                print(
+                    f"| {size:,} | {label} | {layout} | {before.median:.2f} | {now.median:.2f} | {ratio:.3f} "
+                    f"| {start.median:.2f} | {real} |",
+                    flush=True,
+                )
+                if ratio > LIMIT and now.median - before.median > NOISE:
+                    slower.append(f"{label} at {size:,}, {layout}: {ratio:.3f}")
+    for line in slower:
+        print("SLOWER:", line)
+    return 1 if slower else 0
+
+
+def main() -> int:
+    """Enter a namespace, build the root, report from inside it."""
+    if len(sys.argv) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if os.environ.get("ACCOUNTS_BENCH") != "inside":
+        os.environ["ACCOUNTS_BENCH"] = "inside"
+        os.execvp("unshare", ["unshare", "-m", sys.executable, __file__, *sys.argv[1:]])
+    base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
+    status = 1
+    try:
+        old = f"{base}/old"
+        os.mkdir(old)
+        archive = subprocess.run(["git", "-C", str(TOP), "archive", sys.argv[1]], stdout=subprocess.PIPE, check=True)
+        subprocess.run(["tar", "-x", "-C", old], input=archive.stdout, check=True)
+        root = make_root(base, in_memory=False)
+        os.mkdir(f"{root}/usr/real")
+        for name in ("useradd", "usermod", "userdel", "groupadd"):
+            shutil.copy(f"/usr/sbin/{name}", f"{root}/usr/real/{name}")
+        shutil.copy("/etc/nsswitch.conf", f"{root}/root/nsswitch.classic")
+        deps = f"DEPS={TOP}/build/deps"
+        run_quiet(
+            "make", "-s", "-C", old, "install", f"DESTDIR={root}", "PREFIX=/before", "LIBDIR=/before/lib", deps
+        )
+        run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
+        pid = os.fork()
+        if not pid:
+            os.chroot(root)
+            os.chdir("/")
+            os._exit(report([int(size) for size in sys.argv[2:]] or [50]))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        subprocess.run(["umount", "-R", "-l", f"{base}/root"], check=False)
+        shutil.rmtree(base)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
