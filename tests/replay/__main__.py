@@ -10,9 +10,9 @@ import time
 
 from tests.replay.layout import LAYOUTS
 from tests.replay.run import Replayed, Report, replay
-from tests.support.recordings import load_recordings
+from tests.support.recordings import RELEASES, load_recordings
 from tests.support.state import State
-from tests.support.worker import DEBIAN, SOURCE, installed
+from tests.support.worker import SOURCE, debian, installed
 
 
 def main() -> int:
@@ -20,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.replay")
     parser.add_argument("-t", "--tool", action="append", default=[], help="only this tool (repeatable)")
     parser.add_argument("-c", "--case", action="append", default=[], help="only this case (repeatable)")
+    parser.add_argument("-g", "--release", choices=RELEASES, default=RELEASES[0], help="of shadow-utils")
     parser.add_argument("-m", "--mode", choices=("classic", "split", "both"), default="both")
     parser.add_argument(
         "-l", "--layout", choices=("seed", "each", *LAYOUTS), default="seed",
@@ -31,8 +32,11 @@ def main() -> int:
     parser.add_argument("-r", "--refusals", action="store_true", help="list the refusals")
     parser.add_argument("-j", "--processes", type=int, default=0)
     options = parser.parse_args()
-    tools = {"source": SOURCE, "debian": DEBIAN}.get(options.binaries) or installed(options.binaries)
-    cases = load_recordings(frozenset(options.tool), frozenset(options.case))
+    if options.binaries == "debian":
+        tools = debian(options.release)
+    else:
+        tools = SOURCE if options.binaries == "source" else installed(options.binaries)
+    cases = load_recordings(frozenset(options.tool), frozenset(options.case), options.release)
     missing = {case.command.tool for case in cases if not tools.has(case.command.tool)}
     if missing:
         print("not there, skipped:", " ".join(sorted(missing)))

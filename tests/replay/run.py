@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import zlib
 from collections import Counter
@@ -30,52 +31,55 @@ class Replayed:
     def label(self) -> str:
         """Where and what, in one line."""
         words = shlex.join(word.decode("utf-8", "backslashreplace") for word in self.case.command.argv)
-        return f"{self.case.name} {self.layout or 'classic'}: {self.case.command.tool} {words}"
+        place = f"{self.case.release} {self.case.name} {self.layout or 'classic'}"
+        return f"{place}: {self.case.command.tool} {words}"
 
 
 @dataclass
 class Report:
-    """Counts by tool, the failures and the refusals."""
+    """Counts by release and tool, the failures and the refusals."""
 
-    cases: Counter[str] = field(default_factory=Counter)
-    ok: Counter[tuple[str, str]] = field(default_factory=Counter)
-    total: Counter[tuple[str, str]] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
+    cases: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ok: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    total: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     failures: list[Replayed] = field(default_factory=list)
     refusals: list[Replayed] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    seen: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, run: Replayed) -> None:
         """Count one run."""
-        tool, mode = run.case.command.tool, "split" if run.layout else "classic"
-        if run.case.name not in self.seen:
-            self.seen.add(run.case.name)
+        tool, mode = (run.case.release, run.case.command.tool), "split" if run.layout else "classic"
+        if (run.case.release, run.case.name) not in self.seen:
+            self.seen.add((run.case.release, run.case.name))
             self.cases[tool] += 1
-        self.total[tool, mode] += 1
+        self.total[*tool, mode] += 1
         self.rules.update(run.verdict.rules)
         if not run.verdict.ok:
             self.failures.append(run)
             return
-        self.ok[tool, mode] += 1
+        self.ok[*tool, mode] += 1
         if run.verdict.refused:
             self.refused[tool] += 1
             self.refusals.append(run)
             self.kinds.update({reason.split(":")[0] for reason in run.verdict.refused})
 
     def table(self) -> str:
-        """Tool by (cases, classic, split, refused), then what was refused and which rules were used."""
-        lines = [f"{'tool':12}{'cases':>7}{'classic ok':>14}{'split ok':>14}{'(refused)':>11}"]
-        for tool in [*sorted(self.cases), "all"]:
-            pick = sorted(self.cases) if tool == "all" else [tool]
-            cells = []
-            for mode in ("classic", "split"):
-                total = sum(self.total[name, mode] for name in pick)
-                cells.append(f"{sum(self.ok[name, mode] for name in pick)}/{total}" if total else "-")
-            refused = sum(self.refused[name] for name in pick)
-            count = sum(self.cases[name] for name in pick)
-            lines.append(f"{tool:12}{count:>7}{cells[0]:>14}{cells[1]:>14}{refused:>11}")
+        """Release and tool by (cases, classic, split, refused), then what was refused and which rules were used."""
+        lines = [f"{'':6}{'tool':12}{'cases':>7}{'classic ok':>14}{'split ok':>14}{'(refused)':>11}"]
+        for release in sorted({release for release, _ in self.cases}):
+            tools = sorted(tool for where, tool in self.cases if where == release)
+            for tool in [*tools, "all"]:
+                pick = [(release, name) for name in (tools if tool == "all" else [tool])]
+                cells = []
+                for mode in ("classic", "split"):
+                    total = sum(self.total[*name, mode] for name in pick)
+                    cells.append(f"{sum(self.ok[*name, mode] for name in pick)}/{total}" if total else "-")
+                refused = sum(self.refused[name] for name in pick)
+                count = sum(self.cases[name] for name in pick)
+                lines.append(f"{release:6}{tool:12}{count:>7}{cells[0]:>14}{cells[1]:>14}{refused:>11}")
         lines += [f"refused: {count:5} {kind}" for kind, count in sorted(self.kinds.items())]
         lines += [f"rule:    {count:5} {rule} – {RULES[rule]}" for rule, count in sorted(self.rules.items())]
         return "\n".join(lines)
@@ -90,6 +94,11 @@ def layouts_of(case: Case, layout: str) -> tuple[str, ...]:
     return (layout,)
 
 
+def as_release(command: Command, release: str) -> Command:
+    """The command for our tools, which are to act as a release of shadow-utils."""
+    return dataclasses.replace(command, env={**command.env, "SHADOW_COMPAT": release})
+
+
 def replay(
     cases: list[Case],
     modes: tuple[str, ...] = ("classic", "split"),
@@ -98,20 +107,22 @@ def replay(
     processes: int = 0,
 ) -> Iterator[Replayed]:
     """Run the cases classic and split as asked, in parallel, and judge them."""
+    oracle = tools.directories == DEBIAN.directories and not tools.lower
 
     def jobs() -> Iterator[tuple[tuple[Case, str, State], State, str, Command]]:
         for case in cases:
             program = tools.path(case.command.tool)
+            command = case.command if oracle else as_release(case.command, case.release)
             if "classic" in modes:
-                yield (case, "", case.before), case.before, program, case.command
+                yield (case, "", case.before), case.before, program, command
             if "split" in modes:
                 for name in layouts_of(case, layout):
                     before = split(case.before, case.name, name)
-                    yield (case, name, before), before, program, case.command
+                    yield (case, name, before), before, program, command
 
-    for (case, name, before), outcome in run_all(jobs(), tools.lower, processes):
+    for (case, name, before), outcome in run_all(jobs(), tools.lower, processes, tools.system):
         if name:
             verdict = judge_split(case, before, outcome)
         else:
-            verdict = judge_classic(case, before, outcome, oracle=tools is DEBIAN)
+            verdict = judge_classic(case, before, outcome, oracle)
         yield Replayed(case, name, before, outcome, verdict)

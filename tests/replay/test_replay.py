@@ -13,8 +13,8 @@ import pytest
 
 from tests.replay.__main__ import describe, group_alike
 from tests.replay.run import Report, replay
-from tests.support.recordings import Case, load_recordings
-from tests.support.worker import DEBIAN, SOURCE, installed
+from tests.support.recordings import RELEASES, Case, load_recordings
+from tests.support.worker import SOURCE, debian, installed
 
 TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
 REQUIRED = ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd")
@@ -47,11 +47,12 @@ def test_replay(tool: str, cases: dict[str, list[Case]], report: Report) -> None
     assert not own.failures, f"{len(own.failures)} runs differ:\n{text}"
 
 
-def test_the_real_tools_pass_their_own_replay(cases: dict[str, list[Case]]) -> None:
-    """The harness adds no difference of its own: a sample of each tool with Debian's binaries."""
-    if not DEBIAN.has("useradd"):
-        pytest.fail("the real tools are missing: install Debian's passwd")
-    sample = [case for tool in sorted(cases) for case in cases[tool][::10]]
-    failures = [run for run in replay(sample, ("classic",), tools=DEBIAN) if not run.verdict.ok]
-    assert len(sample) >= 280
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_real_tools_pass_their_own_replay(release: str) -> None:
+    """The harness adds no difference of its own: a sample with Debian's binaries."""
+    tools = debian(release)
+    assert tools.has("useradd"), "the real tools are missing: install Debian's passwd"
+    sample = load_recordings(release=release)[::10]
+    failures = [run for run in replay(sample, ("classic",), tools=tools) if not run.verdict.ok]
+    assert len(sample) >= 250
     assert not failures, "\n".join(describe(run) for run in failures[:5])

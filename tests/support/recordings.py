@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Loads the recorded runs of shadow-utils 4.13 (recordings/README.md explains their format)."""
+"""Loads the recorded runs of shadow-utils (recordings/README.md explains their format)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Any
 from tests.support.state import Command, File, Node, State
 from tests.support.worker import REPO
 
-NAME = "shadow-4.13.jsonl.gz"
+RELEASES = ("4.13", "4.17", "4.20")
+NAME = "shadow-{}.jsonl.gz"
 
 
 @dataclass
 class Case:
-    """One recorded run: before, the command, and what came out of it."""
+    """One recorded run: before, the command, and what came out of it. release: of the shadow-utils recorded."""
 
     name: str
     command: Command
@@ -27,33 +28,34 @@ class Case:
     exit: int
     stdout: bytes
     stderr: bytes
+    release: str = RELEASES[0]
 
 
-def find_recordings() -> str:
-    """The path of the recordings. Raises FileNotFoundError: without them nothing can be replayed."""
-    places = [
-        os.environ.get("ACCOUNTS_RECORDINGS", ""),
-        os.path.join(REPO, "tests/replay/data", NAME),
-        os.path.join(REPO, "../shared/recordings", NAME),
-    ]
-    for place in places:
-        if os.path.isfile(place):
-            return place
-    raise FileNotFoundError(f"{NAME}: set ACCOUNTS_RECORDINGS to its path")
+def find_recordings(release: str) -> str:
+    """The path of the recordings of a release. Raises FileNotFoundError: without them nothing can be replayed."""
+    name = NAME.format(release)
+    given = os.environ.get("ACCOUNTS_RECORDINGS")
+    directories = [given] if given else [f"{REPO}/tests/replay/data", f"{REPO}/../shared/recordings"]
+    for directory in directories:
+        if os.path.isfile(os.path.join(directory, name)):
+            return os.path.join(directory, name)
+    raise FileNotFoundError(f"{name}: set ACCOUNTS_RECORDINGS to its directory")
 
 
-def load_recordings(tools: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> list[Case]:
-    """The cases of these tools and with these names (an empty set means all)."""
+def load_recordings(
+    tools: frozenset[str] = frozenset(), names: frozenset[str] = frozenset(), release: str = RELEASES[0]
+) -> list[Case]:
+    """The cases of a release of these tools and with these names (an empty set means all)."""
     cases = []
-    with gzip.open(find_recordings(), "rb") as stream:
+    with gzip.open(find_recordings(release), "rb") as stream:
         for line in stream:
             record = json.loads(line)
             if (not tools or record["tool"] in tools) and (not names or record["case"] in names):
-                cases.append(_parse_case(record))
+                cases.append(_parse_case(record, release))
     return cases
 
 
-def _parse_case(record: dict[str, Any]) -> Case:
+def _parse_case(record: dict[str, Any], release: str) -> Case:
     before = State(
         etc={name: _parse_file(value) for name, value in record["before"].items()},
         tree={path: _parse_node(value) for path, value in record["tree_before"].items()},
@@ -81,6 +83,7 @@ def _parse_case(record: dict[str, Any]) -> Case:
         record["exit"],
         _parse_text(record["stdout"]),
         _parse_text(record["stderr"]),
+        release,
     )
 
 

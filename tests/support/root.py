@@ -2,8 +2,8 @@
 """A throw-away root in which an account tool can run as root without reaching this machine.
 
 Runs inside a worker process (worker.py) that has a private mount and pid namespace. The root is a tmpfs; its
-/usr is an overlay on the machine's /usr (and on the tree of `make install`, if given), so that /usr/lib can
-hold an image layer. Setting a case up writes some twenty small files: about a millisecond.
+/usr is an overlay on the /usr of this machine or of another system's root (and on the tree of `make install`, if
+given), so that /usr/lib can hold an image layer. Setting a case up writes some twenty small files: about a millisecond.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class Root:
     """One root directory, used for one case after the other.
 
     base: an empty directory to mount on. repo: bound read-only at REPO_IN_ROOT when given. lowers: trees
-    (DESTDIR) whose usr/ is stacked over the machine's.
+    (DESTDIR) whose usr/ is stacked over the system's. system: the root directory of the system whose programs and
+    libraries are used, this machine by default.
     """
 
-    def __init__(self, base: str, repo: str = "", lowers: tuple[str, ...] = ()) -> None:
+    def __init__(self, base: str, repo: str = "", lowers: tuple[str, ...] = (), system: str = "") -> None:
         mount("none", "/", "", _MS_REC | _MS_PRIVATE)
         mount("tmpfs", base, "tmpfs", 0, "mode=755,size=256m")
         self.path = base + "/root"
@@ -71,9 +72,9 @@ class Root:
         os.chmod(self._at("/var/mail"), 0o2775)
         os.symlink("../mail", self._at("/var/spool/mail"))
         for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-            if os.path.islink("/" + name):
-                os.symlink(os.readlink("/" + name), self._at("/" + name))
-        layers = ":".join([*(lower + "/usr" for lower in lowers), "/usr"])
+            if os.path.islink(f"{system}/{name}"):
+                os.symlink(os.readlink(f"{system}/{name}"), self._at("/" + name))
+        layers = ":".join([*(lower + "/usr" for lower in lowers), system + "/usr"])
         options = f"lowerdir={layers},upperdir={self._upper},workdir={base}/work"
         mount("overlay", self._at("/usr"), "overlay", 0, options)
         mount("proc", self._at("/proc"), "proc")
@@ -92,8 +93,8 @@ class Root:
         # The sizes of Debian 12's skeleton files are in the recordings; the contents are compared nowhere.
         for name, size in ((".bash_logout", 220), (".bashrc", 3526), (".profile", 807)):
             _write(self._at("/etc/skel/" + name), File(b"#" * (size - 1) + b"\n"))
-        if os.path.exists("/etc/ld.so.cache"):
-            shutil.copy("/etc/ld.so.cache", self._at("/etc/ld.so.cache"))
+        if os.path.exists(f"{system}/etc/ld.so.cache"):
+            shutil.copy(f"{system}/etc/ld.so.cache", self._at("/etc/ld.so.cache"))
         self._etc_kept = {"pam.d", "skel", "default", "ld.so.cache"}
         self._written: dict[str, tuple[int, int]] = {}
 

@@ -30,11 +30,12 @@ class Tools:
     """Where the tools under test are.
 
     directories: searched in this order, as paths inside the root. lower: a DESTDIR of `make install` that is
-    stacked over the machine's /usr.
+    stacked over the system's /usr. system: the root directory of the system they run on, "" for this machine.
     """
 
     directories: tuple[str, ...]
     lower: str = ""
+    system: str = ""
 
     @property
     def of_checkout(self) -> bool:
@@ -46,7 +47,7 @@ class Tools:
         for directory in self.directories:
             outside = REPO + directory.removeprefix(REPO_IN_ROOT) if self.of_checkout else directory
             # Never the machine's own tool in place of an installed one of ours that is missing.
-            if os.path.exists(f"{self.lower}{outside}/{tool}"):
+            if os.path.exists(f"{self.lower or ('' if self.of_checkout else self.system)}{outside}/{tool}"):
                 return f"{directory}/{tool}"
         raise FileNotFoundError(f"{tool} is not in {', '.join(self.directories)}")
 
@@ -61,11 +62,27 @@ class Tools:
 
 SOURCE = Tools((REPO_IN_ROOT + "/shims",))
 DEBIAN = Tools(("/usr/sbin", "/usr/bin"))
+# The release of shadow-utils that is recorded, and the root (make-root.sh) that has it; "" is this machine, Debian 12.
+SYSTEMS = {"4.13": "", "4.17": "debian-13-python", "4.20": "debian-unstable-python"}
 
 
 def installed(destdir: str) -> Tools:
     """The tools of `make install DESTDIR=destdir PREFIX=/usr`."""
     return Tools(("/usr/sbin", "/usr/bin"), os.path.abspath(destdir))
+
+
+def debian(release: str) -> Tools:
+    """The real tools of a release of shadow-utils, on the system that ships them."""
+    return Tools(DEBIAN.directories, system=system_root(release))
+
+
+def system_root(release: str) -> str:
+    """The root directory of the system that ships a release of shadow-utils; "" for this machine."""
+    if not SYSTEMS[release]:
+        return ""
+    command = [f"{REPO}/tests/support/make-root.sh", SYSTEMS[release]]
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return os.fsdecode(result.stdout.strip())
 
 
 def compile_checkout() -> None:
@@ -76,14 +93,14 @@ def compile_checkout() -> None:
 class Worker:
     """One worker process. Requests are answered in order."""
 
-    def __init__(self, lower: str = "") -> None:
+    def __init__(self, lower: str = "", system: str = "") -> None:
         self.connection, theirs = Pipe()
         self._base = tempfile.mkdtemp(prefix="accounts-root-")
         descriptor = theirs.fileno()
         self._process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
-                *(sys.executable, "-m", "tests.support.worker", str(descriptor), self._base, lower),
+                *(sys.executable, "-m", "tests.support.worker", str(descriptor), self._base, lower, system),
             ],
             cwd=REPO,
             pass_fds=[descriptor],
@@ -125,11 +142,11 @@ class Worker:
 
 
 def run_all(
-    jobs: Iterable[tuple[Key, State, str, Command]], lower: str = "", processes: int = 0
+    jobs: Iterable[tuple[Key, State, str, Command]], lower: str = "", processes: int = 0, system: str = ""
 ) -> Iterator[tuple[Key, Outcome]]:
     """Run every job (key, state, program, command) and yield (key, outcome) as they finish."""
     compile_checkout()
-    workers = [Worker(lower) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
+    workers = [Worker(lower, system) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
     busy: dict[Connection, tuple[Worker, Key]] = {}
     try:
         idle = list(workers)
@@ -152,10 +169,10 @@ def run_all(
             worker.close()
 
 
-def _serve(descriptor: int, base: str, lower: str) -> None:
+def _serve(descriptor: int, base: str, lower: str, system: str) -> None:
     connection = Connection(descriptor)
     try:
-        root = Root(base, REPO, (lower,) if lower else ())
+        root = Root(base, REPO, (lower,) if lower else (), system)
     except OSError as error:
         connection.send(f"cannot build the root: {error}")
         return
@@ -171,4 +188,4 @@ def _serve(descriptor: int, base: str, lower: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    _serve(int(sys.argv[1]), *sys.argv[2:])
