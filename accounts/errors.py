@@ -73,6 +73,10 @@ class NoId(AccountsError):
     """No unused id is left in the configured range."""
 
 
+class ConfigError(AccountsError):
+    """A configuration file is there but cannot be read."""
+
+
 class NotPermitted(AccountsError):
     """The caller may not do this."""
 

@@ -51,19 +51,8 @@ def check_shell(session: Session, shell: bytes) -> bytes:
 
 
 def _is_program(session: Session, path: bytes) -> bool:
-    target = session.target
     try:
-        if target.live:
-            mode = posix.stat(path).st_mode
-        else:
-            # Links inside of another root must not lead out of it.
-            from accounts.system.paths import open_beneath
-
-            fd = open_beneath(target.root, path, posix.O_PATH)
-            try:
-                mode = posix.fstat(fd).st_mode
-            finally:
-                posix.close(fd)
+        mode = session.target.stat(path).st_mode
     except OSError:
         return False
     return not stat.S_ISDIR(mode) and bool(mode & 0o111)
@@ -127,11 +116,9 @@ def run_hooks(session: Session, when: str, user: bytes) -> None:
     target = session.target
     if target.prefix:
         return
-    from accounts.system.paths import open_beneath
-
     directory = f"/etc/shadow-maint/{session.prog}-{when}.d".encode()
     try:
-        posix.close(open_beneath(target.root, directory, posix.O_PATH))
+        target.stat(directory)
     except FileNotFoundError:
         return
     except OSError:

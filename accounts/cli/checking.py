@@ -60,7 +60,7 @@ def run_checks(
     """
     store = session.store
     if request.files:
-        files = NamedFiles(dict(zip(names, request.files, strict=False)))
+        files = NamedFiles(session.target, dict(zip(names, request.files, strict=False)))
         try:
             database = files.open(request.read_only)
             checks = check(database, store.load(others))

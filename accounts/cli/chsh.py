@@ -8,7 +8,7 @@ import posix
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
 from accounts.cli.setuid import hand_over
-from accounts.cli.userargs import change_user, find_account, is_accessible
+from accounts.cli.userargs import change_user, find_account
 from accounts.errors import (
     AccountsError,
     BadArgument,
@@ -82,9 +82,9 @@ def body(session: Session, argv: list[bytes]) -> int:
     shown = fsdecode(shell)
     if valid_field(shell, b":,=\n") != 0:
         raise NotPermitted(f"Invalid entry: {shown}")
-    if not is_accessible(session, shell, posix.F_OK):
+    if not session.target.is_accessible(shell, posix.F_OK):
         session.warn(f"Warning: {shown} does not exist")
-    elif not is_accessible(session, shell, posix.X_OK):
+    elif not session.target.is_accessible(shell, posix.X_OK):
         session.warn(f"Warning: {shown} is not executable")
     change_user(session, user.name, shell=shell)
     session.log(f"changed user '{fsdecode(user.name)}' shell to '{shown}'")

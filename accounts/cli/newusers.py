@@ -9,15 +9,13 @@ from accounts.cli.cryptargs import read_all, split_lines
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, id_pool, run
 from accounts.cli.tokens import Tokens
-from accounts.cli.userargs import is_accessible
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, NoId, Usage
 from accounts.model.ids import SubidPool
 from accounts.model.names import is_valid_group_name, is_valid_user_name
 from accounts.model.records import MAX_ID, Group, Gshadow, Passwd, Shadow, parse_id
 from accounts.system import nss
 from accounts.system.homes import make_home
-from accounts.system.paths import open_beneath
-from accounts.system.store import READ
+from accounts.system.target import READ
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -88,12 +86,8 @@ def read_file(session: Session, request: Request, argv: list[bytes]) -> bytes:
     """All of the file, inside --root as in shadow, or of standard input. Raises AccountsError."""
     if request.file is None:
         return read_all(0)
-    target = session.target
     try:
-        if target.live or target.prefix:
-            fd = posix.open(request.file, READ)
-        else:
-            fd = open_beneath(target.root, b"/" + request.file, READ)
+        fd = session.target.open_named(request.file, READ)
         try:
             return read_all(fd)
         finally:
@@ -266,7 +260,7 @@ class Batch:
     def _check_home(self, number: int, user: Passwd) -> None:
         if user.home.startswith(b"/"):
             self.later.append(Home(number, user.home, user.uid, user.gid))
-        elif not is_accessible(self._session, user.home, posix.F_OK):
+        elif not self._session.target.is_accessible(user.home, posix.F_OK):
             raise BadLine("homedir must be an absolute path")
 
     def _add_subids(self, name: bytes) -> None:
@@ -297,7 +291,7 @@ def work_off(session: Session, later: list[str | Home]) -> None:
     for item in later:
         if isinstance(item, str):
             session.print_error(item)
-        elif not is_accessible(session, item.path, posix.F_OK):
+        elif not session.target.is_accessible(item.path, posix.F_OK):
             if mode is None:
                 mode = defs.get_int("HOME_MODE", 0o777 & ~defs.get_int("UMASK", 0o022)) & 0o7777
             try:

@@ -9,7 +9,6 @@ import time
 from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
 from accounts.cli.options import scan
 from accounts.cli.run import DAY, Done, Session, run
-from accounts.cli.userargs import is_accessible
 from accounts.edit.passwdck import PasswdCheck, System, sort_users
 from accounts.errors import (
     AccountsError,
@@ -84,7 +83,7 @@ def surroundings(session: Session, groups: Database) -> System:
     defs = session.defs
     gids = groups.group.ids()
     system.has_gid = lambda gid: gid in gids or session.has_gid(groups, gid)
-    system.exists = lambda path: is_accessible(session, path, posix.F_OK)
+    system.exists = lambda path: session.target.is_accessible(path, posix.F_OK)
     system.new_row = lambda name: Shadow(name, b"", session.today() or -1, *defs.ageing())
     # shadow does not look at SOURCE_DATE_EPOCH here.
     system.today = int(time.time()) // DAY

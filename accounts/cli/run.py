@@ -15,7 +15,8 @@ from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow
 from accounts.model.database import Database
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
-from accounts.system.store import FILE_ERRORS, Store, Target
+from accounts.system.store import FILE_ERRORS, Store
+from accounts.system.target import LOGIN_DEFS, READ, Target, read_fd
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -122,7 +123,7 @@ class Session:
     def defs(self) -> LoginDefs:
         """login.defs of the target, read once."""
         if self._defs is None:
-            text = self.target.read_layered(b"login.defs")
+            text = self.target.read_layered(LOGIN_DEFS)
             self._defs = LoginDefs(text or b"", self.print_error)
         return self._defs
 
@@ -195,7 +196,7 @@ class Session:
         if self._audited is None:
             self._audited = self.target.live and (
                 posix.access("/run/auditd.pid", posix.F_OK)
-                or self.target.read(b"proc/self/loginuid") not in (None, b"4294967295")
+                or _login_uid() != b"4294967295"
             )
         if self._audited:
             from accounts.system.audit import audit
@@ -234,6 +235,14 @@ class Session:
     def today(self) -> int:
         """Days since the epoch."""
         return self.now() // DAY
+
+
+def _login_uid() -> bytes:
+    """The audit user id of this process; 4294967295 when it has none, or the kernel no audit."""
+    try:
+        return read_fd(posix.open("/proc/self/loginuid", READ))
+    except OSError:
+        return b"4294967295"
 
 
 def _escape(char: str) -> str:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import _stat as stat
 import posix
 
 from accounts.errors import NoSuchUser, NotPermitted
-from accounts.system.paths import open_beneath
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -54,19 +52,3 @@ def change_user(session: Session, name: bytes, **fields: bytes) -> None:
         raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
     database.passwd.put(row.replace(**fields))
     session.commit(database)
-
-
-def is_accessible(session: Session, path: bytes, mode: int) -> bool:
-    """access(2) for root with F_OK or X_OK, inside the target; relative to the working directory if live."""
-    if session.target.live:
-        return posix.access(path, mode)
-    try:
-        fd = open_beneath(session.target.root, path, posix.O_PATH)
-    except OSError:
-        return False
-    try:
-        bits = posix.fstat(fd).st_mode
-        # For root: every directory, and what anybody may execute.
-        return mode == posix.F_OK or stat.S_ISDIR(bits) or bool(bits & 0o111)
-    finally:
-        posix.close(fd)

@@ -17,8 +17,9 @@ from accounts.errors import (
     PasswdLockError,
     Usage,
 )
+from accounts.system import shield
 from accounts.system.editor import choose_editor, run_editor
-from accounts.system.store import READ, read_fd
+from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,14 +146,13 @@ def edit(session: Session, file: str) -> bool:
 
 def write_copy(etc: int, name: str, data: bytes) -> None:
     """The copy for the editor, readable by root only. Raises AccountsError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    shield.remove(name, etc)
     try:
+        fd = shield.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, etc)
         try:
-            os.unlink(name, dir_fd=etc)
-        except FileNotFoundError:
-            pass
-        with open(os.open(name, flags, 0o600, dir_fd=etc), "wb") as file:
-            file.write(data)
+            shield.write_all(fd, data)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise AccountsError(f"Couldn't make backup: {error.strerror}") from None
 
@@ -161,15 +161,14 @@ def run_and_read(session: Session, copy: str) -> bytes:
     """Run the editor; what the copy holds then. Raises EditorFailed and AccountsError."""
     editor = choose_editor()
     name = os.fsdecode(editor)
-    path = b"/".join((session.target.path.rstrip(b"/"), b"etc", os.fsencode(copy)))
-    status = run_editor(editor, path)
+    status = run_editor(editor, session.target.path_of(os.fsencode(copy)))
     if status < 0:
         raise EditorFailed(f"{name} killed by signal {-status}", 1)
     if status > 0:
         raise EditorFailed(f"{name} returned with status {status}", status)
     try:
         # The editor may have put another file in its place.
-        return read_fd(os.open(copy, READ | os.O_NOFOLLOW, dir_fd=session.target.etc))
+        return read_fd(shield.open_file(copy, READ, session.target.etc))
     except OSError as error:
         raise AccountsError(f"{session.target.shown(copy)}: {error.strerror}") from None
 

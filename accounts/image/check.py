@@ -35,7 +35,7 @@ from accounts.image.tree import Tree, point_at
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
 from accounts.model.policy import DATABASES, parse_nsswitch
-from accounts.system.store import Target
+from accounts.system.target import Target
 
 _UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
 

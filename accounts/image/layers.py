@@ -18,7 +18,7 @@ from accounts.model.policy import DATABASES, default_policy
 from accounts.model.table import Table
 from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
-from accounts.system.store import VENDOR_DIRS, Target
+from accounts.system.target import VENDOR_DIRS, Target
 
 DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
 

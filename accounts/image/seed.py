@@ -25,7 +25,7 @@ from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow
 from accounts.model.table import Table
 from accounts.system.logindefs import LoginDefs
-from accounts.system.store import Target
+from accounts.system.target import Target
 
 DAY = 86400
 SUBIDS = ("subuid", "subgid")

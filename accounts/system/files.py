@@ -8,20 +8,25 @@ import os
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
+from accounts.system import shield
 from accounts.system.commit import Change, commit
 from accounts.system.locks import LockError, Locks
-from accounts.system.store import FILE_MODE, LOCK_ERRORS, OPEN_ERRORS, READ, read_fd
+from accounts.system.store import FILE_MODE, LOCK_ERRORS, OPEN_ERRORS
+from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from accounts.system.target import Target
+
 
 class NamedFiles:
     """The files of a Database at other places than /etc."""
 
-    def __init__(self, paths: Mapping[str, bytes]) -> None:
-        """paths: database name ("group", ...) -> path, relative to the working directory or not."""
+    def __init__(self, target: Target, paths: Mapping[str, bytes]) -> None:
+        """paths: database name ("group", ...) -> path, as the caller names it (Target.open_named)."""
+        self._target = target
         self._paths = paths
         self._directories: dict[bytes, int] = {}
         self._locks: dict[bytes, Locks] = {}
@@ -54,15 +59,14 @@ class NamedFiles:
 
     def _open_directory(self, directory: bytes) -> int:
         if directory not in self._directories:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            self._directories[directory] = os.open(directory or b".", flags)
+            self._directories[directory] = self._target.open_named(directory or b".", os.O_RDONLY | os.O_DIRECTORY)
         return self._directories[directory]
 
     def _read(self, name: str, path: bytes, read_only: bool) -> Table:
         directory, file = os.path.split(path)
         try:
             fd = self._open_directory(directory)
-            return Table(KINDS[name], read_fd(os.open(file, READ | os.O_NOFOLLOW, dir_fd=fd)))
+            return Table(KINDS[name], read_fd(shield.open_file(os.fsdecode(file), READ, fd)))
         except FileNotFoundError:
             if not read_only:
                 return Table(KINDS[name], present=False)

@@ -14,7 +14,7 @@ import posix
 
 from accounts.errors import HomeError
 from accounts.system.notify import LOG_ERR, syslog
-from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path
+from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path, stat_each
 from accounts.system.trees import KEEP, Copy, Ids, chown_tree, remove_tree
 from accounts.text import fsdecode, fsencode
 
@@ -362,13 +362,7 @@ def remove_home(
 
 
 def _is_system_directory(root: int, status: posix.stat_result) -> bool:
-    for directory in SYSTEM_DIRECTORIES:
-        try:
-            if _is_same(status, posix.stat(directory or b".", dir_fd=root)):
-                return True
-        except OSError:
-            continue
-    return False
+    return any(_is_same(status, other) for other in stat_each(root, (b"/" + path for path in SYSTEM_DIRECTORIES)))
 
 
 def _find_sharer(
@@ -390,12 +384,8 @@ def _find_sharer(
         place = real + b"/" + last
         if other in mine or place in mine or other.startswith(inside) or place.startswith(inside):
             return name
-        if last in suspects:
-            try:
-                if _is_same(status, posix.stat(other[1:] or b".", dir_fd=root)):
-                    return name
-            except OSError:
-                continue
+        if last in suspects and any(_is_same(status, found) for found in stat_each(root, (other,))):
+            return name
     return None
 
 

@@ -460,7 +460,7 @@ CALL = """
 import sys
 from accounts.cli import busybox, run
 from accounts.cli.run import Session
-from accounts.system.store import Target
+from accounts.system.target import Target
 tool, prefix = sys.argv[1:3]
 del sys.argv[1:3]
 Session.target = Target(b"/", prefix.encode())

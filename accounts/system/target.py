@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""A root directory whose accounts are worked on: its files, its settings, its NSS policy. Hot path.
+
+Never reads the host's files for another root. Only what is not there counts as not there: a configuration file
+that cannot be read ends a tool, as an unreadable login.defs ends the real ones.
+"""
+
+from __future__ import annotations
+
+import _stat as stat
+import errno
+import posix
+
+from accounts.errors import BadArgument, ConfigError, PasswdFileError
+from accounts.model.policy import Policy, default_policy, parse_nsswitch
+from accounts.text import fsdecode
+
+# Where vendor copies of configuration files are looked for, below the root, after /etc.
+VENDOR_DIRS = (b"usr/etc", b"usr/share/accounts", b"usr/lib")
+LOGIN_DEFS = b"login.defs"
+READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
+# Bytes. An account file of the greatest size has some four million rows; a sparse one must not fill the memory.
+MAX_ACCOUNT_FILE = 1 << 28
+MAX_CONFIG = 1 << 24
+_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def read_fd(fd: int, limit: int = MAX_ACCOUNT_FILE) -> bytes:
+    """All bytes of a regular file; closes fd. OSError: EFBIG for more than limit, EINVAL for another kind of file."""
+    try:
+        status = posix.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
+        size = status.st_size
+        if size <= limit:
+            # A byte more than there is: what comes shorter than asked for is all of it.
+            data = posix.read(fd, size + 1)
+            if len(data) == size:
+                return data
+            pieces, size = [data], len(data)
+            while size <= limit and (piece := posix.read(fd, 65536)):
+                pieces.append(piece)
+                size += len(piece)
+            if size <= limit:
+                return b"".join(pieces)
+        raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
+    finally:
+        posix.close(fd)
+
+
+class Target:
+    """A root directory whose accounts are worked on.
+
+    root, etc: directory descriptors; path: of the root, with the prefix; prefix: what --prefix gave, put before
+    "/etc/..." in messages (with the slash that shadow has there); live: whether it is the running system's own root.
+    """
+
+    def __init__(self, root: bytes = b"/", prefix: bytes = b"") -> None:
+        """Raises OSError when the root, or the prefix inside of it, cannot be opened."""
+        self.prefix = prefix
+        self.path = root.rstrip(b"/") + prefix or b"/"
+        self.live = self.path == b"/"
+        self._etc: int | None = None
+        self._conf: dict[bytes, bytes] | None = None
+        self._policy: Policy | None = None
+        # Where the caller's own paths start, when that is not where the kernel has them start.
+        self._outer: int | None = None
+        if root.rstrip(b"/"):
+            self._outer = posix.open(root, _DIRECTORY)
+            if prefix:
+                from accounts.system.paths import open_beneath
+
+                self.root = open_beneath(self._outer, prefix, _DIRECTORY, any_link=True)
+            else:
+                self.root = self._outer
+        else:
+            self.root = posix.open(self.path, _DIRECTORY)
+
+    @property
+    def etc(self) -> int:
+        """Directory descriptor of /etc. Raises PasswdFileError when there is none."""
+        if self._etc is None:
+            try:
+                self._etc = self.open(b"etc", _DIRECTORY)
+            except OSError as error:
+                raise PasswdFileError(f"cannot open {self.shown('')}: {error.strerror}") from None
+        return self._etc
+
+    def shown(self, name: str) -> str:
+        """The path of a file of /etc as messages name it."""
+        path = f"/etc/{name}" if name else "/etc"
+        return f"{fsdecode(self.prefix)}/{path}" if self.prefix else path
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
+        """open(2) of a path below the root, whether it begins with a slash or not. Raises OSError."""
+        if self.live:
+            return posix.open(path, flags | posix.O_CLOEXEC, mode, dir_fd=self.root)
+        from accounts.system.paths import open_beneath
+
+        return open_beneath(self.root, b"/" + path, flags, mode, any_link=True)
+
+    def open_named(self, path: bytes, flags: int) -> int:
+        """open(2) of a file that the command line names: inside --root, not below --prefix. Raises OSError."""
+        if self._outer is None:
+            return posix.open(path, flags | posix.O_CLOEXEC)
+        from accounts.system.paths import open_beneath
+
+        return open_beneath(self._outer, b"/" + path, flags, any_link=True)
+
+    def stat(self, path: bytes) -> posix.stat_result:
+        """stat(2) of a path below the root, as open(). Raises OSError."""
+        if self.live:
+            return posix.stat(path, dir_fd=self.root)
+        from accounts.system.paths import stat_beneath
+
+        return stat_beneath(self.root, b"/" + path, any_link=True)
+
+    def is_accessible(self, path: bytes, mode: int) -> bool:
+        """access(2) for root, F_OK or X_OK; on the live system relative to the working directory."""
+        if self.live:
+            return posix.access(path, mode)
+        try:
+            bits = self.stat(path).st_mode
+        except OSError:
+            return False
+        # For root: every directory, and what anybody may execute.
+        return mode == posix.F_OK or stat.S_ISDIR(bits) or bool(bits & 0o111)
+
+    def path_of(self, name: bytes) -> bytes:
+        """The path, free of links below the root, by which a program outside of the root finds a file of /etc."""
+        if self.live:
+            return b"/etc/" + name
+        from accounts.system.paths import real_path
+
+        return self.path.rstrip(b"/") + real_path(self.root, b"/etc", any_link=True) + b"/" + name
+
+    def read(self, path: bytes, limit: int = MAX_CONFIG) -> bytes | None:
+        """The bytes of a configuration file below the root, None when it is not there. Raises ConfigError."""
+        try:
+            return read_fd(self.open(path, READ), limit)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            shown = fsdecode(self.prefix + b"/" + path)
+            if path.endswith(LOGIN_DEFS):
+                # shadow's words, which it tells syslog alone.
+                raise ConfigError(f"cannot open login definitions {shown} [{error.strerror}]") from None
+            raise ConfigError(f"cannot read {shown}: {error.strerror}") from None
+
+    def read_layered(self, name: bytes) -> bytes | None:
+        """The bytes of /etc/NAME, else of the vendor's copy of it, or None. Raises ConfigError."""
+        for directory in (b"etc", *VENDOR_DIRS):
+            text = self.read(directory + b"/" + name)
+            if text is not None:
+                return text
+        return None
+
+    def find_layered(self, name: bytes) -> bytes:
+        """The path below the root of /etc/NAME, else of the vendor's copy of it; /etc/NAME if none is there."""
+        for directory in (b"etc", *VENDOR_DIRS):
+            try:
+                self.stat(directory + b"/" + name)
+            except OSError as error:
+                if error.errno in _NOT_THERE:
+                    continue
+            return b"/" + directory + b"/" + name
+        return b"/etc/" + name
+
+    # -- settings ------------------------------------------------------------------------------------
+
+    def setting(self, key: bytes, default: bytes) -> bytes:
+        """A value of accounts.conf: /etc/accounts/accounts.conf over /usr/share/accounts/accounts.conf.
+
+        Raises ConfigError.
+        """
+        if self._conf is None:
+            conf = {}
+            for path in (b"usr/share/accounts/accounts.conf", b"etc/accounts/accounts.conf"):
+                for line in (self.read(path) or b"").split(b"\n"):
+                    name, equals, value = line.strip().partition(b"=")
+                    if equals and not name.startswith(b"#"):
+                        conf[name.strip()] = value.strip().strip(b"\"'")
+            self._conf = conf
+        return self._conf.get(key, default)
+
+    def image_dir(self) -> bytes:
+        """IMAGE_DIR of accounts.conf, relative to the root. Raises BadArgument and ConfigError."""
+        path = self.setting(b"IMAGE_DIR", b"/usr/lib")
+        if not path.startswith(b"/"):
+            raise BadArgument(f"accounts.conf: IMAGE_DIR must be an absolute path: '{fsdecode(path)}'")
+        if b".." in path.split(b"/") or b"\0" in path:
+            raise BadArgument(f"accounts.conf: IMAGE_DIR must be a path without '..': '{fsdecode(path)}'")
+        return path.strip(b"/") or b"."
+
+    def policy(self) -> Policy:
+        """The NSS policy: GROUP_POLICY, else nsswitch.conf of the target, else the vendor's, else merge.
+
+        Raises BadArgument and ConfigError.
+        """
+        wanted = self.setting(b"GROUP_POLICY", b"auto")
+        if wanted in (b"merge", b"first"):
+            return default_policy(wanted == b"merge")
+        if wanted != b"auto":
+            raise BadArgument(
+                f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'"
+            )
+        if self._policy is None:
+            text = self.read_layered(b"nsswitch.conf")
+            self._policy = default_policy() if text is None else parse_nsswitch(text)
+        return self._policy
+
+    def asks_nss(self, database: str) -> bool:
+        """Whether NSS may know more of a database than the two layers: only on the live system."""
+        return self.live and (self.policy().others[database] or self.image_dir() != b"usr/lib")
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for fd in {self._etc, self.root, self._outer}:
+            if fd is not None:
+                posix.close(fd)
+        self._etc = None
