@@ -63,7 +63,7 @@ venv: $(VENV)/stamp
 $(VENV)/stamp: pyproject.toml
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter bitbake-setup
+	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter bitbake-setup jsonschema
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd.

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 # Command -> (module with main(argv) -> exit status, what it is for).
 COMMANDS = {
+    "status": ("accounts.cli.machine", "show everything local of a machine"),
+    "diff": ("accounts.cli.machine", "compare a machine's accounts with its image's"),
+    "show": ("accounts.cli.machine", "show where every field of an account comes from"),
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
 }
+# Commands whose module has commands of its own, which it finds in argv[0].
+GROUPS = ("image",)
 USAGE_ERROR = 2
 
 
@@ -37,7 +42,7 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         write_all(2, f"accounts: {missing_module(error)}\n")
         sys.exit(1)
-    status: int = sys.modules[name].main(argv[1:])
+    status: int = sys.modules[name].main(argv[1:] if argv[0] in GROUPS else argv)
     # Nothing is buffered: write_all() is all that prints.
     os._exit(status)
 

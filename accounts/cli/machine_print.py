@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Tables, diffs and colours of the `accounts` commands, for people. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from accounts.machine.compare import FileDiff
+from accounts.machine.show import Answer, Shown
+from accounts.machine.status import Status
+
+_COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+# How many rows of a section a table shows; --json and --all show all.
+SHOWN = 50
+# What people call a field of passwd(5), shadow(5), group(5), gshadow(5).
+FIELDS = {
+    "passwd": "password", "uid": "UID", "gid": "GID", "gecos": "GECOS", "lstchg": "last change", "min": "minimum age",
+    "max": "maximum age", "warn": "warning", "inactive": "inactivity", "expire": "expires",
+    "admins": "administrators",
+}  # fmt: skip
+
+
+class Painter:
+    """Colours for a terminal (ECMA-48); plain text anywhere else, and with NO_COLOR (no-color.org)."""
+
+    def __init__(self, fd: int = 1) -> None:
+        try:
+            terminal = os.isatty(fd)
+        except OSError:
+            terminal = False
+        self.on = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def paint(self, text: str, color: str) -> str:
+        """text in a colour of _COLORS."""
+        return f"\x1b[{_COLORS[color]}m{text}\x1b[0m" if self.on and text else text
+
+
+def field_name(field: str) -> str:
+    """A field of a record as people call it."""
+    return FIELDS.get(field, field)
+
+
+def count(number: int, name: str) -> str:
+    """ "3 own users", "1 own user"; "changed" has no plural."""
+    singular = {"memberships": "membership", "own users": "own user", "own groups": "own group", "problems": "problem"}
+    return f"{number} {singular.get(name, name) if number == 1 else name}"
+
+
+def table(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
+    """Rows in aligned columns; the last one is as long as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
+    return [
+        (
+            " " * indent + "".join(f"{cell:{width}}  " for cell, width in zip(row, widths, strict=False)) + row[-1]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def format_status(status: Status, painter: Painter, everything: bool = False) -> str:
+    """The status as a table with a section for each kind of difference, and a summary line."""
+    lines: list[str] = []
+
+    def section(title: str, rows: Sequence[Sequence[str]]) -> None:
+        if not rows:
+            return
+        lines.append(painter.paint(title, "bold"))
+        shown = rows if everything else rows[:SHOWN]
+        lines.extend(table(shown))
+        if len(rows) > len(shown):
+            lines.append(f"  ... and {len(rows) - len(shown)} more (--all shows them)")
+        lines.append("")
+
+    section(
+        "Own users",
+        [(one.name, f"UID {one.uid}", f"group {one.group}", f"password {one.password}", one.home, one.shell)
+         for one in status.users],
+    )  # fmt: skip
+    section("Own groups", [(one.name, f"GID {one.gid}", ", ".join(one.members)) for one in status.groups])
+    memberships = [(one.group, "+ " + ", ".join(one.users)) for one in status.memberships]
+    section("Memberships in groups of the image", memberships)
+    changes = []
+    previous = ("", "")
+    for one in status.changes:
+        name = "" if previous == (one.account, one.name) else one.name
+        previous = one.account, one.name
+        label = field_name(one.field) + (" (gshadow)" if one.database == "gshadow" else "")
+        changes.append((name, label, f"{one.image} → {one.local}"))
+    section("Changed accounts of the image", changes)
+    section("Hidden accounts of the image", [(one.name, one.account) for one in status.hidden])
+    section(
+        "Subordinate ids",
+        [(one.owner, one.database, f"{one.first}-{one.first + one.count - 1}") for one in status.ranges],
+    )
+    if status.needless:
+        rows, them = ("1 row says", "it") if status.needless == 1 else (f"{status.needless} rows say", "them")
+        lines += [f"{rows} what the image says already; accounts rebase drops {them}", ""]
+    lines.append(_summary(status, painter))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _summary(status: Status, painter: Painter) -> str:
+    counts = status.counts()
+    problems = counts.pop("problems")
+    text = ", ".join(count(number, name) for name, number in counts.items())
+    color = "red" if problems else "green"
+    return f"{text}, {painter.paint(count(problems, 'problems'), color)}" + ("; see accounts check" if problems else "")
+
+
+def format_diff(diffs: Iterable[FileDiff], painter: Painter) -> str:
+    """Unified diffs, coloured as git does."""
+    text = "".join(map(str, diffs))
+    if not painter.on:
+        return text
+    colors = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
+    lines = []
+    for line in text.splitlines():
+        color = next((color for sign, color in colors.items() if line.startswith(sign)), None)
+        lines.append(line if color is None else painter.paint(line, color))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def format_shown(shown: Shown, painter: Painter) -> str:
+    """All about a name: a table for each database, then the groups."""
+    lines: list[str] = []
+    for answer in shown.answers:
+        lines += [painter.paint(f"{answer.database} {shown.name}", "bold"), f"  {answer.why}"]
+        lines += table(_field_rows(answer), 4)
+        lines += [
+            painter.paint(f"    {one.path}:{one.line} is not used", "dim") for one in answer.sources if not one.used
+        ]
+        lines.append("")
+    if shown.groups:
+        lines.append(painter.paint("groups", "bold"))
+        lines += table([(one.group or "-", f"GID {one.gid}", one.origin) for one in shown.groups], 4)
+        lines.append("")
+    return "".join(f"{line}\n" for line in lines[:-1])
+
+
+def _field_rows(answer: Answer) -> list[tuple[str, ...]]:
+    return [
+        (
+            field_name(field.name),
+            field.value,
+            f"{field.path}:{field.line}" + ("" if field.image is None else f"  (image: {field.image})"),
+        )
+        for field in answer.fields
+    ]
