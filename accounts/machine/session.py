@@ -16,7 +16,8 @@ from accounts.machine.delta import FILES
 from accounts.model.database import Database
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches
-from accounts.system.store import Store, Target
+from accounts.system.store import Store
+from accounts.system.target import Target
 
 Warn = Callable[[str], None]
 
