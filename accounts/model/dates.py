@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Dates as the options -e take them: days since the epoch, or what shadow's get_date() reads. Pure.
 
-get_date() is a yacc grammar with one token of look-ahead; this reader follows the same rules by hand:
-2030-12-31, 12/31/2030, 31 Dec 2030, "next friday", "3 weeks", "1 month ago". Its oddities are shadow's: days
-that a month does not have run over into the next one, and "tomorrow" is a minute from now.
+Since 4.18 that is YYYY-MM-DD. Before, get_date() was a yacc grammar with one token of look-ahead; this reader follows
+the same rules by hand: 2030-12-31, 12/31/2030, 31 Dec 2030, "next friday", "3 weeks", "1 month ago". Its oddities are
+shadow's: days that a month does not have run over into the next one, and "tomorrow" is a minute from now. 4.17.4 took
+the time zones out of it: dates are those of UTC.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from __future__ import annotations
 import time
 
 from accounts.model.records import parse_long
+from accounts.model.release import DEFAULT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.model.release import Release
 
 DAY = 86400
 # What parse_day answers for text that is no date.
@@ -53,6 +59,11 @@ _MILITARY = {
     **{letter: -hours for hours, letter in enumerate("nopqrstuvwxy", 1)},
     "z": 0,
 }
+# Days before each month of a year that is not a leap year; days before 1970-01-01 since the year 1.
+_MONTH_STARTS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
+_EPOCH = 719162
+# isspace(3).
+_BLANKS = b" \t\n\v\f\r"
 _RELATIVE_UNITS = ("years", "months", "days", "hours", "minutes", "seconds")
 _WORD_LENGTH = 19
 
@@ -69,26 +80,56 @@ def format_day(day: int) -> str:
     return f"{date.tm_year}-{date.tm_mon:02}-{date.tm_mday:02}"
 
 
-def parse_day(text: bytes, now: float | None = None) -> int:
+def parse_day(text: bytes, now: float | None = None, release: Release = DEFAULT) -> int:
     """Days since the epoch that a date means; -1 for none ("" and "-1"); less than -1 when it is no date.
 
     A number is days already. now: seconds since the epoch, for relative dates (default: the clock, which
-    shadow does not replace by SOURCE_DATE_EPOCH here). Source: strtoday() and get_date() of shadow 4.13.
+    shadow does not replace by SOURCE_DATE_EPOCH here). Source: strtoday() and get_date() of the release.
     """
     if not text:
         return -1
-    if not text.removeprefix(b"-").lstrip(b" ").strip(b"0123456789"):
+    if release >= (4, 18):
+        days = parse_long(text)
+        return _parse_iso_date(text) if days is None else days
+    digits = text.removeprefix(b"-").lstrip(b" ")
+    # Since 4.17 a sign alone is no number but, as nothing at all, today.
+    if not digits.strip(b"0123456789") and (digits or release < (4, 17)):
         days = parse_long(text)
         return INVALID if days is None else days
     try:
-        seconds = _Reader(text, time.time() if now is None else now).seconds()
+        seconds = _Reader(text, time.time() if now is None else now, release).seconds()
     except (_NoDate, OverflowError, ValueError, OSError):
         return INVALID
     if seconds == -1:
         return INVALID
-    # As C divides: towards zero.
-    middle = seconds + DAY // 2
+    # To the nearest midnight at first, which is that of UTC when it is noon further west. As C divides: towards zero.
+    middle = seconds + DAY // 2 if release < (4, 15) else seconds
     return middle // DAY if middle >= 0 else -(-middle // DAY)
+
+
+def _parse_iso_date(text: bytes) -> int:
+    """strptime(3) of %Y-%m-%d, all of the text, with the blanks that it allows before a number."""
+    numbers = []
+    for part, (least, most) in zip(text.split(b"-"), ((0, 9999), (1, 12), (1, 31)), strict=False):
+        digits = part.lstrip(_BLANKS)
+        value = int(digits) if digits.isdigit() and len(digits) <= len(str(most)) else -1
+        if not least <= value <= most:
+            return INVALID
+        numbers.append(value)
+    if len(numbers) != 3 or text.count(b"-") != 2:
+        return INVALID
+    year, month, day = numbers
+    days = _days_before(year, month - 1) + day - 1
+    # The error of timegm(3), which is also a day.
+    return INVALID if days == -1 else days
+
+
+def _days_before(year: int, months: int) -> int:
+    """Days from the epoch to the first of a month: months after January of a year, in the Gregorian calendar."""
+    year, month = year + months // 12, months % 12
+    years = year - 1
+    leap = month > 1 and ((year % 4 == 0 and year % 100 != 0) or year % 400 == 0)
+    return years * 365 + years // 4 - years // 100 + years // 400 + _MONTH_STARTS[month] + leap - _EPOCH
 
 
 def _as_int(value: int) -> int:
@@ -96,13 +137,14 @@ def _as_int(value: int) -> int:
     return (value + 0x80000000) % 0x100000000 - 0x80000000
 
 
-def _tokens(text: bytes) -> list[tuple[str, int]]:
+def _tokens(text: bytes, zones: bool) -> list[tuple[str, int]]:
     """(kind, value) of each token. Kinds: those of the tables, number, signed, meridian, or a character."""
     found = []
+    blanks = _BLANKS if zones else b" \t"
     position, size = 0, len(text)
     while position < size:
         char = text[position : position + 1]
-        if char.isspace():
+        if char in blanks:
             position += 1
         elif char.isdigit() or char in b"+-":
             sign = 0 if char.isdigit() else -1 if char == b"-" else 1
@@ -118,7 +160,7 @@ def _tokens(text: bytes) -> list[tuple[str, int]]:
             end = position
             while text[end : end + 1].isalpha() or text[end : end + 1] == b".":
                 end += 1
-            found.append(_look_up(text[position:end][:_WORD_LENGTH].decode().lower()))
+            found.append(_look_up(text[position:end][:_WORD_LENGTH].decode().lower(), zones))
             position = end
         elif char == b"(":
             depth = 0
@@ -137,7 +179,7 @@ def _tokens(text: bytes) -> list[tuple[str, int]]:
     return found
 
 
-def _look_up(word: str) -> tuple[str, int]:
+def _look_up(word: str, zones: bool) -> tuple[str, int]:
     if word in ("am", "a.m."):
         return "meridian", 0
     if word in ("pm", "p.m."):
@@ -151,14 +193,16 @@ def _look_up(word: str) -> tuple[str, int]:
                 return kind, number
     if word in _MORE_NAMES:
         return _MORE_NAMES[word]
-    zone = _look_up_zone(word)
+    zone = _look_up_zone(word) if zones else None
     if zone is not None:
         return zone
-    if word == "dst":
+    if word == "dst" and zones:
         return "dst", 0
     for table, name in ((_UNITS, word), (_UNITS, word.removesuffix("s")), (_RELATIVE, word)):
         if name in table:
             return table[name]
+    if not zones:
+        return "unknown", 0
     if word in _MILITARY:
         return "zone", _MILITARY[word] * 60
     return (_look_up_zone(word.replace(".", "")) if "." in word else None) or ("unknown", 0)
@@ -175,9 +219,12 @@ def _look_up_zone(word: str) -> tuple[str, int] | None:
 class _Reader:
     """One date being read: the tokens still to go and what has been understood."""
 
-    def __init__(self, text: bytes, now: float) -> None:
-        self._todo = _tokens(text)[::-1]
-        local = time.localtime(now)
+    def __init__(self, text: bytes, now: float, release: Release) -> None:
+        # Whether times are of the local zone or one that the text names; else all are UTC.
+        self._zones = release < (4, 17)
+        self._counts_units = release >= (4, 15)
+        self._todo = _tokens(text, self._zones)[::-1]
+        local = time.localtime(now) if self._zones else time.gmtime(now)
         self.year, self.month, self.day = local.tm_year, local.tm_mon, local.tm_mday
         self.hour, self.minute, self.second = local.tm_hour, local.tm_min, local.tm_sec
         self.meridian: int | None = None
@@ -200,6 +247,8 @@ class _Reader:
         # XPG4: 00-68 are of this century, 69-99 of the last.
         year += 2000 if year < 69 else 1900 if year < 100 else 0
         day = self.day + relative["days"]
+        if not self._zones:
+            return self._utc_seconds(year, day, clock)
         start = self._make_time(year, day, clock)
         if have["day"] and not have["date"]:
             # mktime(3) has made a real date of it, from which the weekdays are counted.
@@ -229,6 +278,21 @@ class _Reader:
             )
         )
 
+    def _utc_seconds(self, year: int, day: int, clock: tuple[int, int, int]) -> int:
+        """timegm(3) of the date, the clock and the relative items. Raises OverflowError for a year beyond an int."""
+        relative = self.relative
+        year, months = _as_int(year - 1900 + relative["years"]) + 1900, _as_int(self.month - 1 + relative["months"])
+        seconds = 0
+        for value, unit in zip(clock, ("hours", "minutes", "seconds"), strict=True):
+            seconds = seconds * 60 + _as_int(value + relative[unit])
+        days = _days_before(year, months) + _as_int(day) - 1 + seconds // DAY
+        if abs(days) // 366 > 0x7FFFFFFF:
+            raise OverflowError
+        if self.have["day"] and not self.have["date"]:
+            # The epoch was a thursday.
+            days += (self.weekday - (days + 4) % 7) % 7 + 7 * (self.ordinal - (self.ordinal > 0))
+        return days * DAY + seconds % DAY
+
     def _hour_of_day(self) -> int:
         if self.meridian is None:
             if not 0 <= self.hour <= 23:
@@ -257,8 +321,8 @@ class _Reader:
                 raise _NoDate
             self._read_relative(value)
         elif kind in _RELATIVE_UNITS:
-            # A bare unit counts one, whatever its value.
-            self._add_relative(kind, 1)
+            # Until 4.15 a bare unit counts one, whatever its value: "week" is a day.
+            self._add_relative(kind, value if self._counts_units else 1)
         elif kind == "month":
             self.month, self.day = value, self._take("number")
             if self._next() == ",":
@@ -325,7 +389,7 @@ class _Reader:
         if self._next() == ":":
             self._take(":")
             seconds = self._take("number")
-        if self._next() == "signed":
+        if self._next() == "signed" and self._zones:
             zone = self._take("signed")
             west = abs(zone) % 100 + abs(zone) // 100 * 60
             self.zone = west if zone < 0 else -west

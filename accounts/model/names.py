@@ -1,31 +1,55 @@
 # SPDX-License-Identifier: MIT
-"""Names and fields, validated as shadow 4.13 on Debian does. Pure.
+"""Names and fields, validated as a release of shadow does. Pure.
 
-Source: libmisc/chkname.c with Debian's 506_relaxed_usernames, lib/fields.c with the fix of CVE-2023-29383.
+Source: chkname.c, until 4.17 with the relaxed names of Debian's 506_relaxed_usernames; lib/fields.c with the fix of
+CVE-2023-29383.
 """
 
 from __future__ import annotations
 
-# UT_NAMESIZE of utmp, and shadow's configured --with-group-name-max-length.
-USER_NAME_MAX = 32
+from accounts.model.release import DEFAULT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.model.release import Release
+
+# shadow's configured --with-group-name-max-length.
 GROUP_NAME_MAX = 32
 _SPACES = frozenset(b" \t\n\v\f\r")
+_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
+_NEVER = frozenset(b" \"#',/:;\x7f" + bytes(range(0x20)))
 
 
-def _is_valid_name(name: bytes) -> bool:
-    if not name or name[:1] in (b"-", b"~", b"+"):
+def _is_valid_name(name: bytes, allow_bad: bool, release: Release) -> bool:
+    if release < (4, 17):
+        if allow_bad:
+            return True
+        if not name or name[:1] in (b"-", b"~", b"+"):
+            return False
+        return not any(char in b":," or char in _SPACES for char in name)
+    if allow_bad and release < (4, 19):
+        return True
+    if name in (b"", b".", b"..") or name.isdigit():
         return False
-    return not any(char in b":," or char in _SPACES for char in name)
+    if allow_bad:
+        return not name.startswith(b"-") and _NEVER.isdisjoint(name)
+    # As a regular expression: [a-zA-Z0-9_.][a-zA-Z0-9_.-]*$?
+    return name[0] in _LETTERS and not (name[1:].removesuffix(b"$")).strip(_LETTERS + b"-")
 
 
-def is_valid_user_name(name: bytes, allow_bad: bool = False) -> bool:
-    """Whether a new user may have the name; allow_bad (--badname) leaves only the limit of length."""
-    return len(name) <= USER_NAME_MAX and (allow_bad or _is_valid_name(name))
+def user_name_max(release: Release) -> int:
+    """How many bytes a user name may have: UT_NAMESIZE of utmp, later LOGIN_NAME_MAX less its NUL."""
+    return 32 if release < (4, 17) else 255
 
 
-def is_valid_group_name(name: bytes, allow_bad: bool = False) -> bool:
-    """Whether a new group may have the name; allow_bad leaves only the limit of length."""
-    return len(name) <= GROUP_NAME_MAX and (allow_bad or _is_valid_name(name))
+def is_valid_user_name(name: bytes, allow_bad: bool = False, release: Release = DEFAULT) -> bool:
+    """Whether a new user may have the name. allow_bad: --badname, which leaves little but the limit of length."""
+    return len(name) <= user_name_max(release) and _is_valid_name(name, allow_bad, release)
+
+
+def is_valid_group_name(name: bytes, allow_bad: bool = False, release: Release = DEFAULT) -> bool:
+    """Whether a new group may have the name. allow_bad: --badname, which groups have no more since 4.20."""
+    return len(name) <= GROUP_NAME_MAX and _is_valid_name(name, allow_bad and release < (4, 20), release)
 
 
 def valid_field(field: bytes, illegal: bytes) -> int:

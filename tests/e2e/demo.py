@@ -26,14 +26,14 @@ class Wrong(Exception):
     """An answer was not the expected one."""
 
 
-def make_root(base: str, in_memory: bool = True) -> str:
-    """Mount an overlay of / below base and return its path. in_memory: what it changes is kept on a tmpfs."""
+def make_root(base: str, in_memory: bool = True, system: str = "/") -> str:
+    """Mount an overlay of a system below base and return its path. in_memory: what it changes is kept on a tmpfs."""
     if in_memory:
         run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
     root, upper, work = (os.path.join(base, name) for name in ("root", "upper", "work"))
     for path in (root, upper, work):
         os.mkdir(path, 0o755)
-    run_quiet("mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={upper},workdir={work}", root)
+    run_quiet("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={system},upperdir={upper},workdir={work}", root)
     run_quiet("mount", "-t", "proc", "proc", f"{root}/proc")
     run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{root}/run")
     run_quiet("mount", "--rbind", "/dev", f"{root}/dev")

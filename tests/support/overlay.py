@@ -39,6 +39,14 @@ def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = 
     return in_child(_run, function, arguments, stateless)
 
 
+def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call function(*arguments) in a child, chrooted into a fresh overlay of another system's root; its result.
+
+    system: as worker.system_root(). Nothing is installed. Results and exceptions as in_child().
+    """
+    return in_child(_run, function, arguments, False, system)
+
+
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call function(*arguments) in a child process with a mount namespace of its own; its result.
 
@@ -66,17 +74,18 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool) -> Any:
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool, system: str | None = None) -> Any:
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        root = make_root(base)
-        os.mkdir(f"{root}{REAL}")
-        for name in FAMILY:
-            for directory in ("/usr/sbin", "/usr/bin"):
-                if os.path.exists(f"{directory}/{name}"):
-                    shutil.copy(f"{directory}/{name}", f"{root}{REAL}/{name}")
-        run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
+        root = make_root(base, system=system or "/")
+        if system is None:
+            os.mkdir(f"{root}{REAL}")
+            for name in FAMILY:
+                for directory in ("/usr/sbin", "/usr/bin"):
+                    if os.path.exists(f"{directory}/{name}"):
+                        shutil.copy(f"{directory}/{name}", f"{root}{REAL}/{name}")
+            run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
         if stateless:
             make_stateless(Path(root))
         os.chroot(root)
