@@ -2,6 +2,7 @@
 """Our tools over two layers and the real ones over the flattened files, step by step side by side: the law.
 
 ACCOUNTS_EXAMPLES: examples to run (default 120, about a minute). ACCOUNTS_ONLY: tools, separated by commas.
+ACCOUNTS_RELEASES: releases of shadow-utils, separated by commas; the real tools are those of the system that ships it.
 ACCOUNTS_SEED=random: other examples each time. ACCOUNTS_SHRINK=1: after a failure spend up to five minutes on
 a smaller one. ACCOUNTS_TOOLS: a DESTDIR to test instead of this checkout.
 """
@@ -21,11 +22,13 @@ from tests.differential.commands import COMMANDS
 from tests.differential.roots import classic_roots
 from tests.replay.compare import judge_classic, judge_split
 from tests.replay.layout import LAYOUTS, split
+from tests.replay.run import as_release
 from tests.support.recordings import Case
 from tests.support.state import Command, State
-from tests.support.worker import DEBIAN, SOURCE, Worker, compile_checkout, installed
+from tests.support.worker import SOURCE, Tools, Worker, compile_checkout, debian, installed
 
 TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
+RELEASES = os.environ.get("ACCOUNTS_RELEASES", "4.13").split(",")
 _ONLY = os.environ.get("ACCOUNTS_ONLY", "")
 AVAILABLE = [tool for tool in COMMANDS if TOOLS.has(tool) and (not _ONLY or tool in _ONLY.split(","))]
 NOT_REMOVED = b"not removing"
@@ -38,6 +41,8 @@ class Machine(RuleBasedStateMachine):
 
     ours: Worker
     real: Worker
+    release: str
+    debian: Tools
     steps: Counter[str]
 
     def __init__(self) -> None:
@@ -56,8 +61,10 @@ class Machine(RuleBasedStateMachine):
     @rule(command=st.sampled_from(AVAILABLE + OFTEN).flatmap(lambda tool: COMMANDS[tool]))
     def run(self, command: Command) -> None:
         """Run it on both; the law must hold. After a rightful refusal both machines are where they were."""
-        self.real.send(self.classic, DEBIAN.path(command.tool), command)
-        self.ours.send(self.layered, TOOLS.path(command.tool), command)
+        if not self.debian.has(command.tool):
+            return
+        self.real.send(self.classic, self.debian.path(command.tool), command)
+        self.ours.send(self.layered, TOOLS.path(command.tool), as_release(command, self.release))
         real, ours = self.real.receive(), self.ours.receive()
         assert real.exit is not None
         self.steps[command.tool] += 1
@@ -70,7 +77,7 @@ class Machine(RuleBasedStateMachine):
             # userdel -rf of a home that is another's: docs/decisions/homes.md. Both stay where they were.
             self.steps["kept another's home"] += 1
             return
-        case = Case("step", command, self.classic, real.after, real.exit, real.stdout, real.stderr)
+        case = Case("step", command, self.classic, real.after, real.exit, real.stdout, real.stderr, self.release)
         if self.layered.image:
             verdict = judge_split(case, self.layered, ours)
         else:
@@ -88,18 +95,19 @@ class Machine(RuleBasedStateMachine):
             self.classic, self.layered = real.after, ours.after
 
 
-@pytest.fixture(scope="module")
-def workers() -> Iterator[tuple[Worker, Worker]]:
-    """(ours, real): two roots; the real tools must not see ours stacked over them."""
+@pytest.fixture(params=RELEASES)
+def workers(request: pytest.FixtureRequest) -> Iterator[tuple[Worker, Worker, str]]:
+    """(ours, real, release): two roots; the real tools must not see ours stacked over them."""
     compile_checkout()
-    with Worker(TOOLS.lower) as ours, Worker() as real:
-        yield ours, real
+    with Worker(TOOLS.lower) as ours, Worker("", debian(request.param).system) as real:
+        yield ours, real, request.param
 
 
-def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker]) -> None:
+def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker, str]) -> None:
     """The view, exit status and messages of the real tools; a minimal delta; refusals only by the law."""
     assert AVAILABLE, "no tool to test"
-    Machine.ours, Machine.real = workers
+    Machine.ours, Machine.real, Machine.release = workers
+    Machine.debian = debian(Machine.release)
     Machine.steps = Counter()
     run_state_machine_as_test(
         Machine,
@@ -115,9 +123,10 @@ def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker]) -> None:
         ),
     )
     print(dict(Machine.steps))
-    assert all(Machine.steps[tool] for tool in AVAILABLE), f"not every tool was drawn: {Machine.steps}"
+    tools = [tool for tool in AVAILABLE if Machine.debian.has(tool)]
+    assert all(Machine.steps[tool] for tool in tools), f"not every tool was drawn: {Machine.steps}"
     # Most hostile calls fail; what succeeds must still be a good part of it.
     assert (
         Machine.steps["succeeded"] + Machine.steps["refused"]
-        > sum(Machine.steps[tool] for tool in AVAILABLE) / 10
+        > sum(Machine.steps[tool] for tool in tools) / 10
     )
