@@ -202,7 +202,7 @@ def body(session: Session, argv: list[bytes]) -> int:
             session.print(list_lines(row, request.iso))
             return 0
         changes = request.changes or ask_changes(session, row)
-        change_ageing(database, user, row.replace(**changes))
+        change_ageing(database, user, row.replace(**changes), int(time.time()) // DAY)
         session.commit(database)
     except AccountsError:
         # Without an id shadow has no name yet, either.

@@ -18,6 +18,7 @@ COMMANDS = {
     "diff": ("accounts.cli.machine", "compare a machine's accounts with its image's"),
     "show": ("accounts.cli.machine", "show where every field of an account comes from"),
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
+    "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }
 # Commands whose module has commands of its own, which it finds in argv[0].
 GROUPS = ("image",)
@@ -49,5 +50,5 @@ def main() -> NoReturn:
 
 def format_usage() -> str:
     """The commands, one a line."""
-    lines = [f"  {name:10} {purpose}\n" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:12} {purpose}\n" for name, (_, purpose) in COMMANDS.items()]
     return "Usage: accounts COMMAND [OPTIONS]\n\nCommands:\n" + "".join(lines)

@@ -6,8 +6,10 @@ Setting a password speaks as Debian's passwd with pam_unix does.
 
 from __future__ import annotations
 
+import time
+
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.run import DAY, Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import find_caller
 from accounts.edit.passwords import StatusChange, can_set_token, change_status, expiry_state, set_token
@@ -157,19 +159,22 @@ def kind_of(passwd: bytes) -> str:
 # -- changes -----------------------------------------------------------------------------------------------
 
 
-def change_account(session: Session, name: bytes, change: StatusChange) -> None:
+def change_account(session: Session, name: bytes, change: StatusChange, in_image: bool) -> None:
     """-d -e -i -l -n -u -w -x. Raises AccountsErrors of STATUSES."""
     store = session.store
     database = None
     if store.is_present("shadow"):
-        database = store.open(("shadow",), read=("passwd",))
+        # An expired password of an image user takes a row in passwd, too.
+        locked = ("passwd", "shadow") if in_image and change.can_expire else ("shadow",)
+        database = store.open(locked, read=("passwd",))
         if database.shadow.get(name) is None:
             # As in shadow, the password in passwd is meant then.
             store.close()
             database = None
     if database is None:
         database = store.open(("passwd", "shadow"))
-    if not change_status(database, name, change):
+    # The day by the clock, which is what PAM goes by.
+    if not change_status(database, name, change, int(time.time()) // DAY):
         path = session.target.shown("passwd")
         raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
     session.commit(database)
@@ -261,7 +266,7 @@ def body(session: Session, argv: list[bytes]) -> int:
         session.print(status_line(database, user))
         return 0
     if request.changes_status:
-        change_account(session, name, request.change)
+        change_account(session, name, request.change, database.passwd.image.find(name) is not None)
         if "q" not in given:
             session.print(f"{session.prog}: password changed.\n")
     elif "k" in given and not expiry_state(user, database.shadow.get(name), session.today()):

@@ -326,8 +326,12 @@ def run(
     body: Callable[[Session, list[bytes]], int],
     statuses: Mapping[type[AccountsError], int],
     usage: str = "",
+    argv: list[str] | None = None,
 ) -> NoReturn:
-    """Run a tool's body with its arguments; print its error; exit with the status of the tool's table."""
+    """Run a tool's body with its arguments; print its error; exit with the status of the tool's table.
+
+    argv: the arguments, where they are not those of the process.
+    """
     for fd in (0, 1, 2):
         # A file of ours must never get the number of a standard stream that the caller closed.
         try:
@@ -339,7 +343,7 @@ def run(
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     session = Session(prog)
     try:
-        status = body(session, [fsencode(argument) for argument in sys.argv[1:]])
+        status = body(session, [fsencode(argument) for argument in (sys.argv[1:] if argv is None else argv)])
     except Done:
         status = 0
     except OptionError as error:

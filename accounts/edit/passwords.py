@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Edits of passwords and their ageing: shadow where it is in use, else passwd. Pure.
 
-For a user of the image that is one shadow row in the local layer; the passwd row is not copied. Back at what the
-image says, the row goes again (accounts.model.database).
+For a user of the image that is one shadow row in the local layer; the passwd row is not copied, but for a password
+that has expired (docs/decisions/expired.md). Back at what the image says, the row goes again (accounts.model.database).
 """
 
 from __future__ import annotations
@@ -64,12 +64,21 @@ class StatusChange:
         changes = {name: day for name, day in days.items() if day is not None}
         return changes | {"lstchg": 0} if self.expire else changes
 
+    @property
+    def can_expire(self) -> bool:
+        """Whether this may make the password expire."""
+        return self.expire or self.max is not None
 
-def change_status(database: Database, name: bytes, change: StatusChange) -> bool:
-    """Apply a StatusChange to the shadow row, or without one to the passwd row; False when that is missing too."""
+
+def change_status(database: Database, name: bytes, change: StatusChange, today: int) -> bool:
+    """Apply a StatusChange to the shadow row, or without one to the passwd row; False when that is missing too.
+
+    passwd has to be locked as well when the change can_expire.
+    """
     shadow = database.shadow.get(name)
     if shadow is not None:
-        database.shadow.put(shadow.replace(passwd=change.apply(shadow.passwd), **change.ageing()))
+        row = shadow.replace(passwd=change.apply(shadow.passwd), **change.ageing())
+        _put_ageing(database, shadow, row, today)
         return True
     user = database.passwd.get(name)
     if user is None:
@@ -139,16 +148,33 @@ def update_password(database: Database, name: bytes, passwd: bytes, today: int, 
 # -- chage, expiry -----------------------------------------------------------------------------------------
 
 
-def change_ageing(database: Database, user: Passwd, ageing: Shadow) -> None:
+def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int) -> None:
     """Give a user the days of a Shadow row (its password does not matter), as chage does.
 
-    Without a row in shadow one is made that takes over the password of passwd.
+    Without a row in shadow one is made that takes over the password of passwd. today: by the clock that PAM reads.
     """
     shadow = database.shadow.get(user.name)
     if shadow is None:
         database.passwd.put(user.replace(passwd=SHADOWED))
         shadow = Shadow(user.name, user.passwd)
-    database.shadow.put(ageing.replace(passwd=shadow.passwd, flag=shadow.flag))
+    _put_ageing(database, shadow, ageing.replace(passwd=shadow.passwd, flag=shadow.flag), today)
+
+
+def _put_ageing(database: Database, old: Shadow, new: Shadow, today: int) -> None:
+    """Put a shadow row; when that makes the password expire, an image user gets a local passwd row as well."""
+    database.shadow.put(new)
+    if must_change(new, today) and not must_change(old, today):
+        materialize(database, new.name)
+
+
+def must_change(shadow: Shadow, today: int) -> bool:
+    """Whether pam_unix(8) lets a user in only with a new password (its check_shadow_expiry())."""
+    return shadow.lstchg == 0 or (0 < shadow.lstchg <= today and 0 <= shadow.max < today - shadow.lstchg)
+
+
+def materialize(database: Database, name: bytes) -> bool:
+    """Copy a user's passwd and shadow rows from the image to the local layer; False when both are there already."""
+    return bool(database.passwd.materialize(name) | database.shadow.materialize(name))
 
 
 def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
-from accounts.image import tmpfiles
+from accounts.image import pam, tmpfiles
 from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
 from accounts.image.tree import Tree, point_at
 from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
@@ -72,6 +72,7 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
         run.write_nsswitch()
         if boot:
             run.install_unit()
+        run.add_pam_helper()
         run.move_pam()
         run.result.changed = sorted(set(run.result.changed))
         return run.result
@@ -198,6 +199,18 @@ class _Wiring:
             self.result.notes.append(f"/etc/systemd/system/{UNIT} is a link to {mask}: the unit will not run")
         if self.tree.lstat("/usr/lib/tmpfiles.d/accounts.conf") is None:
             self._write("/usr/lib/tmpfiles.d/accounts.conf", (VENDOR_DATA / "tmpfiles.d/accounts.conf").read_bytes())
+
+    def add_pam_helper(self) -> None:
+        """Let PAM copy the rows of image users whose password has expired, where the root has what that needs."""
+        if self.tree.lstat(pam.COMMAND) is None or not find_libraries(self.tree, f"security/{pam.MODULE}"):
+            return
+        for directory in (PAM, VENDOR_PAM):
+            for name in self.tree.names(directory):
+                path = f"{directory}/{name}"
+                status = self.tree.lstat(path)
+                text = self._read(path) if status is not None and stat.S_ISREG(status.st_mode) else None
+                if text is not None and (new := pam.add_helper(text)) != text:
+                    self._write(path, new)
 
     def move_pam(self) -> None:
         """Move the PAM services to libpam's vendor directory.

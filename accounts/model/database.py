@@ -242,6 +242,19 @@ class Layered:
             self._base.forget(self.name, name)
         return removed
 
+    def materialize(self, name: bytes) -> bool:
+        """Copy the image's row of a name to the local layer, for programs that read only that; False when it is there.
+
+        The view stays as it is. The base record tells such a row from one that says by chance what the image says.
+        """
+        if self.local.find(name) is not None:
+            return False
+        image = self.image.get(name)
+        if image is None:
+            return False
+        self.local.put(image)
+        self._base.record(self.name, image)
+        return True
 
     def replace_text(self, data: bytes) -> None:
         """Let the local file have other bytes altogether; the base records follow its override rows."""

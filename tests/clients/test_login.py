@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.clients import PASSWORD_HASH
+from tests.clients.console import Console
 from tests.clients.roots import Root, available, copy_root, make_stateless
 from tests.support import nspawn
 
@@ -18,30 +19,6 @@ pytestmark = pytest.mark.skipif(
 # pam_unix asks users for some quality, root for none.
 FIRST, SECOND, THIRD = "secret", "Xk3!vbe9Qz", "r7%Tgb1wPa"
 EXPIRED = "Your account has expired; please contact your system administrator."
-
-
-class Console(nspawn.Machine):
-    """The machine's console, with what a user does there."""
-
-    def leave(self) -> None:
-        """Log out."""
-        self.type("exit")
-
-    def be_refused(self, user: str, password: str, why: str) -> None:
-        """Try to log in; the answer must be `why`."""
-        self.expect("login: ")
-        self.type(user)
-        self.expect("Password: ")
-        self.type(password)
-        self.expect(why)
-
-    def answer(self, command: str, *say: tuple[str, str]) -> str:
-        """Run a command that asks; what it said after the last answer."""
-        self.type(f"{command}; echo status-$?-$((40+2))")
-        for question, line in say:
-            self.expect(question)
-            self.type(line)
-        return self.expect("-42\n").strip()
 
 
 def build(place: Path) -> Path:

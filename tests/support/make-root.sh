@@ -26,7 +26,7 @@ debian-12-minbase) include= ;;
 debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
 # The same with an interpreter, for our tools to run inside.
-debian-12-systemd-ssh-python)
+debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)

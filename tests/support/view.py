@@ -7,6 +7,7 @@ Follows glibc 2.36: the files parsers (nss/nss_files, pwd/fgetpwent), the lookup
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -126,9 +127,11 @@ def delta_faults(
 ) -> list[str]:
     """What the local layer holds without need, or in wrong form: one line each (design.md section 2).
 
-    A line that was in the same file before is left alone: tools do not tidy rows that they do not touch.
+    A line that was in the same file before is left alone: tools do not tidy rows that they do not touch. With an
+    expired password an image user's rows are needed there (docs/decisions/expired.md).
     """
     faults = []
+    after_shadow = entries_of(image, "shadow") | entries_of(after, "shadow")
     for database in DATABASES:
         below = entries_of(image, database)
         old_lines = set(lines_of(before, database))
@@ -140,7 +143,8 @@ def delta_faults(
             if base is None:
                 continue
             if entry == base:
-                faults.append(f"needless {database} row, the image says the same: {_text(line)}")
+                if not (database in ("passwd", "shadow") and _must_change(after_shadow.get(row[0]))):
+                    faults.append(f"needless {database} row, the image says the same: {_text(line)}")
             elif database == "group" and merge and merges(entry, base):
                 if not entry.lists[0] and row[1] == base.fields[1]:
                     faults.append(f"member row without members: {_text(line)}")
@@ -150,6 +154,15 @@ def delta_faults(
         if empty and database in image and (database not in before or before[database].data):
             faults.append(f"empty {database} file over an image that has one")
     return faults
+
+
+def _must_change(shadow: Entry | None) -> bool:
+    """Whether pam_unix(8) asks for a new password today."""
+    if shadow is None:
+        return False
+    changed, longest = shadow.fields[2], shadow.fields[4]
+    days = int(time.time()) // 86400 - int(changed or -1)
+    return changed == b"0" or bool(changed and longest and 0 <= int(longest) < days)
 
 
 def inexpressible(image: Mapping[str, File], before: View, after: View, merge: bool = True) -> list[str]:

@@ -25,8 +25,9 @@ from tests.support import hashes
 REPO = Path(__file__).parents[2]
 TODAY = 20000
 IMAGE = {
-    "passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000:A:/home/alice:/bin/sh\nold:hash:7:7:::\n",
-    "shadow": "root:*:19000:0:99999:7:::\nalice:!old:19000:0:99999:7:::\n",
+    "passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000:A:/home/alice:/bin/sh\nold:hash:7:7:::\n"
+    "fresh:x:8:8:::\n",
+    "shadow": "root:*:19000:0:99999:7:::\nalice:!old:19000:0:99999:7:::\nfresh:h:0:0:99999:7:::\n",
 }
 LOCAL = {
     "passwd": "bob:x:1001:1001:::\neve:clear:1002:1002:::\n",
@@ -58,10 +59,11 @@ def status(**options: object) -> passwords.StatusChange:
 
 
 def apply_status(name: bytes, **options: object) -> Callable[[Database], object]:
-    return lambda database: passwords.change_status(database, name, status(**options))
+    return lambda database: passwords.change_status(database, name, status(**options), TODAY)
 
 
 BOB = LOCAL["shadow"]
+ALICE = "alice:x:1000:1000:A:/home/alice:/bin/sh\n"
 EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     (
         "locking an image user writes one shadow row and no passwd row",
@@ -80,8 +82,33 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     ),
     (
         "days of an image user",
-        apply_status(b"alice", min=1, max=2, warn=3, inactive=4, expire=True),
-        {"shadow": BOB + "alice:!old:0:1:2:3:4::\n"},
+        apply_status(b"alice", min=1, max=2000, warn=3, inactive=4),
+        {"shadow": BOB + "alice:!old:19000:1:2000:3:4::\n"},
+    ),
+    (
+        "an image user's password that expires takes a passwd row, too: pam_unix would not change it without",
+        apply_status(b"alice", expire=True),
+        {"passwd": LOCAL["passwd"] + ALICE, "shadow": BOB + "alice:!old:0:0:99999:7:::\n"},
+    ),
+    (
+        "the same by a number of days that have passed",
+        apply_status(b"alice", max=999),
+        {"passwd": LOCAL["passwd"] + ALICE, "shadow": BOB + "alice:!old:19000:0:999:7:::\n"},
+    ),
+    (
+        "but not on the last day",
+        apply_status(b"alice", max=1000),
+        {"shadow": BOB + "alice:!old:19000:0:1000:7:::\n"},
+    ),
+    (
+        "what has expired already gets no row by another change: that is for the login",
+        apply_status(b"fresh", lock=True, expire=True),
+        {"shadow": BOB + "fresh:!h:0:0:99999:7:::\n"},
+    ),
+    (
+        "a local user's password that expires",
+        apply_status(b"bob", expire=True),
+        {"shadow": "bob:$6$b:0::::::\n"},
     ),
     (
         "a local user",
@@ -100,7 +127,7 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     ),
     (
         "an unknown user",
-        lambda database: passwords.change_status(database, b"nobody", status(lock=True)) is False,
+        lambda database: passwords.change_status(database, b"nobody", status(lock=True), TODAY) is False,
         {},
     ),
     (
@@ -131,21 +158,28 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     (
         "chage of an image user keeps password and flag",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 1, 2, 3, 4, 5, 6)
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 1, 2, 99999, 4, 5, 6), TODAY
         ),
-        {"shadow": BOB + "alice:!old:1:2:3:4:5:6:\n"},
+        {"shadow": BOB + "alice:!old:1:2:99999:4:5:6:\n"},
+    ),
+    (
+        "chage that makes the password of an image user expire",
+        lambda database: passwords.change_ageing(
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 0, 0, 99999, 7), TODAY
+        ),
+        {"passwd": LOCAL["passwd"] + ALICE, "shadow": BOB + "alice:!old:0:0:99999:7:::\n"},
     ),
     (
         "chage back to the image's days writes nothing",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 19000, 0, 99999, 7)
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 19000, 0, 99999, 7), TODAY
         ),
         {},
     ),
     (
         "chage of a user without a shadow row moves the password there",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1)
+            database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1), TODAY
         ),
         {"passwd": "bob:x:1001:1001:::\neve:x:1002:1002:::\n", "shadow": BOB + "eve:clear:1::::::\n"},
     ),
@@ -172,14 +206,14 @@ def test_edits_leave_the_smallest_local_rows(
 def test_back_to_what_the_image_says_removes_the_row_and_the_file() -> None:
     overrides = {"shadow": "alice:old:19000:0:99999:7:::\n"}
     database = make(IMAGE, overrides)
-    passwords.change_status(database, b"alice", status(lock=True))
+    passwords.change_status(database, b"alice", status(lock=True), TODAY)
     assert changes(database) == {"shadow": None}
 
 
 def test_unlocking_to_no_password_is_an_error_and_changes_nothing() -> None:
     database = make({}, {"passwd": "a:x:1:1:::\n", "shadow": "a:!:::::::\n"})
     with pytest.raises(PasswdFileError, match="passwordless"):
-        passwords.change_status(database, b"a", status(unlock=True))
+        passwords.change_status(database, b"a", status(unlock=True), TODAY)
     assert changes(database) == {}
 
 
