@@ -63,7 +63,7 @@ venv: $(VENV)/stamp
 $(VENV)/stamp: pyproject.toml
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest hypothesis ruff mypy import-linter bitbake-setup jsonschema
+	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd.
@@ -76,13 +76,17 @@ test-deps: $(VENV)/stamp
 lint: venv test-deps
 	$(RUN)/pytest tests/lint
 
+# A process for each core takes file after file, in the order of their names: nearly all of the long ones come first.
+# No two tests share a root, but tests of a file share what it takes minutes to make.
+PARALLEL ?= -n $(shell nproc) --dist loadfile --no-loadscope-reorder
+
 # What is replayed and compared with the real tools is an installed tree, as a machine would have it.
 test: venv test-deps all
 	rm -rf build/root
 	$(MAKE) -s install DESTDIR=$(CURDIR)/build/root
 	# The real tools know no vendor copies of login.defs and default/useradd.
 	rm -rf build/root$(DATADIR)
-	ACCOUNTS_TOOLS=build/root $(RUN)/pytest tests
+	ACCOUNTS_TOOLS=build/root $(RUN)/pytest tests $(PARALLEL)
 
 # Every client of the account tools in a classic root with Debian's and in a stateless one with ours; `make test`
 # runs the short part.

@@ -89,11 +89,21 @@ class Root:
         return view
 
     def needless(self) -> list[str]:
-        """Rows of /etc that say nothing: what the image says already, a group of the image without members."""
+        """Rows of /etc that say nothing: what the image says already, a group of the image without members.
+
+        With an expired password an image user's passwd row is needed there.
+        """
         found = []
+        today = int(time.time()) // DAY
+        expired = {
+            row[0] for row in self._rows("etc/shadow")
+            if row[2] == "0" or (row[2] and row[4] and 0 <= int(row[4]) < today - int(row[2]))
+        }  # fmt: skip
         for database in DATABASES:
             image = {row[0]: row for row in self._rows(f"usr/lib/{database}")}
             for row in self._rows(f"etc/{database}"):
+                if database == "passwd" and row[0] in expired:
+                    continue
                 if row == image.get(row[0]) or (database == "group" and row[0] in image and not row[3]):
                     found.append(f"{database}: {':'.join(row)}")
         return found

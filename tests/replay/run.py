@@ -66,6 +66,18 @@ class Report:
             self.refusals.append(run)
             self.kinds.update({reason.split(":")[0] for reason in run.verdict.refused})
 
+    def counts(self) -> Report:
+        """The same without the runs themselves."""
+        return dataclasses.replace(self, failures=[], refusals=[])
+
+    def merge(self, other: Report) -> None:
+        """Add what another process has counted."""
+        for name in ("cases", "ok", "total", "refused", "kinds", "rules"):
+            getattr(self, name).update(getattr(other, name))
+        self.failures += other.failures
+        self.refusals += other.refusals
+        self.seen |= other.seen
+
     def table(self) -> str:
         """Release and tool by (cases, classic, split, refused), then what was refused and which rules were used."""
         lines = [f"{'':6}{'tool':12}{'cases':>7}{'classic ok':>14}{'split ok':>14}{'(refused)':>11}"]
