@@ -81,5 +81,5 @@ def expired_users(database: Database, name: bytes) -> list[bytes]:
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Entry point: argv without the command's name."""
-    run("accounts materialize", body, STATUSES, USAGE, argv)
+    """Entry point: argv with the command's name."""
+    run("accounts materialize", body, STATUSES, USAGE, argv[1:])
