@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from accounts.cli import machine_print as words
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.cli.run import write_all
-from accounts.errors import AccountsError, BadArgument
-from accounts.machine.session import Machine
+from accounts.errors import AccountsError, BadArgument, Usage
+from accounts.machine.session import Edit, Machine
 from accounts.text import fsencode
 
 NOTHING, FOUND, USAGE, CANNOT_TELL = range(4)
@@ -56,6 +56,11 @@ class Run:
         """A result to standard output."""
         self.say(json.dumps(result, indent=2, sort_keys=True) + "\n")
 
+    def say_diff(self, edit: Edit) -> None:
+        """What a dry run would have written."""
+        if self.arguments.dry_run:
+            self.say(words.format_diff(edit.diffs, self.painter))
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `accounts ARGV`, the command first; returns the exit status."""
@@ -77,6 +82,9 @@ def main(argv: Sequence[str]) -> int:
         command = Run(arguments)
         with command.machine:
             return run(command)
+    except Usage as error:
+        write_all(2, f"{arguments.prog}: {error.message}; see {arguments.prog} --help\n")
+        return USAGE
     except AccountsError as error:
         text = "; ".join([*error.details, *([error.message] if error.message else [])])
     except OSError as error:
@@ -96,6 +104,20 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", type=fsencode, nargs="*", metavar="NAME", help="users or groups; without any, all")
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show what would be written, as a diff; write nothing"
+    )
+
+
+def _add_rebase(parser: argparse.ArgumentParser) -> None:
+    _add_dry_run(parser)
+    parser.add_argument(
+        "--take", choices=("image", "local"), help="end conflicts, of the named accounts or all, with that side's value"
+    )
+    _add_names(parser)
 
 
 def _status(run: Run) -> int:
@@ -135,9 +157,27 @@ def _show(run: Run) -> int:
     return NOTHING
 
 
+def _rebase(run: Run) -> int:
+    from accounts.machine.merge import Take
+    from accounts.machine.rebase import rebase
+
+    arguments = run.arguments
+    if arguments.names and arguments.take is None:
+        raise Usage("names are for --take: without it everything is rebased")
+    with run.machine.change(arguments.dry_run) as edit:
+        report = rebase(edit.database, Take(arguments.take) if arguments.take else None, arguments.names)
+    if arguments.json:
+        run.say_json({"steps": report.to_json(), **edit.to_json()})
+    else:
+        run.say(words.format_steps(report, run.painter))
+        run.say_diff(edit)
+    return FOUND if report.open else NOTHING
+
+
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]
 COMMANDS: dict[str, Command] = {
     "status": (_add_status, _status),
     "diff": (_add_names, _diff),
     "show": (_add_name, _show),
+    "rebase": (_add_rebase, _rebase),
 }

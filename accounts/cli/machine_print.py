@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from accounts.machine.compare import FileDiff
+from accounts.machine.rebase import Report
 from accounts.machine.show import Answer, Shown
 from accounts.machine.status import Status
 
@@ -106,6 +107,17 @@ def _summary(status: Status, painter: Painter) -> str:
     text = ", ".join(count(number, name) for name, number in counts.items())
     color = "red" if problems else "green"
     return f"{text}, {painter.paint(count(problems, 'problems'), color)}" + ("; see accounts check" if problems else "")
+
+
+def format_steps(report: Report, painter: Painter) -> str:
+    """What rebase did, then what somebody has to decide, and how."""
+    lines = []
+    for step in sorted(report.steps, key=lambda step: step.open):
+        lines.append((painter.paint(step.what, "red") if step.open else step.what, step.database, step.name, step.text))
+    text = "".join(f"{line}\n" for line in table(lines, 0))
+    if any(step.what in ("conflict", "orphan") for step in report.open):
+        text += "To decide: accounts rebase --take image|local NAME...\n"
+    return text
 
 
 def format_diff(diffs: Iterable[FileDiff], painter: Painter) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": ("accounts.cli.machine", "show everything local of a machine"),
     "diff": ("accounts.cli.machine", "compare a machine's accounts with its image's"),
     "show": ("accounts.cli.machine", "show where every field of an account comes from"),
+    "rebase": ("accounts.cli.machine", "bring the changes of a machine up to an updated image"),
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
     "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.machine.compare import FileDiff, diff_changes
@@ -87,3 +88,7 @@ class Edit:
     database: Database
     diffs: list[FileDiff] = field(default_factory=list)
     changed: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """changed and diffs as in docs/schemas."""
+        return {"changed": self.changed, "diffs": [diff.to_json() for diff in self.diffs]}

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""`accounts rebase`: after an update, bring the local layer up to the image under it. Pure but for its caller.
+
+Each override is merged three ways with its base record, the rows of groups get the image's GIDs, what became
+equal goes. What only a human can decide stays as it is and is reported. Running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from accounts.machine.delta import Kind, local_rows
+from accounts.machine.merge import Merged, Take, merge_member_row, merge_row
+from accounts.machine.words import describe_change, describe_value, shown
+from accounts.model.database import ID_FIELDS, KINDS, Database, Layered
+
+# Names first, then what hangs on them.
+ORDERED = ("passwd", "group", "gshadow", "shadow")
+# The database that says whether a name of another one exists.
+PARENT = {"gshadow": "group", "shadow": "passwd"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that rebase did or left undone.
+
+    what: merged (fields taken from the image), dropped (the row was needless), moved (a GID follows the image's),
+    based (an override without a base record has one now), conflict, orphan (the image has removed the account),
+    collision (an id or a name of the image that a local account has). Those three are for a human.
+    text: a sentence. fields: of a merged row and of a conflict.
+    """
+
+    what: str
+    database: str
+    name: str
+    text: str
+    fields: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody has to decide."""
+        return self.what in ("conflict", "orphan", "collision")
+
+
+@dataclass
+class Report:
+    """All steps in order."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def open(self) -> list[Step]:
+        """What somebody has to decide."""
+        return [step for step in self.steps if step.open]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The steps as docs/schemas/rebase.json."""
+        return [asdict(step) for step in self.steps]
+
+
+class Rebase:
+    """One run over a database, which is edited.
+
+    take: whose value a conflict ends with; names: for which names (empty: all).
+    """
+
+    def __init__(self, database: Database, take: Take | None = None, names: Collection[bytes] = ()) -> None:
+        self.database = database
+        self.report = Report()
+        self._take = take
+        self._names = frozenset(names)
+        self._bases: dict[tuple[str, bytes], Any] = {}
+        # Local accounts that made place for the image's; their secrets go as well.
+        self._replaced: set[tuple[str, bytes]] = set()
+        for (name, account), line in database.base.lines().items():
+            row = KINDS[name].parse_line(line)
+            if row is not None:
+                self._bases[name, account] = row
+
+    def run(self) -> Report:
+        """Rebase everything."""
+        for name in ORDERED:
+            layered = self.database.tables[name]
+            for row in list(local_rows(layered)):
+                if row.kind == Kind.REPEATED:
+                    continue
+                if row.image is None:
+                    self._orphan(layered, row.position, row.local)
+                elif layered.merge:
+                    self._merge_group(layered, row.position, row.local, row.image)
+                else:
+                    self._merge(layered, row.position, row.local, row.image)
+            self._forget_gone(layered)
+        for name, own, other in colliding_ids(self.database):
+            key = ID_FIELDS[name]
+            text = f"{_id_name(key)} {getattr(own, key)} belongs to the image's '{shown(other)}'"
+            self._note("collision", self.database.tables[name], own.name, text)
+        return self.report
+
+    def _takes(self, name: bytes) -> Take | None:
+        return self._take if not self._names or name in self._names else None
+
+    def _note(self, what: str, layered: Layered, name: bytes, text: str, fields: tuple[str, ...] = ()) -> None:
+        self.report.steps.append(Step(what, layered.name, shown(name), text, fields))
+
+    # An override, or the needless copy of a row.
+
+    def _merge(self, layered: Layered, position: int, local: Any, image: Any) -> None:
+        base = self._bases.get((layered.name, local.name))
+        take = self._takes(local.name)
+        key = ID_FIELDS.get(layered.name)
+        if base is None and key is not None and getattr(local, key) != getattr(image, key):
+            # A local account that was here before the image had one of that name.
+            if take == Take.IMAGE:
+                self._replaced.add((layered.name, local.name))
+                self._drop(layered, position, local.name, "gave way to the image's account of that name")
+                return
+            if take is None:
+                self._note(
+                    "collision", layered, local.name,
+                    f"{_kind(layered)} '{shown(local.name)}' is local with {_id_name(key)} {getattr(local, key)}, "
+                    f"and the image has one with {getattr(image, key)}",
+                )  # fmt: skip
+                return
+        if (PARENT.get(layered.name, ""), local.name) in self._replaced:
+            self._drop(layered, position, local.name, "gave way to the image's account of that name")
+            return
+        merged = merge_row(layered.name, local, image, base, take)
+        self._write(layered, position, local, image, merged, merged.record == image, base)
+
+    # A row of a group that is joined with the image's.
+
+    def _merge_group(self, layered: Layered, position: int, local: Any, image: Any) -> None:
+        base = self._bases.get((layered.name, local.name))
+        if local.gid != image.gid:
+            self._move_primary(local.gid, image.gid, local.name)
+            text = f"GID {local.gid} → {image.gid}, the image's; files of GID {local.gid} are as they were"
+            self._note("moved", layered, local.name, text)
+        merged = merge_member_row(local, image, base, self._takes(local.name))
+        needless = not merged.record.members and merged.record.passwd == image.passwd
+        self._write(layered, position, local, image, merged, needless, base)
+
+    def _write(
+        self, layered: Layered, position: int, local: Any, image: Any, merged: Merged, needless: bool, base: Any | None
+    ) -> None:
+        name = local.name
+        for one in merged.conflicts:
+            before, after = describe_change(one.field, one.image, one.local)
+            was = describe_value(one.field, one.base)
+            text = f"{one.field} was {was}; the image has {before}, this machine {after}, which stays"
+            self._note("conflict", layered, name, text, (one.field,))
+        if needless and not merged.conflicts:
+            self._drop(layered, position, name, "says what the image says")
+            return
+        taken = tuple(one for one in merged.taken if not (layered.merge and one in ("gid", "members")))
+        if taken:
+            self._note("merged", layered, name, f"{', '.join(taken)} from the image", taken)
+        if merged.record != local:
+            layered.local.replace_at(position, merged.record)
+        bases = self.database.base.lines()
+        if layered.merge and merged.record.passwd == image.passwd:
+            self.database.base.forget(layered.name, name)
+            return
+        if base is None:
+            self._note("based", layered, name, "what differs from the image is taken for a local change")
+        if base != merged.base:
+            bases[layered.name, name] = merged.base.format_line()
+
+    def _drop(self, layered: Layered, position: int, name: bytes, why: str) -> None:
+        layered.local.remove_at(position)
+        self.database.base.forget(layered.name, name)
+        self._note("dropped", layered, name, why)
+
+    # Rows that the image has nothing of.
+
+    def _orphan(self, layered: Layered, position: int, local: Any) -> None:
+        """A row that was an override, of an account that the image no longer has."""
+        if (layered.name, local.name) not in self._bases:
+            return
+        if layered.name in PARENT:
+            parent = self.database.tables[PARENT[layered.name]]
+            if parent.get(local.name) is None:
+                self._drop(layered, position, local.name, "the image has removed the account")
+            elif (PARENT[layered.name], local.name) not in self.database.base.lines():
+                # While that is open, so is this.
+                self.database.base.forget(layered.name, local.name)
+            return
+        take = self._takes(local.name)
+        if take == Take.IMAGE:
+            self._drop(layered, position, local.name, "the image has removed the account")
+        elif take == Take.LOCAL:
+            self.database.base.forget(layered.name, local.name)
+            self._note("based", layered, local.name, "is an account of this machine from now on")
+        else:
+            text = f"the image no longer has this {_kind(layered)}; the local row keeps it alive"
+            self._note("orphan", layered, local.name, text)
+
+    def _move_primary(self, old: int, new: int, group: bytes) -> None:
+        """Own users of a group whose GID follows the image's: their primary group with it."""
+        groups = self.database.group
+        if any(row.gid == old and row.name != group for table in (groups.local, groups.image) for row in table):
+            return
+        for row in list(local_rows(self.database.passwd)):
+            if row.kind == Kind.OWN and row.local.gid == old:
+                self.database.passwd.local.replace_at(row.position, row.local.replace(gid=new))
+                text = f"primary group '{shown(group)}' has GID {new} now"
+                self._note("moved", self.database.passwd, row.name, text)
+
+    def _forget_gone(self, layered: Layered) -> None:
+        """Base records of rows that somebody has removed."""
+        for database, name in list(self.database.base.lines()):
+            if database == layered.name and layered.local.find(name) is None:
+                self.database.base.forget(database, name)
+
+
+def rebase(database: Database, take: Take | None = None, names: Collection[bytes] = ()) -> Report:
+    """Bring the local layer of a database, which is edited, up to its image."""
+    return Rebase(database, take, names).run()
+
+
+def colliding_ids(database: Database) -> Iterator[tuple[str, Any, bytes]]:
+    """(database, own row, the image's name with its id) of each id that both layers give away.
+
+    UID and GID 0 twice are always meant.
+    """
+    for name, key in ID_FIELDS.items():
+        layered = database.tables[name]
+        ids = {getattr(row, key): row.name for row in layered.image}
+        for row in local_rows(layered):
+            number = getattr(row.local, key)
+            if row.kind == Kind.OWN and number and ids.get(number, row.name) != row.name:
+                yield name, row.local, ids[number]
+
+
+def _kind(layered: Layered) -> str:
+    return "user" if layered.name in ("passwd", "shadow") else "group"
+
+
+def _id_name(field: str) -> str:
+    return field.upper()
