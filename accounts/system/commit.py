@@ -11,6 +11,9 @@ How (docs/decisions/journal.md):
      either way, and goes forward.
   4. Renames, one fsync of the directory, the second names of the old files become the backups ("passwd-"),
      the journal goes.
+
+Where the file system or a sandbox refuses what only this module does (shield.REFUSED): without link(2) the old file
+is copied; without a journal, fsync of a directory or reading back, the change is made without that safety.
 """
 
 from __future__ import annotations
@@ -37,19 +40,20 @@ _MODE = 0o664
 CHUNK = 1 << 18
 # Hashes and signatures of the old content, which the kernel makes anew.
 _CONTENT_XATTRS = ("security.ima", "security.evm")
-_UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 
 class CommitError(AccountsError):
     """A file could not be written; all files are as they were.
 
     name: of the file, relative to the directory; of the first one when it concerns all, JOURNAL when it is
-    about somebody else's interrupted change.
+    about somebody else's interrupted change. failed: whether a system call said no (else the file is not as
+    expected).
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, failed: bool = False) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
+        self.failed = failed
 
 
 class Change:
@@ -99,7 +103,7 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
     try:
         work.run(todo, verify)
     except OSError as error:
-        raise CommitError(work.at, error.strerror or str(error)) from error
+        raise CommitError(work.at, error.strerror or str(error), failed=True) from error
     finally:
         work.close()
         posix.umask(umask)
@@ -116,6 +120,9 @@ def recover(etc: int) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        # Refused, it stays in the way of the next commit, if it is there at all.
+        if error.errno in shield.REFUSED:
+            return []
         raise CommitError(JOURNAL, error.strerror or str(error)) from error
     from accounts.system.recovery import recover_from
 
@@ -172,6 +179,9 @@ class Work:
             self._journal = shield.open_file(JOURNAL, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, self.etc)
         except FileExistsError:
             raise CommitError(JOURNAL, "there is an interrupted change to recover first") from None
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
         try:
             for change in todo:
                 shield.check()
@@ -246,22 +256,37 @@ class Work:
             self._refuse_directory(f"{step.base}-", step)
             # shadow writes backups in place, so one must not share its inode with somebody's file.
             step.copied = status.st_nlink > 1 or stat.S_IMODE(status.st_mode) & ~_MODE != 0
-        posix.link(
-            step.base,
-            self._temporary(step, "old"),
-            src_dir_fd=self._open_parent(step.parent),
-            dst_dir_fd=self.etc,
-            follow_symlinks=False,
-        )
+        try:
+            posix.link(
+                step.base,
+                self._temporary(step, "old"),
+                src_dir_fd=self._open_parent(step.parent),
+                dst_dir_fd=self.etc,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
+            self._copy_old(step, "old", status, fd, content, stat.S_IMODE(status.st_mode))
         if step.copied:
-            mode = status.st_mode & _MODE
-            copy = self._write_temporary(step, "copy", content, status.st_uid, status.st_gid, mode)
+            self._copy_old(step, "copy", status, fd, content, status.st_mode & _MODE)
+
+    def _copy_old(
+        self, step: Step, kind: str, status: posix.stat_result, fd: int, content: bytes, mode: int
+    ) -> None:
+        copy = self._write_temporary(step, kind, content, status.st_uid, status.st_gid, mode)
+        if kind == "old":
+            _copy_xattrs(fd, copy)
+        try:
             posix.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
 
     def _refuse_directory(self, name: str, step: Step) -> None:
         try:
             status = posix.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:
             return
         if stat.S_ISDIR(status.st_mode):
             raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
@@ -288,6 +313,8 @@ class Work:
                 verify(name, content)
 
     def _write_journal(self) -> None:
+        if self._journal < 0:
+            return
         self.at = self.steps[0].name
         lines = [b"%s %s\n" % (MAGIC, self.token.encode())]
         for step in self.steps:
@@ -298,13 +325,14 @@ class Work:
         shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
         # A single rename is atomic by itself: after a power cut either outcome is right.
         if len(self.steps) > 1:
-            posix.fsync(self._journal)
-            posix.fsync(self.etc)
+            shield.sync(self._journal)
+            shield.sync(self.etc)
 
     def _find_old(self, step: Step) -> tuple[str, str] | None:
         """Name and parent under which the old file is kept: its second name, or already the backup's."""
         for name, parent in ((self._temporary(step, "old"), ""), (f"{step.base}-", step.parent)):
-            if self._fingerprint(name, parent) == step.old:
+            found = self._fingerprint(name, parent)
+            if found == step.old or (found and step.old and _is_same_content(found, step.old)):
                 return name, parent
         return None
 
@@ -360,7 +388,7 @@ class Work:
     def _sync(self) -> None:
         # Subdirectories first: a file must not have left one directory before it has arrived in the other.
         for fd in reversed(self._parents.values()):
-            posix.fsync(fd)
+            shield.sync(fd)
 
     def _back_up(self) -> None:
         """Turn the second names of the old files into the backups."""
@@ -429,15 +457,19 @@ def _conflict(name: str) -> CommitError:
 
 
 def _holds(fd: int, content: bytes) -> bool:
-    """Whether the file's content is this, without another copy of it in memory."""
-    if posix.fstat(fd).st_size != len(content):
-        return False
+    """Whether the file's content is this, without another copy of it in memory; True where it cannot be read."""
     position = 0
-    while position < len(content):
-        chunk = posix.pread(fd, min(CHUNK, len(content) - position), position)
-        if not chunk or not content.startswith(chunk, position):
+    try:
+        if posix.fstat(fd).st_size != len(content):
             return False
-        position += len(chunk)
+        while position < len(content):
+            chunk = posix.pread(fd, min(CHUNK, len(content) - position), position)
+            if not chunk or not content.startswith(chunk, position):
+                return False
+            position += len(chunk)
+    except OSError as error:
+        if error.errno not in shield.REFUSED:
+            raise
     return True
 
 
@@ -447,12 +479,17 @@ def _format_fingerprint(status: posix.stat_result, checksum: int) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{checksum:08x}"
 
 
+def _is_same_content(first: str, second: str) -> bool:
+    """Whether two fingerprints say the same but for the time, which a copy may have been refused."""
+    return first.split(":")[::2] == second.split(":")[::2]
+
+
 def _copy_xattrs(source: int, target: int) -> None:
     """Copy SELinux label, ACL and so on, as far as the file system and our privileges go."""
     try:
         names = posix.listxattr(source)
     except OSError as error:
-        if error.errno in _UNSUPPORTED:
+        if error.errno in shield.REFUSED:
             return
         raise
     for name in names:
@@ -461,5 +498,5 @@ def _copy_xattrs(source: int, target: int) -> None:
         try:
             posix.setxattr(target, name, posix.getxattr(source, name))
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if error.errno not in shield.REFUSED:
                 raise

@@ -9,9 +9,9 @@ from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import Change, commit
+from accounts.system.commit import Change, CommitError, commit
 from accounts.system.locks import LockError, Locks
-from accounts.system.store import FILE_MODE, LOCK_ERRORS, OPEN_ERRORS
+from accounts.system.store import FILE_ERRORS, FILE_MODE, LOCK_ERRORS, OPEN_ERRORS
 from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False
@@ -29,7 +29,8 @@ class NamedFiles:
         self._target = target
         self._paths = paths
         self._directories: dict[bytes, int] = {}
-        self._locks: dict[bytes, Locks] = {}
+        # By (device, inode): two paths of one directory have one lock.
+        self._locks: dict[tuple[int, int], Locks] = {}
 
     def open(self, read_only: bool) -> Database:
         """Read the files; lock them first unless read_only. A missing one is empty unless read_only.
@@ -47,10 +48,12 @@ class NamedFiles:
         shown = os.fsdecode(path)
         try:
             fd = self._open_directory(directory)
-            if directory not in self._locks:
+            status = os.fstat(fd)
+            identity = (status.st_dev, status.st_ino)
+            if identity not in self._locks:
                 where = os.fsdecode(directory) or "."
-                self._locks[directory] = Locks(fd, passwd_lock=False, path=where)
-            self._locks[directory].acquire(os.fsdecode(file))
+                self._locks[identity] = Locks(fd, passwd_lock=False, path=where)
+            self._locks[identity].acquire(os.fsdecode(file))
         except LockError as error:
             raise LOCK_ERRORS[name](f"cannot lock {shown}; try again later.", tuple(error.details)) from None
         except OSError as error:
@@ -80,7 +83,13 @@ class NamedFiles:
             directory, file = os.path.split(self._paths[name])
             mode = FILE_MODE if name in ("passwd", "group") else 0o400
             change = Change(os.fsdecode(file), old, new, mode, backup=True)
-            commit(self._directories[directory], [change])
+            try:
+                commit(self._directories[directory], [change])
+            except CommitError as error:
+                if not error.failed:
+                    raise
+                shown = os.fsdecode(self._paths[name])
+                raise FILE_ERRORS[name](f"failure while writing changes to {shown}") from None
 
     def close(self) -> None:
         """Release the locks."""

@@ -13,9 +13,10 @@ import errno
 import posix
 
 from accounts.errors import HomeError
+from accounts.system.copies import Copy
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path, stat_each
-from accounts.system.trees import KEEP, Copy, Ids, chown_tree, remove_tree
+from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -165,7 +166,7 @@ def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int,
         # No skel is no error, and nothing that shadow mentions.
         return
     try:
-        Copy(Ids(KEEP, uid, KEEP, gid), skel, home).fill(source, fd)
+        Copy(Ids(KEEP, uid, KEEP, gid), skel, home, warn).fill(source, fd)
     except OSError as error:
         # shadow is silent about half a copy (a full disk); the status stays 0 as its does.
         warn(f"warning: cannot copy {fsdecode(skel)} to {fsdecode(home)}: {error.strerror}")
@@ -215,7 +216,7 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
                 if error.errno != errno.EXDEV:
                     raise
                 _check_subvolume(source, old_name, shown_path(old, prefix), shown_path(new, prefix))
-                _copy_home(source, old_name, target, new_name, Copy(ids, old, new))
+                _copy_home(source, old_name, target, new_name, Copy(ids, old, new, warn))
                 try:
                     remove_tree(source, old_name)
                 except OSError:

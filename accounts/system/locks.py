@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Locks the account files so that shadow-utils, glibc and this program exclude one another.
 
-Hot path: imports only posix, sys, errno, fcntl; filelock only when somebody else holds a lock.
+Hot path: imports only posix, sys, errno, fcntl, _stat; filelock only when somebody else holds a lock.
 
-Three locks, outermost first (docs/decisions/lock.md):
-  - flock(2) on the root, the directory above /etc: between processes of this program, which share the journal
-    and accounts/base whatever files they lock. It leaves nothing behind. Not on /etc itself: OpenEmbedded
-    calls the tools under `flock -x $root/etc`.
+Three locks, outermost first (docs/decisions/lock.md). Each is on a file that only root can open, because whoever
+can open a file for reading can hold a shared lock on it and make everybody wait:
   - lckpwdf(3): an fcntl record lock on .pwd.lock. Not used below --prefix, as in shadow.
-  - NAME.lock: a hard link to a file that holds the owner's PID (shadow's lib/commonio.c).
+  - .accounts.lock: between processes of this program, which share the journal and accounts/base whatever files
+    they lock. It is there only while somebody holds it.
+  - NAME.lock: a hard link to a file that holds the owner's PID (shadow's lib/commonio.c), here .accounts.lock.
 """
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 import fcntl
 import posix
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 # struct flock { short l_type; short l_whence; off_t l_start; off_t l_len; pid_t l_pid; }: a write lock on
 # the whole file has zeros in every field but the first, which makes the layout the same on every machine.
 _WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)
-# The file that lock files are links of. The lock on the root makes one name enough, and so whatever a
-# killed process left under it is gone after the next acquire().
+# Where a stale lock is moved to be looked at. Left by a killed process together with _OWN, and removed with it.
 _OWN = ".accounts.lock"
+_ASIDE = ".accounts.stale"
 
 
 class LockError(AccountsError):
@@ -58,8 +59,8 @@ class Locks:
         self._path = path
         self._timeout = timeout
         self._shielded = False
-        self._root_fd = -1
         self._passwd_fd = -1
+        self._own_fd = -1
         # Of the file that the held locks are links of.
         self._inode = 0
         self._held: list[str] = []
@@ -81,7 +82,7 @@ class Locks:
         umask = posix.umask(0o077)
         details = ["Permission denied."] if posix.geteuid() else []  # all that shadow says of lckpwdf(3)
         try:
-            taken = self._take_shared_locks() and self._take_lock(name, details)
+            taken = self._take_passwd_lock() and self._take_own_lock(name, details) and self._take_lock(name, details)
             if not taken:
                 raise LockError(f"cannot lock {self._path}/{name}; try again later.", tuple(details))
             self._held.append(name)
@@ -97,15 +98,19 @@ class Locks:
         try:
             while self._held:
                 self._remove(f"{self._held.pop()}.lock")
+            if self._own_fd >= 0:
+                self._remove(_OWN)
+                shield.close(self._own_fd)
             if self._passwd_fd >= 0:
                 shield.close(self._passwd_fd)
-            if self._root_fd >= 0:
-                shield.close(self._root_fd)
-            self._passwd_fd = self._root_fd = -1
+            self._passwd_fd = self._own_fd = -1
             self._shielded = False
         finally:
             shield.end()
-            shield.let_go()
+            try:
+                shield.let_go()
+            except shield.Interrupted:
+                pass  # whoever else holds locks has yet to release them; then the signal takes effect
 
     def _wait(self, attempt: Callable[[], bool], name: str) -> bool:
         """Whether attempt succeeds, at once or within the timeout."""
@@ -119,29 +124,96 @@ class Locks:
 
         return wait_for(attempt_or_give_up, f"{self._path}/{name}", self._etc, self._timeout)
 
-    def _take_shared_locks(self) -> bool:
-        """Take the locks that do not depend on the database, unless they are held."""
-        if self._root_fd < 0:
-            self._root_fd = self._open_locked("..", posix.O_RDONLY | posix.O_DIRECTORY, _try_flock)
-        if self._passwd_fd < 0 and self._passwd_lock and self._root_fd >= 0:
-            self._passwd_fd = self._open_locked(".pwd.lock", posix.O_WRONLY | posix.O_CREAT, _try_record_lock)
-        return self._root_fd >= 0 and (self._passwd_fd >= 0 or not self._passwd_lock)
-
-    def _open_locked(self, name: str, flags: int, try_lock: Callable[[int], bool]) -> int:
-        """Descriptor of the file with the lock on it, -1 when it cannot be had."""
+    def _take_passwd_lock(self) -> bool:
+        """lckpwdf(3), unless it is held or not used."""
+        if self._passwd_fd >= 0 or not self._passwd_lock:
+            return True
         try:
-            fd = shield.open_file(name, flags, self._etc)
+            fd = shield.open_file(".pwd.lock", posix.O_WRONLY | posix.O_CREAT, self._etc)
         except OSError:
-            return -1
+            return False
         taken = False
         try:
-            taken = self._wait(lambda: try_lock(fd), name)
+            taken = self._wait(lambda: _try_record_lock(fd), ".pwd.lock")
         except OSError:
-            pass  # the file system cannot lock
+            pass  # the file system cannot lock: lckpwdf(3) fails as well
         finally:
-            if not taken:
+            if taken:
+                self._passwd_fd = fd
+            else:
                 shield.close(fd)
-        return fd if taken else -1
+        return taken
+
+    def _take_own_lock(self, name: str, details: list[str]) -> bool:
+        """The lock between our own kind, unless it is held; on failure details says why."""
+        if self._own_fd >= 0:
+            return True
+        try:
+            return self._wait(self._try_own_lock, _OWN)
+        except OSError as error:
+            # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
+            details[:] = [f"{self._path}/{name}.{posix.getpid()}: {error.strerror}"]
+            return False
+
+    def _try_own_lock(self) -> bool:
+        """Make .accounts.lock, or take it over from a dead process. Raises OSError."""
+        for again in (True, False):
+            fd = self._open_own()
+            if fd < 0:
+                continue
+            try:
+                if not _try_own_record_lock(fd):
+                    return False
+                status = posix.fstat(fd)
+                if not self._is_own(status):
+                    continue
+                if not status.st_size:
+                    self._write_own(fd)
+                    self._inode = status.st_ino
+                    self._own_fd = fd
+                    return True
+                # A dead process has left it. Not written to: it may be a link of a lock that process held.
+                self._remove(_ASIDE)
+                posix.unlink(_OWN, dir_fd=self._etc)
+            except OSError:
+                if not again:
+                    raise
+            finally:
+                if self._own_fd != fd:
+                    shield.close(fd)
+        return False
+
+    def _write_own(self, fd: int) -> None:
+        try:
+            # As in shadow the terminating NUL belongs to it. No fdatasync: after a crash of the machine the
+            # owner is dead, whatever the file says.
+            shield.write_all(fd, b"%d\0" % posix.getpid())
+        except BaseException:
+            self._remove(_OWN)
+            raise
+
+    def _open_own(self) -> int:
+        """Descriptor of .accounts.lock, made if need be; -1 when it has gone in this moment. Raises OSError."""
+        flags = posix.O_RDWR | posix.O_NONBLOCK
+        try:
+            return shield.open_file(_OWN, flags | posix.O_CREAT | posix.O_EXCL, self._etc)
+        except FileExistsError:
+            pass
+        try:
+            if stat.S_ISREG(posix.stat(_OWN, dir_fd=self._etc, follow_symlinks=False).st_mode):
+                return shield.open_file(_OWN, flags, self._etc)
+            posix.unlink(_OWN, dir_fd=self._etc)
+        except FileNotFoundError:
+            pass
+        return -1
+
+    def _is_own(self, status: posix.stat_result) -> bool:
+        """Whether .accounts.lock is that file, still or again."""
+        try:
+            found = posix.stat(_OWN, dir_fd=self._etc, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
 
     def _take_lock(self, name: str, details: list[str]) -> bool:
         """Take NAME.lock; on failure details says why."""
@@ -173,53 +245,22 @@ class Locks:
     def _link_lock(self, name: str, details: list[str]) -> bool:
         """One try of shadow's do_lock_file(); on failure details says why in its words."""
         lock = f"{name}.lock"
-        # The locks of one process are links of one file.
-        source = f"{self._held[0]}.lock" if self._held else _OWN
         for _ in range(2):
-            if source == _OWN:
-                try:
-                    self._write_own()
-                except OSError as error:
-                    # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
-                    details.append(f"{self._path}/{name}.{posix.getpid()}: {error.strerror}")
-                    return False
             try:
-                if self._link(source, lock):
+                if self._link(lock):
                     return True
                 if not self._break_stale(lock, details):
                     return False
             except OSError as error:
                 details.append(f"cannot get lock {self._path}/{lock}: {error.strerror}")
                 return False
-            finally:
-                if source == _OWN:
-                    self._remove(_OWN)
         details.append(f"cannot get lock {self._path}/{lock}: {posix.strerror(errno.EEXIST)}")
         return False
 
-    def _write_own(self) -> None:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL
-        try:
-            fd = shield.open_file(_OWN, flags, self._etc)
-        except FileExistsError:
-            # Left by a killed process. Not truncated: it may be a link of the lock that process held.
-            posix.unlink(_OWN, dir_fd=self._etc)
-            fd = shield.open_file(_OWN, flags, self._etc)
-        try:
-            # As in shadow the terminating NUL belongs to it. No fdatasync: after a crash of the machine
-            # the owner is dead, whatever the file says.
-            shield.write_all(fd, b"%d\0" % posix.getpid())
-            self._inode = posix.fstat(fd).st_ino
-        except BaseException:
-            self._remove(_OWN)
-            raise
-        finally:
-            shield.close(fd)
-
-    def _link(self, source: str, lock: str) -> bool:
+    def _link(self, lock: str) -> bool:
         """link(2); False when the lock exists. Raises OSError."""
         try:
-            posix.link(source, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+            posix.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
         except FileExistsError:
             return False
         try:
@@ -265,13 +306,13 @@ class Locks:
         shadow's plain unlink(2) can hit the fresh lock of another breaker. Moved aside, the file can be
         looked at, and a fresh one is put back: its owner's link count is right all the while.
         """
-        posix.rename(lock, _OWN, src_dir_fd=self._etc, dst_dir_fd=self._etc)
-        found = posix.stat(_OWN, dir_fd=self._etc, follow_symlinks=False)
+        posix.rename(lock, _ASIDE, src_dir_fd=self._etc, dst_dir_fd=self._etc)
+        found = posix.stat(_ASIDE, dir_fd=self._etc, follow_symlinks=False)
         mine = posix.fstat(fd)
         same = (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
         if not same:
-            posix.link(_OWN, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
-        self._remove(_OWN)
+            posix.link(_ASIDE, lock, src_dir_fd=self._etc, dst_dir_fd=self._etc, follow_symlinks=False)
+        self._remove(_ASIDE)
         if same:
             return True
         details.append(f"cannot get lock {self._path}/{lock}: {posix.strerror(errno.EEXIST)}")
@@ -281,25 +322,33 @@ class Locks:
         shield.remove(name, self._etc)
 
 
-def _try_flock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # Network file systems may not lock directories; the locks shared with shadow still hold.
-        return error.errno != errno.EWOULDBLOCK
-    return True
-
-
 def _try_record_lock(fd: int) -> bool:
+    """Whether a write lock on the whole file is ours now. Raises OSError where files cannot be locked."""
     try:
         # F_OFD_SETLK conflicts with glibc's F_SETLKW both ways. A classic record lock would be lost as soon
         # as any descriptor of the file is closed anywhere in the process.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
+        if error.errno == errno.EAGAIN:
             return False
-        raise
+        # Kernels before 3.15, WSL 1, some sandboxes. No second descriptor of these files is ever opened here.
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLK, _WRITE_LOCK)
+        except OSError as refusal:
+            if refusal.errno == errno.EAGAIN:
+                return False
+            raise
     return True
+
+
+def _try_own_record_lock(fd: int) -> bool:
+    """As _try_record_lock(); where files cannot be locked, whether the process that wrote the file is gone."""
+    try:
+        return _try_record_lock(fd)
+    except OSError:
+        # Only below a prefix: lckpwdf(3) needs such locks, too.
+        pid = _parse_pid(posix.pread(fd, 31, 0).partition(b"\0")[0])
+        return pid is None or not _is_alive(pid)
 
 
 def _parse_pid(text: bytes) -> int | None:

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Keeps what a tool inherits from its caller away from the account files: signals, closed descriptors 0-2,
-a small RLIMIT_FSIZE.
+a small RLIMIT_FSIZE. Here is also what holds for every system call that the real tools do without:
+
+**What only hardens us never makes a tool fail where the real one works.** A call that is refused (REFUSED) is done
+another way that gives the same guarantee; where there is none we go on without it, and docs/decisions says what is
+lost. tests/faults refuses every call of every tool, beside the real one. What the change itself is made of (open,
+write, rename of an account file) fails as the real tool fails, with nothing changed.
 
 Hot path: imports only posix, errno, fcntl and _signal (the signal module would bring enum).
 
@@ -24,6 +29,18 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+# What a kernel, a file system, a sandbox or a preloaded library says of a call that it does not do, or not for us.
+# A disk that fails says something else (EIO, ENOSPC), and that is always an error.
+REFUSED = (
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOTSUP,
+    errno.EXDEV,
+    errno.ENOTTY,
+    errno.EMLINK,
+)
 SIGNALS = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGALRM, _signal.SIGTERM)
 
 
@@ -63,8 +80,8 @@ def begin() -> None:
             continue
         try:
             _signal.signal(number, _record)
-        except ValueError:  # not the main thread, which alone may set handlers and alone runs them
-            return
+        except (ValueError, OSError):
+            return  # refused, or not the main thread, which alone may set handlers and alone runs them
         _saved[number] = disposition
 
 
@@ -137,6 +154,18 @@ def remove(name: str, dir_fd: int) -> bool:
             continue
         return True
     return False
+
+
+def sync(fd: int) -> None:
+    """fsync(2) of a directory or journal, where that is possible. Raises OSError when the disk fails.
+
+    FAT by FUSE, vboxsf and 9p say EINVAL; the real tools fsync files only.
+    """
+    try:
+        posix.fsync(fd)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -26,8 +26,9 @@ from accounts.model.database import BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import Change, commit, recover
+from accounts.system.commit import Change, CommitError, commit, recover
 from accounts.system.locks import LockError, Locks
+from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.target import MAX_ACCOUNT_FILE, READ, read_fd
 from accounts.text import fsdecode
 
@@ -75,6 +76,7 @@ class Store:
         self._warn = warn
         self._defs = defs
         self._locks: Locks | None = None
+        self._locked: list[str] = []
         self._modes: dict[str, tuple[int, int, int]] = {}
         self._inodes: dict[str, tuple[int, int]] = {}
         # No lock protects the image layer and no tool writes it, so it is read once.
@@ -115,6 +117,7 @@ class Store:
                 except LockError as error:
                     raise LOCK_ERRORS[name](error.message, tuple(error.details)) from None
                 wanted.append(name)
+        self._locked = wanted
         for line in recover(etc):
             self._warn(line)
         database = self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
@@ -197,8 +200,29 @@ class Store:
             keep = name not in (BASE, *no_backup) and not database.is_deleted(name)
             changes.append(Change(name, old, new, mode, uid, gid, keep))
         if changes:
-            commit(self.target.etc, changes)
+            try:
+                commit(self.target.etc, changes)
+            except CommitError as error:
+                raise self._words_of(error) from None
         return bool(changes)
+
+    def _words_of(self, error: CommitError) -> AccountsError:
+        """The error of a commit as the real tools say it; the reason, which they keep to themselves, is logged.
+
+        They open all their files for writing before they write one: a file that is mounted read-only or immutable
+        cannot be opened, one that cannot be replaced (a mount point) fails while it is written.
+        """
+        if not error.failed or error.name not in FILE_ERRORS:
+            return error
+        syslog(LOG_ERR, f"cannot write {error.message}")
+        for name in self._locked:
+            try:
+                posix.close(shield.open_file(name, READ | posix.O_RDWR, self.target.etc))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return self.open_error(name)
+        return FILE_ERRORS[error.name](f"failure while writing changes to {self.target.shown(error.name)}")
 
     def hide_backup(self, name: str) -> None:
         """Let only root read "NAME-", where there is one."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Copy, remove and re-own directory trees that a hostile user may be changing meanwhile. Hot path.
+"""Remove and re-own directory trees that a hostile user may be changing meanwhile. Hot path.
 
 Every step is relative to a directory descriptor and never follows a link. One descriptor goes down and up a
 tree, however deep it is; on the way up ".." must be the directory that was left, or the walk ends (ESTALE).
@@ -12,16 +12,9 @@ import errno
 import posix
 
 from accounts.system.paths import DIRECTORY
-from accounts.text import fsencode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # "This id does not change", as in chown(2) and shadow.
 KEEP = -1
-_SEEK_SET = 0
-_CHUNK = 1 << 24
 
 
 class Ids:
@@ -49,8 +42,14 @@ class Ids:
         uid, gid = self.change(status)
         return status.st_uid if uid == KEEP else uid, status.st_gid if gid == KEEP else gid
 
+    def set_ids_of_others(self, owner: tuple[int, int]) -> int:
+        """The set-id bits with which a copy that belongs to owner would act for anybody but the user."""
+        uid = self.old_uid if self.new_uid == KEEP else self.new_uid
+        gid = self.old_gid if self.new_gid == KEEP else self.new_gid
+        return (owner[0] != uid) * stat.S_ISUID | (owner[1] != gid) * stat.S_ISGID
 
-class _Cursor:
+
+class Cursor:
     """A directory descriptor that moves down and up a tree, with the names still to do on each level."""
 
     def __init__(self, fd: int) -> None:
@@ -88,7 +87,7 @@ def remove_tree(parent: int, name: bytes) -> None:
     name is no directory.
     """
     failure: OSError | None = None
-    cursor = _Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
+    cursor = Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
     try:
         todo = [posix.listdir(cursor.fd)]
         entered: list[str] = []
@@ -143,7 +142,7 @@ def chown_tree(parent: int, name: bytes, ids: Ids) -> None:
 
     Raises the OSError of the first failure and stops there, as shadow's chown_tree().
     """
-    cursor = _Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
+    cursor = Cursor(posix.open(name, DIRECTORY, dir_fd=parent))
     try:
         todo = [posix.listdir(cursor.fd)]
         while todo:
@@ -181,174 +180,3 @@ def _chown_entry(directory: int, entry: str, ids: Ids) -> None:
             posix.chown(entry, *change, dir_fd=directory, follow_symlinks=False)
     finally:
         posix.close(fd)
-
-
-class Copy:
-    """One copy of a tree: the owners it gives, the links it rewrites, the hard links it has seen."""
-
-    def __init__(self, ids: Ids, source: bytes, target: bytes) -> None:
-        """source, target: the paths that symbolic links name; a link into source is made one into target."""
-        self._ids = ids
-        self._source = source.rstrip(b"/")
-        self._target = target.rstrip(b"/")
-        # (device, inode) of a source file with several names: the place and (device, inode) of its copy.
-        self._linked: dict[tuple[int, int], tuple[tuple[str, ...], str, tuple[int, int]]] = {}
-        self._root = -1
-
-    def fill(self, source: int, target: int) -> None:
-        """Copy all that the directory source holds into the directory target; both descriptors stay open.
-
-        Nothing in target is ever overwritten: a name that is there already raises FileExistsError. Owners,
-        modes, times, ACLs and user.* attributes are kept. New directories belong to root and are closed to
-        others until they are complete. Raises the first OSError.
-        """
-        self._root = target
-        reader = _Cursor(posix.open(".", DIRECTORY, dir_fd=source))
-        try:
-            writer = _Cursor(posix.open(".", DIRECTORY, dir_fd=target))
-            try:
-                self._walk(reader, writer)
-            finally:
-                writer.close()
-        finally:
-            reader.close()
-
-    def _walk(self, reader: _Cursor, writer: _Cursor) -> None:
-        todo = [posix.listdir(reader.fd)]
-        place: list[str] = []
-        while todo:
-            if todo[-1]:
-                entry = todo[-1].pop()
-                try:
-                    status = posix.stat(entry, dir_fd=reader.fd, follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    posix.mkdir(entry, 0o700, dir_fd=writer.fd)
-                    reader.enter(entry)
-                    writer.enter(entry)
-                    place.append(entry)
-                    todo.append(posix.listdir(reader.fd))
-                else:
-                    self._copy_entry(reader.fd, writer.fd, entry, status, place)
-                continue
-            todo.pop()
-            if todo:
-                self.finish(reader.fd, writer.fd)
-                place.pop()
-                reader.leave()
-                writer.leave()
-
-    def finish(self, source: int, target: int) -> None:
-        """Give a filled directory the owner, mode, attributes and times of its source."""
-        status = posix.fstat(source)
-        _set_status(source, target, status, self._ids.owner(status))
-
-    def _copy_entry(
-        self, source: int, target: int, entry: str, status: posix.stat_result, place: list[str]
-    ) -> None:
-        times = (status.st_atime_ns, status.st_mtime_ns)
-        owner = self._ids.owner(status)
-        if stat.S_ISLNK(status.st_mode):
-            text = self._rewrite(posix.readlink(fsencode(entry), dir_fd=source))
-            posix.symlink(text, fsencode(entry), dir_fd=target)
-            posix.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
-        elif status.st_nlink > 1 and (status.st_dev, status.st_ino) in self._linked:
-            self._link(target, entry, self._linked[status.st_dev, status.st_ino])
-            return
-        elif stat.S_ISREG(status.st_mode):
-            self._copy_file(source, target, entry)
-        else:
-            mask = posix.umask(0)
-            try:
-                posix.mknod(entry, status.st_mode & ~0o7000, status.st_rdev, dir_fd=target)
-            finally:
-                posix.umask(mask)
-            posix.chown(entry, *owner, dir_fd=target, follow_symlinks=False)
-        posix.utime(entry, ns=times, dir_fd=target, follow_symlinks=False)
-        if status.st_nlink > 1:
-            made = posix.stat(entry, dir_fd=target, follow_symlinks=False)
-            here = (made.st_dev, made.st_ino)
-            self._linked[status.st_dev, status.st_ino] = (tuple(place), entry, here)
-
-    def _rewrite(self, text: bytes) -> bytes:
-        # Unlike shadow only at a component boundary: a link to /home/alice2 is none into /home/alice.
-        if self._source and (text + b"/").startswith(self._source + b"/"):
-            return self._target + text[len(self._source) :]
-        return text
-
-    def _link(self, target: int, entry: str, made: tuple[tuple[str, ...], str, tuple[int, int]]) -> None:
-        place, name, identity = made
-        fd = posix.open(".", DIRECTORY, dir_fd=self._root)
-        try:
-            for step in place:
-                below = posix.open(step, DIRECTORY, dir_fd=fd)
-                posix.close(fd)
-                fd = below
-            posix.link(name, entry, src_dir_fd=fd, dst_dir_fd=target, follow_symlinks=False)
-        finally:
-            posix.close(fd)
-        status = posix.stat(entry, dir_fd=target, follow_symlinks=False)
-        if (status.st_dev, status.st_ino) != identity:
-            raise OSError(errno.ESTALE, "file was replaced while it was being linked")
-
-    def _copy_file(self, source: int, target: int, entry: str) -> None:
-        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-        reader = posix.open(entry, flags, dir_fd=source)
-        try:
-            # Of the file that is open now, not of what had its name a moment ago.
-            status = posix.fstat(reader)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.ESTALE, "file was replaced while it was being copied")
-            create = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-            writer = posix.open(entry, create, 0o600, dir_fd=target)
-            try:
-                for start, end in _data_ranges(reader, status.st_size):
-                    posix.lseek(writer, start, _SEEK_SET)
-                    while start < end:
-                        count = posix.sendfile(writer, reader, start, min(end - start, _CHUNK))
-                        if not count:
-                            break
-                        start += count
-                posix.ftruncate(writer, status.st_size)
-                _set_status(reader, writer, status, self._ids.owner(status))
-            finally:
-                posix.close(writer)
-        finally:
-            posix.close(reader)
-
-
-def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that are not holes: a sparse file of a terabyte must not fill the disk."""
-    end = 0
-    while end < size:
-        try:
-            start = posix.lseek(fd, end, posix.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        end = posix.lseek(fd, start, posix.SEEK_HOLE)
-        yield start, min(end, size)
-
-
-def _set_status(source: int, target: int, status: posix.stat_result, owner: tuple[int, int]) -> None:
-    # chown first: it clears the set-id bits, which then come back for the new owner only.
-    posix.fchown(target, *owner)
-    posix.fchmod(target, stat.S_IMODE(status.st_mode))
-    for name in _attributes(source):
-        try:
-            posix.setxattr(target, name, posix.getxattr(source, name))
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENODATA):
-                raise
-    posix.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _attributes(fd: int) -> list[str]:
-    """ACLs and user.*: labels belong to the place, capabilities to who gave them."""
-    try:
-        names = posix.listxattr(fd)
-    except OSError:
-        return []
-    return [name for name in names if name.startswith(("system.posix_acl_", "user."))]

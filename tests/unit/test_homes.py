@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posix
+import random
 import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import HomeError
-from accounts.system import commands, homes, logs, trees
-from accounts.system.trees import KEEP, Copy, Ids, chown_tree, remove_tree
+from accounts.system import commands, copies, homes, logs, trees
+from accounts.system.copies import Copy
+from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from tests.support.namespace import TOP, run_in_namespace
 
 ALICE = 31001
@@ -290,9 +294,8 @@ def copy(place: Place, ids: Ids | None = None, source: str = "etc/skel", target:
     place.make(target, 0, 0, 0o700)
     reader, writer = (os.open(place.path / name, os.O_RDONLY) for name in (source, target))
     try:
-        Copy(ids or Ids(KEEP, ALICE, KEEP, GROUP), b"/" + source.encode(), b"/" + target.encode()).fill(
-            reader, writer
-        )
+        paths = (b"/" + source.encode(), b"/" + target.encode())
+        Copy(ids or Ids(KEEP, ALICE, KEEP, GROUP), *paths, place.warn).fill(reader, writer)
     finally:
         os.close(reader)
         os.close(writer)
@@ -406,6 +409,98 @@ def make_deep(top: Path, levels: int) -> None:
         os.close(fd)
         fd = below
     os.close(fd)
+
+
+def test_what_mount_options_kept_dead_does_not_come_alive_in_a_home_that_moves() -> None:
+    out = run_in_namespace(
+        """
+        import os, stat, subprocess, tempfile
+        root = tempfile.mkdtemp()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", root], check=True)
+        from accounts.system import homes, trees
+        os.mkdir(root + "/home")
+        options = "nosuid,nodev,mode=755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", root + "/home"], check=True)
+        home = root + "/home/a"
+        os.mkdir(home)
+        # name: owner, group, mode; the user is 1000:1000 and becomes 1001.
+        files = [("mine", 1000, 1000, 0o6755), ("roots", 0, 0, 0o4755), ("shadows", 1000, 42, 0o2755)]
+        for name, uid, gid, mode in [*files, ("plain", 0, 0, 0o755)]:
+            open(f"{home}/{name}", "w").close()
+            os.chown(f"{home}/{name}", uid, gid)
+            os.chmod(f"{home}/{name}", mode)
+        os.mkdir(home + "/d")
+        os.chmod(home + "/d", 0o2755)
+        os.mknod(home + "/d/mem", stat.S_IFCHR | 0o666, os.makedev(1, 1))
+        os.mkfifo(home + "/fifo")
+        fd = os.open(root, os.O_RDONLY)
+        lines = []
+        homes.move_home(fd, b"/home/a", b"/a", trees.Ids(1000, 1001, 1000, -1), lines.append)
+        for directory, _, names in os.walk(root + "/a"):
+            for name in sorted(names):
+                status = os.stat(f"{directory}/{name}")
+                print(name, stat.filemode(status.st_mode), status.st_uid, status.st_gid)
+        print(stat.filemode(os.stat(root + "/a/d").st_mode))
+        print(*sorted(lines), sep="\\n")
+        # Back to where they are dead: nothing has to be dropped.
+        os.chmod(root + "/a/roots", 0o4755)
+        lines.clear()
+        homes.move_home(fd, b"/a", b"/home/a", trees.Ids(1001, -1, 1000, -1), lines.append)
+        print(stat.filemode(os.stat(home + "/roots").st_mode), lines)
+        """
+    )
+    assert out.splitlines() == [
+        "fifo prw-r--r-- 0 0",
+        "mine -rwsr-sr-x 1001 1000",
+        "plain -rwxr-xr-x 0 0",
+        "roots -rwxr-xr-x 0 0",
+        "shadows -rwxr-xr-x 1001 42",
+        "drwxr-sr-x",
+        "warning: /home/a/d/mem not copied: its file system does not allow device nodes",
+        "warning: /home/a/roots copied without its set-id bits: its file system does not honour them",
+        "warning: /home/a/shadows copied without its set-id bits: its file system does not honour them",
+        "-rwsr-xr-x []",
+    ]
+
+
+def test_a_lease_of_the_owner_is_waited_for(place: Place) -> None:
+    """Root's open(2) of a file that somebody holds a write lease on fails at once, until the lease is given up."""
+    place.make("etc/skel/leased=text", 0, 0)
+    code = """
+import fcntl, os, signal, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+asked = []
+signal.signal(signal.SIGIO, lambda *_: asked.append(1))
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+while not asked:
+    time.sleep(0.01)
+time.sleep(0.2)
+print("asked", flush=True)
+"""
+    command = [sys.executable, "-c", code, str(place.path / "etc/skel/leased")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        copy(place)
+        assert holder.stdout.readline() == "asked\n"
+    assert (place.path / "home/new/leased").read_text() == "text"
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 3 << 20])
+def test_a_file_system_that_refuses_sendfile_and_holes_is_read_and_written(
+    place: Place, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    text = random.Random(size).randbytes(size)
+    (place.path / "etc/skel/file").write_bytes(text)
+    (place.path / "etc/skel/sparse").write_bytes(text[:4096] + bytes(100_000))
+    for name in ("sendfile", "lseek", "ftruncate"):
+        monkeypatch.setattr(copies.posix, name, refuse)
+    copy(place)
+    assert (place.path / "home/new/file").read_bytes() == text
+    assert (place.path / "home/new/sparse").read_bytes() == text[:4096] + bytes(100_000)
 
 
 def test_trees_of_any_depth_need_one_descriptor(place: Place) -> None:
@@ -1071,4 +1166,4 @@ def test_importing_homes_loads_nothing_slow() -> None:
     out = subprocess.run(
         ["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert out.split() == ["__future__", "errno"]
+    assert out.split() == ["__future__", "errno", "fcntl"]

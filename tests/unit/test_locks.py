@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -41,7 +43,7 @@ def test_lock_files_name_their_owner_and_go_in_the_end(etc: int, tmp_path: Path)
     locks.acquire("group")
     locks.acquire("passwd")
     assert locks.held == ("passwd", "group")
-    assert sorted(os.listdir(tmp_path)) == [".pwd.lock", "group.lock", "passwd.lock"]
+    assert sorted(os.listdir(tmp_path)) == [".accounts.lock", ".pwd.lock", "group.lock", "passwd.lock"]
     assert (tmp_path / "passwd.lock").read_bytes() == b"%d\0" % os.getpid()
     assert (tmp_path / ".pwd.lock").stat().st_mode & 0o777 == 0o600
     locks.release()
@@ -55,7 +57,7 @@ def test_lock_files_name_their_owner_and_go_in_the_end(etc: int, tmp_path: Path)
 def test_below_a_prefix_there_is_no_pwd_lock(etc: int, tmp_path: Path) -> None:
     locks = Locks(etc, passwd_lock=False)
     locks.acquire("group")
-    assert os.listdir(tmp_path) == ["group.lock"]
+    assert sorted(os.listdir(tmp_path)) == [".accounts.lock", "group.lock"]
     locks.release()
     assert os.listdir(tmp_path) == []
 
@@ -71,7 +73,7 @@ def test_the_umask_of_the_caller_does_not_matter(etc: int, tmp_path: Path, umask
         assert os.umask(umask) == umask
     finally:
         os.umask(previous)
-    assert modes == {".pwd.lock": 0o600, "passwd.lock": 0o600}
+    assert modes == {".accounts.lock": 0o600, ".pwd.lock": 0o600, "passwd.lock": 0o600}
 
 
 @pytest.mark.parametrize("prefix", [False, True])
@@ -279,6 +281,130 @@ def test_handlers_are_back_after_the_release(etc: int) -> None:
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert [signal.getsignal(number) for number in module.shield.SIGNALS] == before
+
+
+def test_nobody_but_root_can_make_us_wait(etc: int, tmp_path: Path) -> None:
+    """Whoever can open a file for reading can hold a shared lock on it: nobody opens what we lock."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "passwd").write_text("")
+    before = Locks(etc)
+    before.acquire("passwd")
+    code = """
+import fcntl, os, struct, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+held = []
+for path in sys.argv[1:] + [os.path.join(sys.argv[1], name) for name in sorted(os.listdir(sys.argv[1]))]:
+    try:
+        held.append(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        print("closed", os.path.basename(path))
+        continue
+    fcntl.flock(held[-1], fcntl.LOCK_SH)
+    if os.path.isfile(path):
+        fcntl.fcntl(held[-1], fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+print("held", flush=True)
+sys.stdin.read()
+"""
+    for path in tmp_path.parents:
+        if path.stat().st_mode & 0o5 != 0o5:
+            path.chmod(0o755)
+    command = [sys.executable, "-c", code, str(tmp_path), str(tmp_path.parent), "/"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert lines == ["closed .accounts.lock\n", "closed .pwd.lock\n", "closed passwd.lock\n", "held\n"]
+        before.release()
+        for prefix in (False, True):
+            locks = Locks(etc, passwd_lock=not prefix)
+            started = time.monotonic()
+            locks.acquire("passwd")
+            locks.release()
+            assert time.monotonic() - started < 1
+        process.stdin.close()
+
+
+def test_tools_with_and_without_prefix_exclude_each_other(etc: int, tmp_path: Path) -> None:
+    first = Locks(etc, passwd_lock=False)
+    first.acquire("passwd")
+    second = Locks(etc, timeout=0.2)
+    with pytest.raises(LockError):
+        second.acquire("group")
+    second.release()
+    first.release()
+    assert os.listdir(tmp_path) == [".pwd.lock"]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [(fcntl.F_OFD_SETLK,), (fcntl.F_OFD_SETLK, fcntl.F_SETLK)],
+    ids=["no OFD locks", "no record locks"],
+)
+def test_older_kernels_have_other_locks(
+    etc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[int, ...]
+) -> None:
+    real = fcntl.fcntl
+
+    def refuse(fd: int, command: int, argument: bytes) -> object:
+        if command in refused:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(fd, command, argument)
+
+    monkeypatch.setattr(module.fcntl, "fcntl", refuse)
+    for prefix in (False, True):
+        locks = Locks(etc, passwd_lock=not prefix)
+        if not prefix and fcntl.F_SETLK in refused:
+            # lckpwdf(3) says no, too.
+            with pytest.raises(LockError):
+                locks.acquire("passwd")
+        else:
+            locks.acquire("passwd")
+            code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+            command = [sys.executable, "-c", code, str(tmp_path / ".accounts.lock")]
+            other = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+            assert ("BlockingIOError" in other.stderr) == (fcntl.F_SETLK not in refused)
+        locks.release()
+    # Without any, a live process that the file names is respected.
+    (tmp_path / ".accounts.lock").write_bytes(b"%d\0" % os.getppid())
+    locks = Locks(etc, passwd_lock=False, timeout=0.1)
+    if fcntl.F_SETLK in refused:
+        with pytest.raises(LockError):
+            locks.acquire("passwd")
+        assert (tmp_path / ".accounts.lock").read_bytes() == b"%d\0" % os.getppid()
+    else:
+        locks.acquire("passwd")
+    locks.release()
+
+
+def test_what_a_killed_process_leaves_is_taken_over_unwritten(etc: int, tmp_path: Path) -> None:
+    """.accounts.lock may be a link of the lock of the dead: our PID must not come into that."""
+    dead = b"%d\0" % _dead_pid()
+    (tmp_path / ".accounts.lock").write_bytes(dead)
+    os.link(tmp_path / ".accounts.lock", tmp_path / "shadow.lock")
+    (tmp_path / ".accounts.stale").write_bytes(dead)
+    locks = Locks(etc)
+    locks.acquire("passwd")
+    assert (tmp_path / "shadow.lock").read_bytes() == dead
+    locks.acquire("shadow")
+    locks.release()
+    assert os.listdir(tmp_path) == [".pwd.lock"]
+
+
+def test_a_signal_strands_no_lock_of_a_second_directory(tmp_path: Path) -> None:
+    """grpck GROUP GSHADOW locks in two directories; both locks go before the signal takes effect."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a/group").write_text("root:x:0:\nx:x:7:\n")
+    (tmp_path / "b/gshadow").write_text("root:*::\n")
+    command = [sys.executable, "-IS", TOP / "shims/grpck", tmp_path / "a/group", tmp_path / "b/gshadow"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.read(10) == b"no matchin"
+        assert (tmp_path / "a/group.lock").exists() and (tmp_path / "b/gshadow.lock").exists()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+    assert (os.listdir(tmp_path / "a"), os.listdir(tmp_path / "b")) == (["group"], ["gshadow"])
 
 
 def test_filelock_is_imported_only_to_wait(tmp_path: Path) -> None:
