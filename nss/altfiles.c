@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* libnss_altfiles: the accounts of the operating system image, for nsswitch.conf(5).
 
-   The same functions as glibc's `files' service, over DATADIR instead of /etc. The
-   module is loaded into every process, pid 1 included: it keeps nothing but the state
-   of an enumeration, reads with read(2) and never maps a file, since a mapped file that
-   somebody truncates kills its readers with SIGBUS. */
+   The same functions as glibc's `files' service, over DATADIR instead of /etc, without
+   the rows that HIDDEN hides. The module is loaded into every process, pid 1 included:
+   it keeps nothing but the state of an enumeration and what it has found out about the
+   index, reads with read(2) and never maps a file, since a mapped file that somebody
+   truncates kills its readers with SIGBUS. */
+#include "file.h"
+#include "hidden.h"
+#include "index.h"
 #include "lines.h"
+#include "local.h"
 #include "rows.h"
 
 #include <errno.h>
@@ -24,12 +29,22 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+/* Whoever writes HIDDEN has to know, without loading the module, that it is honoured:
+   the name of this symbol says so (accounts/system/module.py looks for it). */
+EXPORT const char _nss_altfiles_hidden_1[] = LOCALDIR "/accounts/hidden";
+
 struct database {
+    const char *name;
     const char *path;
+    const char *index_path;
+    const char *local_path;
     row_parser *parse;
     uint32_t (*id)(const void *row); /* NULL where rows have none */
-    pthread_mutex_t lock;            /* of what follows */
-    struct lines lines;              /* the enumeration */
+    struct index index;
+    pthread_mutex_t lock; /* of what follows, the enumeration */
+    struct lines lines;
+    struct hidden hidden;
+    struct local local;
 };
 
 static uint32_t passwd_id(const void *row)
@@ -42,10 +57,14 @@ static uint32_t group_id(const void *row)
     return ((const struct group *)row)->gr_gid;
 }
 
-static struct database passwd = {DATADIR "/passwd", parse_passwd, passwd_id, PTHREAD_MUTEX_INITIALIZER, {0}};
-static struct database group = {DATADIR "/group", parse_group, group_id, PTHREAD_MUTEX_INITIALIZER, {0}};
-static struct database shadow = {DATADIR "/shadow", parse_shadow, NULL, PTHREAD_MUTEX_INITIALIZER, {0}};
-static struct database gshadow = {DATADIR "/gshadow", parse_gshadow, NULL, PTHREAD_MUTEX_INITIALIZER, {0}};
+#define DATABASE(file, id)                                                                                  \
+    static struct database file = {#file, DATADIR "/" #file, INDEXDIR "/" #file, LOCALDIR "/" #file,        \
+                                   parse_##file, id, {0}, PTHREAD_MUTEX_INITIALIZER, {0}, {0}, {0}};
+
+DATABASE(passwd, passwd_id)
+DATABASE(group, group_id)
+DATABASE(shadow, NULL)
+DATABASE(gshadow, NULL)
 
 /* The answer for a result that is 1 (found), 0 (not found) or a negative errno value.
    errnop, usually the address of errno itself, is NULL where nothing is to be reported. */
@@ -68,11 +87,12 @@ static enum nss_status answer(int result, int saved_errno, int *errnop)
     }
 }
 
-/* The next line that is neither blank nor a comment, without the blanks before it. */
+/* The next line that is neither blank nor a comment, without the blanks before it; as
+   lines_next. */
 static int next_row(struct lines *lines)
 {
     int result;
-    while ((result = lines_next(lines)) > 0) {
+    while ((result = lines_next(lines)) == 1) {
         while (is_blank(*lines->line)) {
             lines->line++;
             lines->length--;
@@ -83,13 +103,13 @@ static int next_row(struct lines *lines)
     return result;
 }
 
-/* Parse a copy of the current line in the caller's buffer. */
-static int take_row(const struct database *db, const struct lines *lines, void *row, char *buffer,
+/* Parse a copy of a line in the caller's buffer, where it may be already. */
+static int take_row(const struct database *db, const char *line, size_t length, void *row, char *buffer,
                     size_t buflen)
 {
-    if (lines->length >= buflen)
+    if (length >= buflen)
         return -ERANGE;
-    memcpy(buffer, lines->line, lines->length + 1);
+    memmove(buffer, line, length + 1);
     return db->parse(buffer, buffer + buflen, row);
 }
 
@@ -119,9 +139,49 @@ static bool may_have_id(const char *line, uint32_t id)
     return digits == 0 || line[digits] != ':' || number == id;
 }
 
+/* Take a line if it is the row with this name, or with this id if the name is NULL. */
+static int take_if(const struct database *db, struct hidden *hidden, const char *name, uint32_t id,
+                   const char *line, size_t length, void *row, char *buffer, size_t buflen)
+{
+    if (!(name ? has_name(line, name, strlen(name)) : may_have_id(line, id)))
+        return 0;
+    int result = hidden_has(hidden, db->name, line);
+    if (result)
+        return result < 0 ? result : 0;
+    result = take_row(db, line, length, row, buffer, buflen);
+    return result == 1 && !name && db->id(row) != id ? 0 : result;
+}
+
+/* The same among the rows not read yet, by the index; LINES_MANY where that cannot say. */
+static int look_up_indexed(struct database *db, struct hidden *hidden, const struct lines *lines, const char *name,
+                           uint32_t id, void *row, char *buffer, size_t buflen)
+{
+    struct index index;
+    if (!index_open(&index, &db->index, db->index_path, lines->fd, lines->block + LINES_SPARE))
+        return LINES_MANY;
+
+    uint32_t key = name ? index_key_of_name(name, strlen(name)) : index_key_of_id(id), length;
+    uint64_t offset;
+    int found, result = 0;
+    while (result == 0 && (found = index_next(&index, name ? BY_NAME : BY_ID, key, &offset, &length)) != 0) {
+        if (found > 0 && offset < lines->next)
+            continue;
+        if (found > 0 && length >= buflen)
+            result = -ERANGE;
+        else if (found < 0 || !file_read_at(lines->fd, buffer, length, offset))
+            result = LINES_MANY;
+        else {
+            buffer[length] = '\0';
+            result = take_if(db, hidden, name, id, buffer, strlen(buffer), row, buffer, buflen);
+        }
+    }
+    index_close(&index);
+    return result;
+}
+
 /* The first row with this name, or with this id if the name is NULL. */
-static enum nss_status look_up(const struct database *db, const char *name, uint32_t id, void *row,
-                               char *buffer, size_t buflen, int *errnop)
+static enum nss_status look_up(struct database *db, const char *name, uint32_t id, void *row, char *buffer,
+                               size_t buflen, int *errnop)
 {
     int saved_errno = errno;
     struct lines lines;
@@ -129,16 +189,30 @@ static enum nss_status look_up(const struct database *db, const char *name, uint
     if (result < 0)
         return answer(result, saved_errno, errnop);
 
-    size_t length = name ? strlen(name) : 0;
+    struct hidden hidden = {0};
     bool found = name && is_impossible(name);
     while (!found && (result = next_row(&lines)) > 0) {
-        if (!(name ? has_name(lines.line, name, length) : may_have_id(lines.line, id)))
-            continue;
-        result = take_row(db, &lines, row, buffer, buflen);
-        found = result < 0 || (result > 0 && (name || db->id(row) == id));
+        if (result == LINES_MANY) {
+            result = look_up_indexed(db, &hidden, &lines, name, id, row, buffer, buflen);
+            found = result != LINES_MANY;
+        } else {
+            result = take_if(db, &hidden, name, id, lines.line, lines.length, row, buffer, buflen);
+            found = result != 0;
+        }
     }
+    hidden_free(&hidden);
     lines_close(&lines);
     return answer(result, saved_errno, errnop);
+}
+
+/* ---- enumeration: each name once, as `files' alone would give what both layers are ---- */
+
+static void forget(struct database *db)
+{
+    if (db->lines.block)
+        lines_close(&db->lines);
+    hidden_free(&db->hidden);
+    local_free(&db->local);
 }
 
 static enum nss_status start(struct database *db)
@@ -146,8 +220,7 @@ static enum nss_status start(struct database *db)
     int saved_errno = errno;
 
     pthread_mutex_lock(&db->lock);
-    if (db->lines.block)
-        lines_close(&db->lines);
+    forget(db);
     int result = lines_open(&db->lines, db->path);
     pthread_mutex_unlock(&db->lock);
     /* Not the place to report an error, and a missing image layer is none: a program
@@ -160,10 +233,61 @@ static enum nss_status stop(struct database *db)
     int saved_errno = errno;
 
     pthread_mutex_lock(&db->lock);
-    if (db->lines.block)
-        lines_close(&db->lines);
+    forget(db);
     pthread_mutex_unlock(&db->lock);
     return answer(1, saved_errno, NULL);
+}
+
+/* A malloc'ed copy of a line, parsed, with room for the lists; NULL if there is no memory. *result is
+   what the parser says. */
+static void *parse_copy(const struct database *db, const char *line, void *row, int *result)
+{
+    size_t length = strlen(line), size = length + 1 + (length + 4) * sizeof(char *);
+    char *copy = malloc(size);
+    *result = copy ? take_row(db, line, length, row, copy, size) : -ENOMEM;
+    return copy;
+}
+
+/* A group's row of the image whose name LOCALDIR has too, at `above': what the two are joined. */
+static int take_joined(const struct database *db, const char *line, const struct group *above, void *row,
+                       char *buffer, size_t buflen)
+{
+    struct group below;
+    int result;
+    void *copy = parse_copy(db, line, &below, &result);
+    if (result == 1)
+        result = below.gr_gid == above->gr_gid ? local_join(above, &below, buffer, buflen) : 0;
+    free(copy);
+    return result == 1 ? db->parse(buffer, buffer + buflen, row) : result;
+}
+
+/* Take the current line unless it is hidden, or said in LOCALDIR. */
+static int take_next(struct database *db, void *row, char *buffer, size_t buflen)
+{
+    const char *line = db->lines.line, *other;
+    int result = hidden_has(&db->hidden, db->name, line);
+    if (result)
+        return result < 0 ? result : 0;
+    if (!db->local.loaded && (result = local_load(&db->local, db->local_path)) < 0)
+        return result;
+
+    for (size_t after = 0; (other = local_find(&db->local, line, &after));) {
+        union {
+            struct passwd pw;
+            struct group gr;
+            struct spwd sp;
+            struct sgrp sg;
+        } above;
+        void *copy = parse_copy(db, other, &above, &result);
+        if (result == 1)
+            result = db == &group && above.gr.gr_mem ? take_joined(db, line, &above.gr, row, buffer, buflen) : 0;
+        else if (result == 0)
+            result = LINES_MANY; /* no row at all: go on */
+        free(copy);
+        if (result != LINES_MANY)
+            return result;
+    }
+    return take_row(db, line, db->lines.length, row, buffer, buflen);
 }
 
 static enum nss_status next(struct database *db, void *row, char *buffer, size_t buflen, int *errnop)
@@ -174,7 +298,9 @@ static enum nss_status next(struct database *db, void *row, char *buffer, size_t
     int result = db->lines.block ? 0 : lines_open(&db->lines, db->path);
     if (result == 0) {
         while ((result = next_row(&db->lines)) > 0) {
-            result = take_row(db, &db->lines, row, buffer, buflen);
+            if (result == LINES_MANY)
+                continue;
+            result = take_next(db, row, buffer, buflen);
             if (result != 0)
                 break;
         }
@@ -205,6 +331,56 @@ static int add_gid(gid_t gid, long *start, long *size, gid_t **gids, long limit)
     return 1;
 }
 
+/* Note the gid of a line that lists the user, is not hidden and not the primary group's. Cuts up the line.
+   Returns 0 when there may be no more, else 1 or a negative errno value. */
+static int add_line(struct hidden *hidden, char *line, const char *user, gid_t primary, long *start, long *size,
+                    gid_t **gids, long limit)
+{
+    uint32_t gid;
+    if (!group_line_names(line, user))
+        return 1;
+    int result = hidden_has(hidden, group.name, line);
+    if (result)
+        return result < 0 ? result : 1;
+    if (!group_line_gid(line, &gid) || gid == primary)
+        return 1;
+    return add_gid(gid, start, size, gids, limit);
+}
+
+/* The same for all rows not read yet, by the index; LINES_MANY where that cannot say. */
+static int add_indexed(struct hidden *hidden, const struct lines *lines, const char *user, gid_t primary,
+                       long *start, long *size, gid_t **gids, long limit)
+{
+    struct index index;
+    if (!index_open(&index, &group.index, group.index_path, lines->fd, lines->block + LINES_SPARE))
+        return LINES_MANY;
+
+    uint32_t key = index_key_of_name(user, strlen(user)), length;
+    uint64_t offset;
+    long first = *start;
+    int found = 0, result = 1;
+    while (result == 1 && (found = index_next(&index, BY_MEMBER, key, &offset, &length)) > 0) {
+        if (offset < lines->next)
+            continue;
+        char *line = malloc((size_t)length + 1);
+        if (!line)
+            result = -ENOMEM;
+        else if (!file_read_at(lines->fd, line, length, offset))
+            result = LINES_MANY;
+        else {
+            line[length] = '\0';
+            result = add_line(hidden, line, user, primary, start, size, gids, limit);
+        }
+        free(line);
+    }
+    index_close(&index);
+    if (found < 0 || result == LINES_MANY) {
+        *start = first; /* the scan finds them again */
+        return LINES_MANY;
+    }
+    return result == 1 ? 0 : result;
+}
+
 /* The supplementary groups of a user in one pass. The caller removes what an earlier
    service has already found; like `files', this lists a gid twice if two rows do. */
 EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t primary, long *start,
@@ -217,14 +393,18 @@ EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t prim
         return answer(result, saved_errno, errnop);
 
     long first = *start;
-    while ((result = next_row(&lines)) > 0) {
-        uint32_t gid;
-        if (!group_line_names(lines.line, user) || !group_line_gid(lines.line, &gid) || gid == primary)
-            continue;
-        result = add_gid(gid, start, size, gids, limit);
-        if (result <= 0)
-            break;
+    struct hidden hidden = {0};
+    bool more = true;
+    while (more && (result = next_row(&lines)) > 0) {
+        if (result == LINES_MANY) {
+            result = add_indexed(&hidden, &lines, user, primary, start, size, gids, limit);
+            more = result == LINES_MANY;
+        } else {
+            result = add_line(&hidden, lines.line, user, primary, start, size, gids, limit);
+            more = result > 0;
+        }
     }
+    hidden_free(&hidden);
     lines_close(&lines);
     return answer(result < 0 ? result : *start > first, saved_errno, errnop);
 }

@@ -1,42 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "lines.h"
+#include "file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* A block that stays in the processor's nearest cache between the kernel's copy and
    the search beats a bigger one with fewer system calls. It is on the heap because
    NSS is called on the smallest of thread stacks. The first read is smaller: most
-   files have no more, and the most wanted row, root's, comes first in the others. */
-enum { BLOCK = 32 * 1024, FIRST_READ = 8 * 1024 };
-
-/* The open, read and close of libc are cancellation points: a thread cancelled in one
-   of them would leave a descriptor open and the enumeration locked for ever. */
-static int open_file(const char *path)
-{
-    long fd;
-    do
-        fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_LARGEFILE, 0);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : (int)fd;
-}
-
-static ssize_t read_file(int fd, char *buffer, size_t size)
-{
-    ssize_t got;
-    do
-        got = syscall(SYS_read, fd, buffer, size);
-    while (got < 0 && errno == EINTR);
-    return got < 0 ? -errno : got;
-}
+   files have no more, and the most wanted row, root's, comes first in the others, so
+   that a few lines of them are worth a look before an index is asked. */
+#ifndef FIRST_READ
+#define FIRST_READ (12 * 1024)
+#endif
+enum { BLOCK = 32 * 1024, FIRST_LINES = 64 };
 
 int lines_open(struct lines *lines, const char *path)
 {
-    int fd = open_file(path);
+    int fd = file_open(path);
     if (fd < 0)
         return fd;
     *lines = (struct lines){.fd = fd, .size = BLOCK, .block = malloc(BLOCK + 1)};
@@ -49,7 +31,7 @@ int lines_open(struct lines *lines, const char *path)
 
 void lines_close(struct lines *lines)
 {
-    syscall(SYS_close, lines->fd);
+    file_close(lines->fd);
     free(lines->block);
     lines->block = NULL;
 }
@@ -58,8 +40,9 @@ void lines_close(struct lines *lines)
    Returns 1, a negative errno value, or 0 when the line is too long to be kept. */
 static int read_more(struct lines *lines)
 {
-    bool first = lines->end == 0;
+    bool first = !lines->started;
 
+    lines->started = true;
     if (lines->next > 0) {
         lines->end -= lines->next;
         memmove(lines->block, lines->block + lines->next, lines->end);
@@ -74,10 +57,11 @@ static int read_more(struct lines *lines)
         lines->size *= 2;
     }
     char *to = lines->block + lines->end;
-    ssize_t got = read_file(lines->fd, to, first ? FIRST_READ : lines->size - lines->end);
+    ssize_t got = file_read(lines->fd, to, first ? FIRST_READ : lines->size - lines->end);
     if (got < 0)
         return (int)got;
     lines->eof = got == 0;
+    lines->ask = first && got == FIRST_READ ? FIRST_LINES : 0;
     lines->end += (size_t)got;
     /* One fast search per block spares a strlen for every line. */
     lines->nul_bytes = lines->nul_bytes || memchr(to, '\0', (size_t)got);
@@ -90,6 +74,8 @@ int lines_next(struct lines *lines)
         lines->again = false;
         return 1;
     }
+    if (lines->ask > 0 && --lines->ask == 0)
+        return LINES_MANY;
     size_t searched = lines->next;
     bool overlong = false;
     for (;;) {
@@ -109,6 +95,10 @@ int lines_next(struct lines *lines)
         }
         if (lines->eof)
             return 0;
+        if (lines->ask > 0) {
+            lines->ask = 0;
+            return LINES_MANY;
+        }
         searched = lines->end - lines->next;
         int more = read_more(lines);
         if (more < 0)

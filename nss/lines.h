@@ -21,13 +21,19 @@ struct lines {
     size_t end;     /* offset behind the last byte read */
     char *line;     /* the current line: NUL-terminated, no newline */
     size_t length;  /* == strlen(line) */
+    bool started;
     bool eof;
+    int ask;        /* after so many lines whether to go on, see LINES_MANY; 0 for never */
     bool again;     /* hand out the current line once more */
     bool nul_bytes; /* the file has some: cut lines there, as a C string reader would */
 };
 
 /* Both return a negative errno value when they fail. lines_next returns 1 when
-   there is a line, which stays valid until the next call, and 0 at the end. */
+   there is a line, which stays valid until the next call, 0 at the end, and once, in a
+   file that is not small, LINES_MANY: the caller may know a faster way to the rest,
+   which begins at the offset `next' of the file, and may use the block from LINES_SPARE
+   on until it calls again. */
+enum { LINES_MANY = 2, LINES_SPARE = 16 * 1024 };
 int lines_open(struct lines *lines, const char *path);
 int lines_next(struct lines *lines);
 

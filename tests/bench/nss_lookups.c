@@ -112,7 +112,7 @@ static void enumerate_groups(const struct service *s)
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* others share the machine; nothing here waits */
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 

@@ -136,11 +136,11 @@ def _line(rng: random.Random, fields: str) -> bytes:
 _GLIBC_READS_TAIL_TWICE = re.compile(rb"^[ \t\v\f\r]+[^\n]*(\0|\Z)", re.MULTILINE)
 
 
-def random_files(database: str, count: int, seed: int) -> Iterator[bytes]:
-    """Yield `count` reproducible random files of a few rows each."""
+def random_files(database: str, count: int, seed: int, rows: int = 6) -> Iterator[bytes]:
+    """Yield `count` reproducible random files of so many rows at most."""
     rng = random.Random(f"{database} {seed}")
     while count:
-        text = b"".join(_line(rng, _FIELDS[database]) for _ in range(rng.randrange(1, 7)))
+        text = b"".join(_line(rng, _FIELDS[database]) for _ in range(rng.randrange(1, rows + 1)))
         if not _GLIBC_READS_TAIL_TWICE.search(text):
             count -= 1
             yield text

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* compare MODULE DATABASE < cases: does the module, built with DATADIR=/etc, answer as
-   glibc's `files' service? Run it where /etc is a scratch directory: each case, a
-   native 32-bit length and so many bytes, becomes /etc/DATABASE in turn. */
+/* compare MODULE DATABASE [INDEX] < cases: does the module, built with DATADIR=/etc,
+   answer as glibc's `files' service? Run it where /etc is a scratch directory: each
+   case, a native 32-bit length and so many bytes, becomes /etc/DATABASE in turn. With
+   INDEX, a path, a case has a second such part, the index; it is a new file each time,
+   since the module may tell files apart by inode. */
 #include "service.h"
 
 #include <fcntl.h>
@@ -204,9 +206,24 @@ static struct keys keys_of(const char *bytes, size_t length)
     return keys;
 }
 
+/* The next part of the stream as a new file; its length, or -1 at the end. */
+static long take_part(const char *path, char *bytes, size_t size)
+{
+    uint32_t length;
+    char new[64];
+    if (fread(&length, sizeof length, 1, stdin) != 1)
+        return -1;
+    snprintf(new, sizeof new, "%s.new", path);
+    int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (length > size || fread(bytes, 1, length, stdin) != length || fd < 0 ||
+        write(fd, bytes, length) != (ssize_t)length || close(fd) || rename(new, path))
+        exit(2);
+    return length;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 3 && argc != 4)
         return 2;
     struct service files = load_service("libc.so.6", "files");
     struct service ours = load_service(argv[1], "altfiles");
@@ -223,16 +240,13 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "/etc/%s", argv[2]);
 
     int cases = 0, different = 0;
-    uint32_t length;
-    static char bytes[LARGEST / 2];
-    while (fread(&length, sizeof length, 1, stdin) == 1) {
-        if (length > sizeof bytes || fread(bytes, 1, length, stdin) != length)
-            return 2;
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-        if (fd < 0 || write(fd, bytes, length) != (ssize_t)length || close(fd))
-            return 2;
-        struct keys keys = keys_of(bytes, length);
-        bool with_groups = kind == 'g' && !has_comment(bytes, length);
+    long length;
+    static char bytes[LARGEST / 2], index[LARGEST];
+    while ((length = take_part(path, bytes, sizeof bytes)) >= 0) {
+        if (argc == 4)
+            take_part(argv[3], index, sizeof index);
+        struct keys keys = keys_of(bytes, (size_t)length);
+        bool with_groups = kind == 'g' && !has_comment(bytes, (size_t)length);
         char *theirs = ask(&files, theirs_db, kind, &keys, with_groups);
         char *mine = ask(&ours, ours_db, kind, &keys, with_groups);
         if (strcmp(theirs, mine) != 0 && ++different <= 10)

@@ -12,9 +12,12 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+ASAN = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 FLAGS = {
     "plain": "-O2 -g",
-    "asan": "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all",
+    "asan": ASAN,
+    # The index is asked for all but the first bytes of a file, and for a file however new.
+    "index": f"{ASAN} -DFIRST_READ=8 -DTICK=0",
     "tsan": "-O1 -g -fsanitize=thread",
 }
 
@@ -31,7 +34,9 @@ class Programs:
         self.datadir = datadir
         self.flags = FLAGS[kind]
         self.module = directory / "libnss_altfiles.so.2"
-        make(TOP / "nss", f"BUILD={directory}", f"DATADIR={datadir}", f"CFLAGS={self.flags}")
+        # What is below LOCALDIR is the scratch directory's too.
+        where = (f"BUILD={directory}", f"DATADIR={datadir}", f"LOCALDIR={datadir}/local")
+        make(TOP / "nss", *where, f"CFLAGS={self.flags}")
 
     def program(self, name: str) -> Path:
         target = self.directory / name

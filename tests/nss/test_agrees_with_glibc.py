@@ -3,25 +3,39 @@
 
 from __future__ import annotations
 
+import os
+import random
 import struct
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from accounts.image.index import BLOCK, format_index
 from tests.nss.cases import TABLES, random_files
 from tests.nss.conftest import MakePrograms, Programs
 
 RANDOM_FILES = 500
+DAMAGED = int(os.environ.get("ACCOUNTS_DAMAGED", "400"))
+Damage = Callable[[bytes], Iterator[bytes]]
 
 
-def compare(built: Programs, database: str, files: Iterable[bytes]) -> None:
-    """Both services read /etc, which is a tmpfs here."""
-    compare_files = [built.program("compare"), built.module, database]
-    stream = b"".join(struct.pack("=I", len(text)) + text for text in files)
-    shell = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /etc && exec "$@"', "sh"]
-    done = subprocess.run([*shell, *compare_files], input=stream, capture_output=True, timeout=120)
+def compare(built: Programs, database: str, files: Iterable[bytes], damage: Damage | None = None) -> None:
+    """Both services read /etc, which is a tmpfs here. damage: index -> the index that the module is given."""
+    command = [built.program("compare"), built.module, database]
+    parts: list[bytes] = []
+    for text in files:
+        parts.append(text)
+        if damage is not None:
+            parts += [part for index in damage(format_index(database, text) or b"") for part in (index, text)][:-1]
+    if damage is not None:
+        command.append(Path(f"/etc/accounts/index/{database}"))
+    stream = b"".join(struct.pack("=I", len(part)) + part for part in parts)
+    setup = 'mount -t tmpfs tmpfs /etc && mkdir -p /etc/accounts/index && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", setup, "sh", *command], input=stream, capture_output=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 
@@ -33,3 +47,62 @@ def test_on_the_table_of_odd_files(programs: MakePrograms, database: str) -> Non
 @pytest.mark.parametrize("database", TABLES)
 def test_on_random_files(programs: MakePrograms, database: str) -> None:
     compare(programs("asan", Path("/etc")), database, random_files(database, RANDOM_FILES, seed=4))
+
+
+# -- with an index -----------------------------------------------------------------------------------------------
+
+
+def as_written(index: bytes) -> Iterator[bytes]:
+    yield index
+
+
+@pytest.mark.parametrize("database", TABLES)
+def test_with_an_index_on_the_table_of_odd_files(programs: MakePrograms, database: str) -> None:
+    compare(programs("index", Path("/etc")), database, TABLES[database], as_written)
+
+
+@pytest.mark.parametrize("database", TABLES)
+def test_with_an_index_on_random_files(programs: MakePrograms, database: str) -> None:
+    compare(programs("index", Path("/etc")), database, random_files(database, RANDOM_FILES, seed=5), as_written)
+
+
+class Damager:
+    """Damages indexes in ways that repeat: bits, bytes, whole blocks, lengths, and those of other files."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._rng = random.Random(seed)
+        self._count = count
+        self._other = b""
+
+    def __call__(self, index: bytes) -> Iterator[bytes]:
+        for _ in range(self._count):
+            yield self._damage(bytearray(index))
+        self._other = index
+
+    def _damage(self, index: bytearray) -> bytes:
+        rng = self._rng
+        kind = rng.randrange(6)
+        at = rng.randrange(len(index))
+        if kind == 0:
+            index[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            for _ in range(rng.randrange(1, 20)):
+                index[rng.randrange(len(index))] = rng.randrange(256)
+        elif kind == 2:
+            del index[at:]
+        elif kind == 3:
+            index += index[:at]
+        elif kind == 4:
+            block, other = (rng.randrange(len(index) // BLOCK) * BLOCK for _ in range(2))
+            index[block : block + BLOCK], index[other : other + BLOCK] = (
+                index[other : other + BLOCK], index[block : block + BLOCK],
+            )  # fmt: skip
+        else:
+            return self._other
+        return bytes(index)
+
+
+@pytest.mark.parametrize("database", TABLES)
+def test_a_damaged_index_changes_no_answer(programs: MakePrograms, database: str) -> None:
+    files = random_files(database, 10, seed=6, rows=150)
+    compare(programs("index", Path("/etc")), database, files, Damager(7, DAMAGED // 40))

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "hidden.h"
+#include "file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef LOCALDIR
+#error "LOCALDIR is the directory of this machine's own account files, /etc"
+#endif
+
+enum { LARGEST = 1 << 20 };
+
+static bool may_trust(const struct stat *status)
+{
+    return status->st_uid == 0 && !(status->st_mode & (S_IWGRP | S_IWOTH)) && status->st_size <= LARGEST;
+}
+
+static bool is_database(const char *name, size_t length)
+{
+    static const char *const all[] = {"passwd", "group", "shadow", "gshadow", "subuid", "subgid"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strlen(all[i]) == length && memcmp(all[i], name, length) == 0)
+            return true;
+    return false;
+}
+
+/* Every line whole, and blank, a comment or a row. */
+static bool is_sound(const char *text, size_t length)
+{
+    if (length > 0 && (text[length - 1] != '\n' || memchr(text, '\0', length)))
+        return false;
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        if (*line == '\n' || *line == '#')
+            continue;
+        size_t database = strcspn(line, ":\n");
+        if (!is_database(line, database) || line[database] != ':')
+            return false;
+        size_t name = strcspn(line + database + 1, ":\n");
+        if (name == 0 || line[database + 1 + name] != '\n')
+            return false;
+    }
+    return true;
+}
+
+int hidden_has(struct hidden *hidden, const char *database, const char *line)
+{
+    if (!hidden->loaded) {
+        size_t length;
+        int result = file_slurp(LOCALDIR "/accounts/hidden", may_trust, &hidden->text, &length);
+        if (result < 0)
+            return result;
+        if (hidden->text && !is_sound(hidden->text, length))
+            hidden_free(hidden);
+        hidden->loaded = true;
+    }
+    if (!hidden->text)
+        return 0;
+
+    size_t prefix = strlen(database), name = strcspn(line, ":");
+    for (const char *row = hidden->text; *row; row = strchr(row, '\n') + 1)
+        if (strncmp(row, database, prefix) == 0 && row[prefix] == ':' &&
+            strncmp(row + prefix + 1, line, name) == 0 && row[prefix + 1 + name] == '\n')
+            return 1;
+    return 0;
+}
+
+void hidden_free(struct hidden *hidden)
+{
+    free(hidden->text);
+    *hidden = (struct hidden){0};
+}
