@@ -12,12 +12,14 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from importlib.util import MAGIC_NUMBER
     from types import CodeType, ModuleType
 
     # is a package, offset of its code, size, the modules of the pack that it imports at its start
     Entry = tuple[bool, int, int, tuple[str, ...]]
 else:
     from _frozen_importlib import ModuleSpec
+    from _frozen_importlib_external import MAGIC_NUMBER
 
     ModuleType = type(sys)
 
@@ -26,13 +28,16 @@ class _Pack:
     """Meta path finder and loader for the modules of a pack. index: name -> Entry."""
 
     def __init__(self, fd: int) -> None:
+        """Raises ValueError for a pack of another interpreter's, or one without its end."""
         self._fd = fd
-        # The index is an object of its own behind its length in eight bytes; offsets count from its end.
+        # Magic number of the byte code, size of the pack, size of the index; then the index, then the codes.
         head = posix.pread(fd, 8192, 0)
-        self._start = 8 + int.from_bytes(head[:8], "little")
+        if head[:4] != MAGIC_NUMBER or int.from_bytes(head[4:12], "little") != posix.fstat(fd).st_size:
+            raise ValueError
+        self._start = 20 + int.from_bytes(head[12:20], "little")
         if len(head) < self._start:
             head = posix.pread(fd, self._start, 0)
-        self._index: dict[str, Entry] = marshal.loads(head[8 : self._start])
+        self._index: dict[str, Entry] = marshal.loads(head[20 : self._start])
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         entry = self._index.get(name)
@@ -65,16 +70,32 @@ class _Pack:
         self._run(module, name)
 
 
+def _open_standard_streams() -> None:
+    # A file of ours, and the pack is the first, must never get the number of a stream that the caller closed.
+    for fd in (0, 1, 2):
+        try:
+            posix.fstat(fd)
+        except OSError:
+            try:
+                posix.open("/dev/null", posix.O_RDWR)
+            except OSError:
+                # A root without devices: the read end of a pipe that nobody writes to is as empty.
+                _, write_end = posix.pipe()
+                posix.close(write_end)
+
+
 def _use_pack() -> None:
     try:
         fd = posix.open(f"{__path__[0]}/{sys.implementation.cache_tag}.pack", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return
+        pack = _Pack(fd)
+    except (OSError, ValueError):
+        return  # the modules' own files do
     import gc
 
-    sys.meta_path.insert(0, _Pack(fd))
+    sys.meta_path.insert(0, pack)
     # A tool lives for milliseconds: collecting while it loads finds nothing and takes a tenth of the time.
     gc.set_threshold(100_000)
 
 
+_open_standard_streams()
 _use_pack()

@@ -2,11 +2,13 @@
 """Builds the pack of byte code that accounts/__init__.py loads modules from: `make install` runs it.
 
 `python3 pack.py DIRECTORY SHOWN`: DIRECTORY holds the package accounts/; SHOWN is its path at run time, for
-tracebacks. The pack is bound to the interpreter's byte code by its name and, like the unchecked-hash .pyc
-files beside it, is never compared with the sources. Same sources, same bytes.
+tracebacks. It begins with the interpreter's magic number of byte code and its own size in eight bytes, so
+that accounts/__init__.py knows one of another interpreter or without its end; like the unchecked-hash .pyc files
+beside it, it is never compared with the sources. Same sources, same bytes.
 """
 
 import ast
+import importlib.util
 import marshal
 import os
 import sys
@@ -82,14 +84,18 @@ def build_pack(directory: str, shown: str) -> bytes:
         codes.append(code)
         offset += len(code)
     head = marshal.dumps(index)
-    return len(head).to_bytes(8, "little") + head + b"".join(codes)
+    body = len(head).to_bytes(8, "little") + head + b"".join(codes)
+    return importlib.util.MAGIC_NUMBER + (len(body) + 12).to_bytes(8, "little") + body
 
 
 def main() -> None:
-    """Write DIRECTORY/accounts/CACHE_TAG.pack."""
+    """Write DIRECTORY/accounts/CACHE_TAG.pack, which tools that start meanwhile see as it was or as it is then."""
     directory, shown = sys.argv[1:]
-    with open(f"{directory}/accounts/{sys.implementation.cache_tag}.pack", "wb") as file:
+    path = f"{directory}/accounts/{sys.implementation.cache_tag}.pack"
+    with open(path + ".new", "wb") as file:
         file.write(build_pack(directory, shown))
+        os.fsync(file.fileno())
+    os.rename(path + ".new", path)
 
 
 if __name__ == "__main__":

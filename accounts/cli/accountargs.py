@@ -116,7 +116,7 @@ def run_hooks(session: Session, when: str, user: bytes) -> None:
     target = session.target
     if target.prefix:
         return
-    directory = f"/etc/shadow-maint/{session.prog}-{when}.d".encode()
+    directory = f"/etc/shadow-maint/{session.tool}-{when}.d".encode()
     try:
         target.stat(directory)
     except FileNotFoundError:

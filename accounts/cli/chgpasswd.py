@@ -9,6 +9,7 @@ from accounts.cli.run import Done, Session, run
 from accounts.edit.groups import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
 from accounts.model.database import Database
+from accounts.system.coredump import forbid_core_dumps
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -55,6 +56,7 @@ def parse_input(session: Session, database: Database, text: bytes) -> list[tuple
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run chgpasswd; the exit status."""
+    forbid_core_dumps()
     session.select_root(argv)
     options = parse_arguments(session, argv)
     database = session.store.open(("group", "gshadow"))

@@ -13,6 +13,7 @@ from accounts.cli.run import Done, Session, run
 from accounts.cli.tokens import Tokens
 from accounts.edit.passwords import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
+from accounts.system.coredump import forbid_core_dumps
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -99,6 +100,7 @@ def change_together(
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run chpasswd; the exit status."""
+    forbid_core_dumps()
     options = parse_arguments(session, argv)
     session.select_root(argv)
     entries, problems = parse_input(session, read_all(0))

@@ -157,11 +157,13 @@ def edit(pair: Pair, request: Request) -> Pair:
 
 def ask_password(session: Session, group: str) -> bytes:
     """A new password from the terminal, typed twice, encrypted. Raises NotPermitted."""
+    from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
     from accounts.system.terminal import read_password
 
     if not (posix.isatty(0) and posix.isatty(1)):
         raise NotPermitted("Not a tty")
+    forbid_core_dumps()
     session.print(f"Changing the password for group {group}\n")
     for turn in range(TRIES):
         first = read_password("New Password: ")

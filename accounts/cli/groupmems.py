@@ -7,6 +7,7 @@ import posix
 
 from accounts.cli.options import scan
 from accounts.cli.run import Done, Session, run
+from accounts.cli.setuid import is_root
 from accounts.edit.groups import add_member, get_pair, put_pair, remove_member, set_admins, set_members
 from accounts.errors import (
     AccountsError,
@@ -126,7 +127,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     session.select_root(argv)
     request = parse_arguments(session, argv)
     name = request.name if request.name is not None else own_group(session)
-    if not request.list and posix.geteuid():
+    if not request.list and not is_root():
         # The real one asks PAM, which lets root only pass.
         raise NotPermitted("only root can use the -g/--group option" if request.name else "Permission denied.")
     database = session.store.load(FILES) if request.list else session.store.open(FILES)

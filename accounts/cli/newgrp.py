@@ -87,7 +87,7 @@ def execute(request: Request, gid: int) -> NoReturn:
 def body(session: Session, argv: list[bytes]) -> int:
     """Run newgrp or sg; returns only by an error."""
     exec_diverted(session, "newgrp", argv)
-    request = parse_arguments(session.prog, argv)
+    request = parse_arguments(session.tool, argv)
     gid = find_gid(request)
     if os.geteuid():
         path = DIVERTED.format("newgrp")

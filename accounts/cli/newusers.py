@@ -14,6 +14,7 @@ from accounts.model.ids import SubidPool
 from accounts.model.names import is_valid_group_name, is_valid_user_name
 from accounts.model.records import MAX_ID, Group, Gshadow, Passwd, Shadow, parse_id
 from accounts.system import nss
+from accounts.system.coredump import forbid_core_dumps
 from accounts.system.homes import make_home
 from accounts.system.target import READ
 from accounts.text import fsdecode
@@ -303,6 +304,7 @@ def work_off(session: Session, later: list[str | Home]) -> None:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run newusers; the exit status."""
+    forbid_core_dumps()
     session.select_root(argv)
     request = parse_arguments(session, argv)
     text = read_file(session, request, argv)

@@ -182,11 +182,13 @@ def change_account(session: Session, name: bytes, change: StatusChange, in_image
 
 def set_password(session: Session, name: bytes, from_stdin: bool) -> None:
     """Ask for a new password and set it. Raises TokenError and others of STATUSES."""
+    from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
 
     store = session.store
     if not can_set_token(store.load(("passwd", "shadow")), name):
         raise token_error()
+    forbid_core_dumps()
     password = read_stdin(session) if from_stdin else ask_password(session)
     if password is None:
         raise token_error()

@@ -40,9 +40,11 @@ class Done(Exception):
 class Session:
     """One run of one tool: where it prints, which root it works on, its configuration, its clock."""
 
-    def __init__(self, prog: str) -> None:
-        self.prog = prog
-        set_ident(prog)
+    def __init__(self, tool: str, prog: str = "") -> None:
+        """tool: what it is; prog: what its messages call it, the name that it was called by."""
+        self.tool = tool
+        self.prog = prog or tool
+        set_ident(tool)
         self._target: Target | None = None
         self._store: Store | None = None
         self._defs: LoginDefs | None = None
@@ -95,6 +97,8 @@ class Session:
         options = ((b"--root", letter), (b"--prefix", b"-P"))[: 2 if prefix_too else 1]
         found = {long: find_root_option(argv, long, short) for long, short in options}
         root, prefix = found[b"--root"], found.get(b"--prefix")
+        if root is not None or prefix is not None:
+            _drop_privileges()
         if root is not None:
             if not root.startswith(b"/"):
                 raise BadArgument(
@@ -249,6 +253,15 @@ def _escape(char: str) -> str:
     return char if char in "\n\t" else f"\\x{ord(char):02x}"
 
 
+def _drop_privileges() -> None:
+    # As shadow: a set-uid program that calls us lends nobody its rights over a root of the caller's choice.
+    uid, gid = posix.getuid(), posix.getgid()
+    if gid != posix.getegid():
+        posix.setregid(gid, gid)
+    if uid != posix.geteuid():
+        posix.setreuid(uid, uid)
+
+
 def write_all(fd: int, text: str) -> None:
     """Write text to a descriptor that may be closed, full or a broken pipe: then it is lost, nothing else."""
     data = fsencode(text)
@@ -332,16 +345,14 @@ def run(
 
     argv: the arguments, where they are not those of the process.
     """
-    for fd in (0, 1, 2):
-        # A file of ours must never get the number of a standard stream that the caller closed.
-        try:
-            posix.fstat(fd)
-        except OSError:
-            posix.open("/dev/null", posix.O_RDWR)
     # ^C ends a tool silently, as it ends the real ones; while locks are held system.shield takes care of it.
     if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    session = Session(prog)
+    called = sys.argv[0].rpartition("/")[2]
+    # "-c" and the like are the interpreter's.
+    session = Session(prog, called if argv is None and called[:1] != "-" else prog)
+    head, blank, options = usage.partition("\n\n")
+    usage = head.replace(f" {prog} ", f" {session.prog} ") + blank + options
     try:
         status = body(session, [fsencode(argument) for argument in (sys.argv[1:] if argv is None else argv)])
     except Done:

@@ -2,7 +2,7 @@
 """Hands callers who are not root over to the distribution's own set-uid program. Hot path.
 
 The kernel ignores set-uid on scripts (docs/decisions/set-uid.md), so nothing of ours ever has more rights than
-its caller.
+its caller. Who that is says the real UID, as in shadow: a set-uid program may call us with UID 0 for somebody else.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ def hand_over(session: Session, argv: list[bytes]) -> None:
 
     To be called before anything else is read. Raises NotPermitted when there is no program to trust.
     """
-    if posix.geteuid() == 0:
+    if is_root():
         return
-    exec_diverted(session, session.prog, argv)
-    path = DIVERTED.format(session.prog)
+    exec_diverted(session, session.tool, argv)
+    path = DIVERTED.format(session.tool)
     raise NotPermitted(f"Permission denied: this needs root, there is no set-uid {path}")
 
 
-def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
-    """Exec the diverted program of that name as session.prog; returns when there is none to trust.
+def is_root() -> bool:
+    """Whether the caller is root, and not only the process."""
+    return posix.getuid() == posix.geteuid() == 0
 
-    That is a regular file of root's that nobody else can write.
-    """
+
+def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
+    """Exec the diverted program of that name as session.prog; returns when there is none to trust."""
     path = DIVERTED.format(name)
     try:
-        status = posix.lstat(path)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022:
+        if is_trusted(path):
             import signal
 
             # Python ignores these two, and what is ignored stays so in the new program.
@@ -50,3 +51,22 @@ def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
             posix.execv(path, [fsencode(session.prog), *argv])
     except OSError:
         pass
+
+
+def is_trusted(path: str) -> bool:
+    """Whether that is a set-uid or set-gid program of root's that nobody else can write. Raises OSError.
+
+    Never a script: a shim of ours that was diverted by mistake would execute itself for ever.
+    """
+    status = posix.lstat(path)
+    mode = status.st_mode
+    if not stat.S_ISREG(mode) or status.st_uid != 0 or mode & 0o022 or not mode & (stat.S_ISUID | stat.S_ISGID):
+        return False
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    except PermissionError:
+        return True  # mode 4711; a script that cannot be read does not run
+    try:
+        return posix.read(fd, 4) == b"\x7fELF"
+    finally:
+        posix.close(fd)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from accounts.cli.setuid import is_root
 from accounts.edit.passwords import can_set_token, set_token
 from accounts.text import fsdecode
 
@@ -25,13 +26,17 @@ class Tokens:
         from accounts.system.hashing import MAX_LENGTH, hash_many, settings_from
 
         self._session = session
-        usable = [plain for _, _, plain in entries if 0 < len(plain) <= MAX_LENGTH]
+        # pam_unix asks others for the old password, and gets none; no tool of the distribution is set-uid here.
+        self._is_root = is_root()
+        usable = [plain for _, _, plain in entries if self._is_root and 0 < len(plain) <= MAX_LENGTH]
         hashes = iter(hash_many(usable, settings_from(session.defs)) if usable else ())
         # Line, user, hash; what pam_unix says in place of a hash.
         self._tokens: list[tuple[int, bytes, bytes | str]] = []
         for number, name, plain in entries:
             token: bytes | str
-            if not plain:
+            if not self._is_root:
+                token = ""
+            elif not plain:
                 token = "No password has been supplied.\n" * TRIES
             elif len(plain) > MAX_LENGTH:
                 token = f"failed to crypt password: it is longer than {MAX_LENGTH} bytes\n"
@@ -46,7 +51,9 @@ class Tokens:
         prog = self._session.prog
         for number, name, token in self._tokens:
             why = ""
-            if can_set_token(database, name):
+            if not self._is_root:
+                self._session.print(f"Changing password for {fsdecode(name)}.\n")
+            elif can_set_token(database, name):
                 if isinstance(token, bytes):
                     set_token(database, name, token, today)
                     continue

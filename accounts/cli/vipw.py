@@ -82,7 +82,7 @@ class EditorFailed(AccountsError):
 def parse_arguments(session: Session, argv: list[bytes]) -> Request:
     """argv -> Request. Raises Usage, or Done after --help."""
     request = Request()
-    request.group = session.prog == "vigr"
+    request.group = session.tool == "vigr"
     operands: list[bytes] = []
     for option, _ in scan(argv, "ghpqR:P:s", LONG, operands):
         if option == "h":

@@ -68,7 +68,7 @@ def _on_machine(scenario: str) -> None:
 
 @pytest.mark.parametrize(
     "scenario",
-    ["local_user", "image_user", "image_user_with_overrides", "groups", "no_program", "program_of_others"],
+    ["local_user", "image_user", "image_user_with_overrides", "groups", "no_program", "program_of_others", "script"],
 )
 def test_caller_who_is_not_root(scenario: str) -> None:
     in_child(_on_machine, scenario)
@@ -150,18 +150,31 @@ def no_program(machine: Machine) -> None:
 
 
 def program_of_others(machine: Machine) -> None:
-    """One that somebody else could have written is not run."""
-    for path in Path(machine.root.path, "usr/bin").glob("*.distrib"):
-        path.unlink()
-        path.write_text("#!/bin/sh\necho trusted\n")
+    """What is not a set-uid or set-gid program, or what somebody else could have written, is not run."""
+    programs = list(Path(machine.root.path, "usr/bin").glob("*.distrib"))
+    modes = {path: path.stat().st_mode for path in programs}
+    assert machine.call(LIZ, "passwd -S").output.startswith("liz P ")
+    for path in programs:
         path.chmod(0o755)
-    assert machine.call(LIZ, "passwd") == Result(0, "trusted\n")  # root's own: it is run
-    for path in Path(machine.root.path, "usr/bin").glob("*.distrib"):
-        path.chmod(0o775)
     _all_denied(machine)
+    for path in programs:
+        path.chmod(modes[path] | 0o020)
+    _all_denied(machine)
+    for path in programs:
+        os.chown(path, LIZ[0], -1)
+        path.chmod(modes[path])
+    _all_denied(machine)
+    for path in programs:
+        os.chown(path, 0, -1)
+        path.chmod(0o4711)  # some distributions' mode: nobody reads it, everybody runs it
+    assert machine.call(LIZ, "passwd -S").output.startswith("liz P ")
+
+
+def script(machine: Machine) -> None:
+    """Our own shim in the place of the program (make install before dpkg-divert, and again) does not run itself."""
     for path in Path(machine.root.path, "usr/bin").glob("*.distrib"):
-        path.chmod(0o755)
-        os.chown(path, LIZ[0], 0)
+        path.write_bytes(path.with_suffix("").read_bytes())
+        path.chmod(0o6755)
     _all_denied(machine)
 
 

@@ -276,17 +276,31 @@ def test_gpasswd_gives_up_after_three_tries(machine: Machine) -> None:
 
 
 def test_root_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posix, "geteuid", lambda: 0)
+    for caller in ("getuid", "geteuid"):
+        monkeypatch.setattr(posix, caller, lambda: 0)
     monkeypatch.setattr(posix, "execv", lambda *_: pytest.fail("exec"))
     setuid.hand_over(Session("gpasswd"), [b"-a"])
 
 
-@pytest.mark.parametrize(("mode", "trusted"), [(0o755, True), (0o4755, True), (0o775, False), (0o757, False)])
+@pytest.mark.parametrize("caller", ["getuid", "geteuid"])
+@pytest.mark.parametrize(
+    ("head", "mode", "trusted"),
+    [
+        ("\x7fELF", 0o4755, True),
+        ("\x7fELF", 0o2755, True),
+        ("\x7fELF", 0o4711, True),
+        ("\x7fELF", 0o755, False),
+        ("\x7fELF", 0o4775, False),
+        ("\x7fELF", 0o4757, False),
+        ("#!/bin/sh\n", 0o4755, False),  # our own, diverted by mistake
+        ("", 0o4755, False),
+    ],
+)
 def test_others_get_the_diverted_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, trusted: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str, head: str, mode: int, trusted: bool
 ) -> None:
     program = tmp_path / "gpasswd.distrib"
-    program.write_text("#!/bin/sh\n")
+    program.write_text(head)
     program.chmod(mode)
     calls = []
 
@@ -294,7 +308,7 @@ def test_others_get_the_diverted_program(
         calls.append((path, argv))
         raise OSError
 
-    monkeypatch.setattr(posix, "geteuid", lambda: 1000)
+    monkeypatch.setattr(posix, caller, lambda: 1000)
     monkeypatch.setattr(posix, "execv", execv)
     monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
     with pytest.raises(NotPermitted):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import marshal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,29 @@ def test_all_modules_load_from_the_pack(installed: Path) -> None:
 
 def test_tracebacks_name_file_and_line(installed: Path) -> None:
     assert 'File "/shown/accounts/model/broken.py", line 5, in fail' in run(installed, FAIL)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda pack: b"",
+        lambda pack: pack[:3],
+        lambda pack: pack[:100],
+        lambda pack: pack[:-1],
+        lambda pack: pack + b"x",
+        lambda pack: b"\0" * len(pack),
+        lambda pack: b"\xa8" + pack[1:],  # another interpreter's
+    ],
+)
+def test_a_damaged_pack_is_as_none(installed: Path, damage: Callable[[bytes], bytes]) -> None:
+    pack = next((installed / "accounts").glob("*.pack"))
+    whole = pack.read_bytes()
+    pack.write_bytes(damage(whole))
+    try:
+        code = "import accounts.cli.useradd as tool\nprint(tool.__file__)"
+        assert run(installed, code) == f"{installed}/accounts/cli/useradd.py\n"
+    finally:
+        pack.write_bytes(whole)
 
 
 def test_same_sources_same_bytes(installed: Path) -> None:

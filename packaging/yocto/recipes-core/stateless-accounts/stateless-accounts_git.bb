@@ -45,7 +45,7 @@ do_install:append:class-native () {
     # The build host's own interpreter may be too old, and its path too long for a #! line; a sysroot moves.
     for tool in ${D}${bindir}/* ${D}${sbindir}/*; do
         [ -f $tool ] || continue
-        sed -i -e '1s|^#!.*|#!/usr/bin/env -S nativepython3 -IS|' \
+        sed -i -e '1s|^#!.*|#!/usr/bin/env -S nativepython3 -ISXutf8|' \
             -e 's|"${prefix}/lib/accounts"|__file__.rpartition("/")[0] + "/../lib/accounts"|' $tool
     done
 }
