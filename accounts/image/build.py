@@ -17,7 +17,7 @@ from accounts.image.findings import (
     check_rows,
     find_unowned,
 )
-from accounts.image.layers import Layers
+from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger, open_shared
 from accounts.image.pins import gather
 from accounts.image.seed import Seeded, seed
@@ -65,6 +65,8 @@ def seed_image(
     """
     findings = Findings(severities)
     with Tree(root) as tree:
+        with locked(tree, root) as (_, notes):
+            pass  # what the findings are about is the state that seed() will find
         layers = Layers(tree, root)
         uses = find_uses(tree)
         check_rows(layers, findings)
@@ -88,6 +90,7 @@ def seed_image(
             source_date_epoch=source_date_epoch,
             save_names=save_names,
         )
+        built.seeded.notes[:0] = notes
         text = known.ledger.describe(layers.ids).format_text()
     with Tree(root, source_date_epoch) as tree:
         tree.write(PATH, text)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accounts.image.configuration import LEFTOVERS, interrupted_files
 from accounts.image.findings import (
     Finding,
     Findings,
@@ -28,10 +29,10 @@ from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
 from accounts.image.pins import gather, load_own
+from accounts.image.reader import point_at
 from accounts.image.rules import Rules
-from accounts.image.seed import LEFTOVERS
 from accounts.image.stateless import leftovers
-from accounts.image.tree import Tree, point_at
+from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
 from accounts.model.policy import DATABASES, parse_nsswitch
@@ -230,6 +231,8 @@ def _check_etc(tree: Tree, rules: Rules | None, findings: Findings) -> None:
         status = tree.lstat(f"/etc/{name}")
         if status is not None and not stat.S_ISDIR(status.st_mode):
             findings.add("account-leftovers", f"/etc/{name} is left over", files=[f"/etc/{name}"])
+    for path in interrupted_files(tree):
+        findings.add("account-leftovers", f"{path} is what an interrupted change of the accounts left", files=[path])
     if rules is not None and findings.wants("etc-not-empty"):
         for path in leftovers(tree.fd, rules):
             findings.add("etc-not-empty", f"{path} is in /etc, and no rule keeps it", files=[path])

@@ -14,8 +14,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from accounts.image.reader import point_at
 from accounts.image.tmpfiles import Line, parse_line
-from accounts.image.tree import Tree, point_at
+from accounts.image.tree import Tree
 
 # Directories of tmpfiles.d(5) in an image; of files with the same name the first directory's counts.
 _TMPFILES_DIRS = ("/etc/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d")

@@ -2,24 +2,25 @@
 """`accounts image import`: make the accounts of sysusers.d(5) part of the image layer, at build time.
 
 What systemd-sysusers would add to /etc at every machine's first boot is in /usr/lib instead, with ids that
-the ledger keeps. Names and ids are found as systemd-sysusers does it.
+the ledger keeps. Names and ids are found as systemd-sysusers (252 to 257) does it: groups in the order of
+the lines, then users, what members imply last, and one descending row of free ids for users and groups.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from accounts.errors import BadArgument, NoId
-from accounts.image.layers import Layers
+from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
-from accounts.image.sysusers import Line, parse_line
+from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, parse_range, simplify_path
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
 from accounts.model.records import Group, Gshadow, Passwd, Shadow
@@ -54,17 +55,18 @@ def import_sysusers(
 ) -> Imported:
     """Add what the files say to the image layer of a root; without files, what the root's sysusers.d say.
 
-    shared, previous, pins: as in pins.gather(); an id known there comes first, then the one in the line, then
-    a free one from SYS_UID_MAX or SYS_GID_MAX downwards that no ledger has either. The root's own ledger and
+    shared, previous, pins: as in pins.gather(); an id known there comes first, and one of another name never
+    is taken. Without them the result is what systemd-sysusers would write to /etc. The root's own ledger and
     the shared one learn the new ids. Accounts that exist stay as they are.
 
     Raises BadArgument, "FILE:LINE: what is wrong", before anything changes; NoId; OSError.
     """
-    with Tree(root, source_date_epoch) as tree:
+    with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):
         layers = Layers(tree, root)
         known = gather(layers, shared, previous, pins)
         run = _Import(layers, known, -1 if source_date_epoch is None else source_date_epoch // DAY)
-        texts = [(str(path), path.read_text("utf-8", "surrogateescape")) for path in sorted(files, key=_by_name)]
+        run.result.notes += notes
+        texts = [(str(path), path.read_text("utf-8", "surrogateescape")) for path in files]
         for path, text in texts or read_all(tree, "sysusers.d", (".conf",)):
             run.read(path, text)
         run.add_all()
@@ -77,8 +79,23 @@ def import_sysusers(
         return run.result
 
 
-def _by_name(path: Path) -> tuple[str, str]:
-    return path.name, str(path)
+@dataclass
+class _Item:
+    """A user or group to be made. uid, gid: found so far. strict: the GID is that of a group which has to exist."""
+
+    line: Line
+    where: str
+    uid: int | None = None
+    gid: int | None = None
+    strict: bool = False
+
+    @property
+    def name(self) -> bytes:
+        return os.fsencode(self.line.name)
+
+    @property
+    def shown(self) -> str:
+        return self.line.name
 
 
 class _Import:
@@ -89,36 +106,43 @@ class _Import:
         self.known = known
         self.day = day
         self.result = Imported()
-        self.lines: list[tuple[str, Line]] = []
+        self.user_items: dict[bytes, _Item] = {}
+        self.group_items: dict[bytes, _Item] = {}
+        # group -> its new members, in order
+        self.members: dict[bytes, dict[bytes, str]] = {}
         self.ranges: list[tuple[int, int]] = []
         self.rows: dict[str, list[Any]] = {name: list(table) for name, table in layers.image.items()}
-        self.users: dict[bytes, Passwd] = {row.name: row for row in layers.view.passwd}
-        self.groups: dict[bytes, Group] = {row.name: row for row in layers.view.group}
-        self.used = {
-            name: layers.view.tables[name].ids() | known.ledger.ids(name) for name in ("passwd", "group")
-        }  # fmt: skip
+        self.uids = {row.name: row.uid for row in layers.view.passwd}
+        self.gids = {row.name: row.gid for row in layers.view.group}
+        # Whose an id is; the first of several, as in a look-up.
+        self.uid_owners = {uid: name for name, uid in reversed(self.uids.items())}
+        self.gid_owners = {gid: name for name, gid in reversed(self.gids.items())}
+        self.new_groups: set[bytes] = set()
+        self._free: Iterator[int] | None = None
 
     # Reading
 
     def read(self, path: str, text: str) -> None:
         """Take the lines of one file. Raises BadArgument."""
-        for number, raw in enumerate(text.split("\n"), 1):
-            if not raw.strip() or raw.lstrip().startswith("#"):
-                continue
-            where = f"{path}:{number}"
-            line = parse_line(raw)
-            if line is None:
-                raise BadArgument(f"{where}: not a line of sysusers.d: {raw.strip()}")
-            texts = {key: text for key, text in vars(line).items() if key not in ("kind", "flag")}
-            line = replace(line, **{key: self._expand(text, where) for key, text in texts.items()})
+        for where, raw in parse_file(text, path):
+            texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
+            line = replace(raw, **{key: self._expand(value, where) for key, value in texts.items()})
+            line = replace(line, home=simplify_path(line.home), shell=simplify_path(line.shell))
+            try:
+                check_line(line)
+            except BadLine as error:
+                raise BadArgument(f"{where}: {error.message}") from None
             if line.kind == "r":
-                low, dash, high = line.id.partition("-")
-                if not low.isdecimal() or (dash and not high.isdecimal()):
-                    raise BadArgument(f"{where}: not a range of ids: {line.id}")
-                self.ranges.append((int(low), int(high or low)))
-            elif line.kind in "ug" and line.id and not line.id.isdecimal() and not line.id.startswith("/"):
-                raise BadArgument(f"{where}: not an id: {line.id}")
-            self.lines.append((where, line))
+                self.ranges.append(parse_range(line.id))
+            elif line.kind == "m":
+                self.members.setdefault(os.fsencode(line.id), {}).setdefault(os.fsencode(line.name), where)
+            else:
+                self._add_item(self.user_items if line.kind == "u" else self.group_items, line, where)
+
+    def _add_item(self, items: dict[bytes, _Item], line: Line, where: str) -> None:
+        there = items.setdefault(os.fsencode(line.name), _Item(line, where))
+        if there.line != line:
+            self.result.notes.append(f"{where}: '{line.name}' is not what {there.where} says, which counts")
 
     def _expand(self, text: str, where: str) -> str:
         """The text with its specifiers replaced, as far as an image build can know them."""
@@ -147,123 +171,162 @@ class _Import:
     # Adding
 
     def add_all(self) -> None:
-        """All groups, then users, then members; what others imply after what is written, as systemd-sysusers."""
-        members = [(where, line) for where, line in self.lines if line.kind == "m"]
-        users = [(where, line) for where, line in self.lines if line.kind == "u"]
-        users += [(where, Line("u", line.name)) for where, line in members]
-        for where, line in self.lines:
-            if line.kind == "g":
-                self._add_group(os.fsencode(line.name), self._fixed_id(line, where, "group"), where)
-        for where, line in members:
-            self._add_group(os.fsencode(line.id), None, where)
-        for where, line in users:
-            if not line.group and os.fsencode(line.name) not in self.users:
-                self._add_own_group(line, where)
-        for where, line in users:
-            self._add_user(line, where)
-        for _, line in members:
-            self._add_member(os.fsencode(line.id), os.fsencode(line.name))
+        """All groups, then all users, then the members. Raises BadArgument, NoId."""
+        for group, users in self.members.items():
+            for user, where in users.items():
+                self.user_items.setdefault(user, _Item(Line("u", os.fsdecode(user)), where))
+            if group not in self.user_items:
+                where = next(iter(users.values()))
+                self.group_items.setdefault(group, _Item(Line("g", os.fsdecode(group)), where))
+        for item in self.group_items.values():
+            item.gid = item.line.uid
+            self._add_group(item)
+        for item in self.user_items.values():
+            self._add_user_item(item)
+        for group, users in self.members.items():
+            for user in users:
+                self._add_member(group, user)
 
-    def _fixed_id(self, line: Line, where: str, kind: str) -> int | None:
-        """The id that a line names: a number, or that of a file's owner in the root."""
-        if not line.id.startswith("/"):
-            return line.uid
-        status = self.layers.tree.lstat(line.id)
-        if status is None:
-            self.result.notes.append(f"{where}: {line.id} is not in the root: '{line.name}' gets another id")
-            return None
-        return status.st_uid if kind == "user" else status.st_gid
+    def _add_user_item(self, item: _Item) -> None:
+        item.uid = item.line.uid
+        group = os.fsencode(item.line.group)
+        if is_id(item.line.group):
+            item.gid, item.strict = int(item.line.group), True
+            self._add_group(item)
+        elif (group or item.name) in self.new_groups and (group or item.name) in self.group_items:
+            item.gid, item.strict = self.gids[group or item.name], True
+        elif group:
+            if group not in self.gids:
+                raise BadArgument(f"{item.where}: there is no group {item.line.group}")
+            item.gid, item.strict = self.gids[group], True
+        else:
+            self._add_group(item)
+        self._add_user(item)
 
-    def _choose(self, database: str, name: bytes, wanted: Iterable[int | None], where: str, both: bool = True) -> int:
-        """The first id that is free for the name: its known one, those wanted, one that nobody has had."""
-        rows = self.users if database == "passwd" else self.groups
-        attribute = "uid" if database == "passwd" else "gid"
-        taken = {getattr(row, attribute) for row in rows.values()}
-        pinned = self.known.ledger.pin(database, name)
-        for number in (pinned, *wanted):
-            if number is None:
-                continue
-            holders = [holder for holder in self.known.ledger.holders(database, number) if holder != name]
-            if number not in taken and not holders:
-                if pinned not in (None, number):
-                    self.result.notes.append(f"{where}: '{os.fsdecode(name)}' had the id {pinned} and gets {number}")
-                return number
-            self.result.notes.append(f"{where}: the id {number} for '{os.fsdecode(name)}' is used already")
-        used = self.used["passwd"] | self.used["group"] if both else self.used[database]
-        for low, high in reversed(self.ranges) if self.ranges else [self._system_range(attribute)]:
-            for number in range(high, low - 1, -1):
-                if number not in used:
-                    return number
-        raise NoId(f"{where}: no free {attribute.upper()} for '{os.fsdecode(name)}'")
-
-    def _system_range(self, attribute: str) -> tuple[int, int]:
-        kind = attribute.upper()
-        defs = self.layers.defs
-        return defs.get_ulong(f"SYS_{kind}_MIN", ALLOC_MIN), defs.get_ulong(f"SYS_{kind}_MAX", ALLOC_MAX)
-
-    def _add_group(self, name: bytes, gid: int | None, where: str) -> Group:
-        there = self.groups.get(name)
-        if there is not None:
-            if gid not in (None, there.gid):
-                self.result.notes.append(f"{where}: group '{os.fsdecode(name)}' has the GID {there.gid}, not {gid}")
-            return there
-        user = self.users.get(name)
-        gid = self._choose("group", name, (gid, None if user is None else user.uid), where)
-        group = Group(name, b"x", gid, ())
-        self._record("group", name, gid, group)
-        if self.layers.view.gshadow.present:
-            self.rows["gshadow"].append(Gshadow(name, LOCKED, (), ()))
-        self.result.added.append(("group", os.fsdecode(name)))
-        return group
-
-    def _add_user(self, line: Line, where: str) -> None:
-        name = os.fsencode(line.name)
-        uid = self._fixed_id(line, where, "user")
-        there = self.users.get(name)
-        if there is not None:
-            if uid not in (None, there.uid):
-                self.result.notes.append(f"{where}: user '{line.name}' has the UID {there.uid}, not {uid}")
+    def _add_group(self, item: _Item) -> None:
+        """Make the group of that name, or find the one with the GID that the item insists on."""
+        if item.name in self.gids:
+            there = self.gids[item.name]
+            if item.gid not in (None, there) and item.line.kind == "g":
+                self.result.notes.append(f"{item.where}: group '{item.shown}' has the GID {there}, not {item.gid}")
+            item.gid = there
             return
-        group = self._find_group(line.group, where) if line.group else self._add_own_group(line, where)
-        same = None if line.group else group.gid
-        uid = self._choose("passwd", name, (uid, same) if uid != same else (uid,), where, both=bool(line.group))
+        if item.strict and item.gid is not None:
+            if self._is_free_gid(item.gid, item.name):
+                raise BadArgument(f"{item.where}: there is no group {item.gid}")
+            return
+        pin = self.known.ledger.pin("group", item.name)
+        gid = self._choose(
+            item, "group", pin, self._is_free_gid,
+            [(item.gid, False, True), (item.uid, True, False), (self._file_id(item, "st_gid"), True, False)],
+        )  # fmt: skip
+        item.gid = gid
+        self.gids[item.name] = gid
+        self.gid_owners[gid] = item.name
+        self.new_groups.add(item.name)
+        self.rows["group"].append(Group(item.name, b"x", gid, ()))
+        if self.layers.view.gshadow.present:
+            self.rows["gshadow"].append(Gshadow(item.name, LOCKED, (), ()))
+        self.result.added.append(("group", item.shown))
+
+    def _add_user(self, item: _Item) -> None:
+        line, name = item.line, item.name
+        if name in self.uids:
+            if item.uid not in (None, self.uids[name]):
+                self.result.notes.append(
+                    f"{item.where}: user '{item.shown}' has the UID {self.uids[name]}, not {item.uid}"
+                )
+            return
+        pin = self.known.ledger.pin("passwd", name)
+        uid = self._choose(
+            item, "passwd", pin, self._is_free_uid,
+            [(item.uid, not item.strict, True), (self._file_id(item, "st_uid"), True, False), (item.gid, True, False)],
+        )  # fmt: skip
+        self.uids[name] = uid
+        self.uid_owners[uid] = name
         home = os.fsencode(line.home) or (b"/root" if uid == 0 else b"/")
         shell = os.fsencode(line.shell) or (self._root_shell() if uid == 0 else NOLOGIN)
-        user = Passwd(name, b"x", uid, group.gid, os.fsencode(line.gecos), home, shell)
-        if not user.is_writable():
-            raise BadArgument(f"{where}: a colon or a control character in a field of '{line.name}'")
-        self._record("passwd", name, uid, user)
+        assert item.gid is not None
+        self.rows["passwd"].append(Passwd(name, b"x", uid, item.gid, os.fsencode(line.gecos), home, shell))
         expire = EXPIRED if line.flag == "!" else -1
         self.rows["shadow"].append(Shadow(name, LOCKED, self.day, expire=expire))
-        self.result.added.append(("user", line.name))
+        self.result.added.append(("user", item.shown))
+
+    def _choose(
+        self,
+        item: _Item,
+        database: str,
+        pin: int | None,
+        is_free: Callable[[int, bytes, bool], bool],
+        wanted: list[tuple[int | None, bool, bool]],
+    ) -> int:
+        """The first id that is free: the known one, those wanted (id, whether a user or group of another name
+        may not have it either, whether the line names it), then the next of the free ones. Raises NoId."""
+        for number, both, written in [(pin, False, True), *wanted]:
+            if number is None:
+                continue
+            if is_free(number, item.name, both):
+                if pin not in (None, number):
+                    self.result.notes.append(f"{item.where}: '{item.shown}' had the id {pin} and gets {number}")
+                return number
+            if written:
+                self.result.notes.append(f"{item.where}: the id {number} for '{item.shown}' is used already")
+        if self._free is None:
+            self._free = self._free_ids()
+        for number in self._free:
+            if is_free(number, item.name, True):
+                return number
+        kind = "UID" if database == "passwd" else "GID"
+        raise NoId(f"{item.where}: no free {kind} for '{item.shown}'")
+
+    def _is_free_uid(self, number: int, name: bytes, both: bool = False) -> bool:
+        if number in self.uid_owners or self._is_known("passwd", number, name):
+            return False
+        return not both or (
+            self.gid_owners.get(number, name) == name and not self._is_known("group", number, name)
+        )
+
+    def _is_free_gid(self, number: int, name: bytes, both: bool = False) -> bool:
+        if number in self.gid_owners or self._is_known("group", number, name):
+            return False
+        return not both or (
+            self.uid_owners.get(number, name) == name and not self._is_known("passwd", number, name)
+        )
+
+    def _is_known(self, database: str, number: int, name: bytes) -> bool:
+        """Whether the id is or was another name's."""
+        return any(holder != name for holder in self.known.ledger.holders(database, number))
+
+    def _free_ids(self) -> Iterator[int]:
+        """The ids that may be given, the highest first; one row of them for users and groups."""
+        for low, high in sorted(self.ranges or [self._system_range()], reverse=True):
+            yield from range(high, low - 1, -1)
+
+    def _system_range(self) -> tuple[int, int]:
+        get = self.layers.defs.get_ulong
+        return get("SYS_UID_MIN", ALLOC_MIN), min(get("SYS_UID_MAX", ALLOC_MAX), get("SYS_GID_MAX", ALLOC_MAX))
+
+    def _file_id(self, item: _Item, attribute: str) -> int | None:
+        """The owner of the file that a line names instead of an id, when it is one that may be given."""
+        path = item.line.id
+        if not path.startswith("/") or item.line.kind == "m":
+            return None
+        status = self.layers.tree.stat(path)
+        number = None if status is None else getattr(status, attribute)
+        if number and any(low <= number <= high for low, high in self.ranges or [self._system_range()]):
+            return int(number)
+        note = f"{item.where}: {path} gives no id to '{item.shown}', which gets another one"
+        if note not in self.result.notes:
+            self.result.notes.append(note)
+        return None
 
     def _root_shell(self) -> bytes:
         bash, sh = ROOT_SHELLS
         return os.fsencode(bash if self.layers.tree.lstat(bash) is not None else sh)
 
-    def _add_own_group(self, line: Line, where: str) -> Group:
-        """The group of a user's name: with the GID that it is known by, else the number of the user."""
-        name = os.fsencode(line.name)
-        kind = "group" if line.id.startswith("/") else "user"
-        known = self.known.ledger.pin("group", name)
-        return self._add_group(name, self._fixed_id(line, where, kind) if known is None else known, where)
-
-    def _find_group(self, text: str, where: str) -> Group:
-        name = os.fsencode(text)
-        found = self.groups.get(name)
-        if found is None and text.isdecimal():
-            found = next((row for row in self.groups.values() if row.gid == int(text)), None)
-        if found is None:
-            raise BadArgument(f"{where}: there is no group {text}")
-        return found
-
-    def _record(self, database: str, name: bytes, number: int, row: Any) -> None:
-        (self.users if database == "passwd" else self.groups)[name] = row
-        self.used[database].add(number)
-        self.rows[database].append(row)
-
     def _add_member(self, group: bytes, user: bytes) -> None:
-        if user in self.groups[group].members:
+        row = self.layers.view.group.get(group)
+        if row is not None and user in row.members:
             return
         shown = f"{os.fsdecode(user)}:{os.fsdecode(group)}"
         if not any(row.name == group for row in self.rows["group"]):
@@ -274,7 +337,6 @@ class _Import:
                 row.replace(members=tuple(sorted({*row.members, user}))) if row.name == group else row
                 for row in self.rows[database]
             ]
-        self.groups[group] = self.groups[group].replace(members=(*self.groups[group].members, user))
         self.result.added.append(("member", shown))
 
     def render(self) -> dict[str, bytes]:
@@ -287,5 +349,5 @@ class _Import:
 
     def shadow_gid(self) -> int:
         """The GID of group shadow, which may read the hashes; 0 without one."""
-        group = self.groups.get(b"shadow")
-        return 0 if group is None else group.gid
+        gid: int = self.gids.get(b"shadow", 0)
+        return gid

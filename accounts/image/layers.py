@@ -6,16 +6,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from accounts.errors import BadArgument
 from accounts.image.ledger import Key
-from accounts.image.tree import Tree
+from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import ID_FIELDS, KINDS, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.table import Table
+from accounts.system.commit import recover
 from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
 from accounts.system.target import VENDOR_DIRS, Target
@@ -74,23 +75,30 @@ class Layers:
 
 
 @contextmanager
-def locked(tree: Tree, root: Path) -> Iterator[Target]:
+def locked(tree: Tree, root: Path) -> Iterator[tuple[Target, list[str]]]:
     """Hold the locks of a root's account files for a with block; their coming and going leaves no trace.
 
-    Raises LockError, PasswdFileError when the root has no /etc, OSError.
+    Yields the target, and a sentence for each change of a killed tool that was finished or undone: whatever
+    changes a root has to begin with that, as every account tool has.
+    Raises BadArgument where IMAGE_DIR is in /etc, LockError, CommitError, PasswdFileError when the root has no
+    /etc, OSError.
     """
     target = Target(os.fsencode(root))
     try:
+        refuse_inside_etc(tree, ["/" + os.fsdecode(target.image_dir())])
         status = os.fstat(target.etc)
         locks = Locks(target.etc, passwd_lock=False)
+        notes: list[str] = []
         try:
             for name in ("passwd", "group", "gshadow", "shadow"):
                 locks.acquire(name)
-            yield target
+            notes += recover(target.etc)
+            yield target, notes
         finally:
             locks.release()
-            if not tree.has_changed("/etc"):
-                os.utime(target.etc, ns=(status.st_atime_ns, status.st_mtime_ns))
+            if not notes and not tree.has_changed("/etc"):
+                with suppress(OSError):  # a read-only root: whatever failed before says so better
+                    os.utime(target.etc, ns=(status.st_atime_ns, status.st_mtime_ns))
     finally:
         target.close()
 

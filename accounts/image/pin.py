@@ -63,7 +63,8 @@ def pin(
     interrupted half way through a swap; OSError.
     """
     result = Pinned()
-    with Tree(root, source_date_epoch) as tree, locked(tree, root):
+    with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):
+        result.notes += notes
         if tree.lstat(MARKER) is not None:
             raise BadArgument(f"an earlier accounts image pin of {root} was interrupted: unpack the root again")
         layers = Layers(tree, root)

@@ -196,9 +196,20 @@ def _parse_entries(pins: Pins, database: str, entries: Any, source: str) -> None
 
 
 def parse_sysusers(text: bytes, source: str) -> Pins:
-    """Take the fixed ids of a sysusers.d(5) file. Raises BadArgument."""
+    """Take the fixed ids of a sysusers.d(5) file; of several lines for a name the first one counts.
+
+    Raises BadArgument, "SOURCE:LINE: what is wrong".
+    """
     pins = Pins()
-    for line in sysusers.parse_lines(text.decode("utf-8", "surrogateescape")):
+    seen: set[tuple[str, str]] = set()
+    for where, line in sysusers.parse_file(text.decode("utf-8", "surrogateescape"), source):
+        try:
+            sysusers.check_line(line)
+        except sysusers.BadLine as error:
+            raise BadArgument(f"{where}: {error.message}") from None
+        if (line.kind, line.name) in seen:
+            continue
+        seen.add((line.kind, line.name))
         name = os.fsencode(line.name)
         if line.uid is not None:
             pins.pin("passwd" if line.kind == "u" else "group", name, line.uid, source)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`accounts image seed`: move the accounts of a built rootfs from ROOT/etc to the image layer.
 
-One transaction for the reader: the image layer is complete before the first row leaves /etc, so a crash in
-between is repaired by running it again. Idempotent; the same packages in any order give the same bytes.
+The image layer is complete, and on the disk, before the first row leaves /etc, so a crash in between is
+repaired by running it again. Idempotent; the same packages in any order give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.image import tmpfiles
+from accounts.image.configuration import (
+    FACTORY,
+    TMPFILES,
+    VENDOR,
+    move_configuration,
+    move_subids,
+    remove_leftovers,
+)
 from accounts.image.layers import locked
-from accounts.image.tree import Tree
-from accounts.model.database import KINDS, Base, Database
+from accounts.image.tree import Tree, refuse_inside_etc
+from accounts.model.database import BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow
 from accounts.model.table import Table
@@ -28,26 +35,6 @@ from accounts.system.logindefs import LoginDefs
 from accounts.system.target import Target
 
 DAY = 86400
-SUBIDS = ("subuid", "subgid")
-# Configuration that the tools read from the vendor directory too; programs that know only /etc get a link.
-CONFIGURATION = {
-    "login.defs": True,
-    "shells": True,
-    "securetty": True,
-    "default/useradd": False,
-    "skel": True,
-}
-VENDOR = "/usr/share/accounts"
-FACTORY = "/usr/share/factory/etc"
-TMPFILES = "/usr/lib/tmpfiles.d/accounts-image.conf"
-# What tools and crashes leave beside the account files.
-LEFTOVERS = tuple(
-    f"{name}{tail}"
-    for name in (*DATABASES, *SUBIDS)
-    for tail in ("-", "+", ".lock", ".org", ".dpkg-old", ".dpkg-new", ".rpmsave", ".rpmnew")
-) + (".pwd.lock",)
-
-
 @dataclass
 class Seeded:
     """What seed did: names by database that moved, names that stay local, files removed, lines to tell."""
@@ -75,18 +62,23 @@ def seed(
     save_names: a directory outside of the root that gets a passwd/group pair of all names, for pseudo
     (PSEUDO_PASSWD), fakeroot and later chown calls of the build.
 
-    Raises BadArgument for rows that cannot be parsed or contradict the image, OSError.
+    An interrupted change of the account files is finished or undone first.
+
+    Raises BadArgument for rows that cannot be parsed or contradict the image, and where the image layer would
+    be in /etc, before anything changes; OSError.
     """
     result = Seeded()
     with Tree(root, source_date_epoch) as tree:
         if tree.lstat("/etc") is None:
             raise BadArgument(f"{root} has no /etc")
-        with locked(tree, root) as target:
+        refuse_inside_etc(tree, (VENDOR, FACTORY, posixpath.dirname(TMPFILES)))
+        with locked(tree, root) as (target, notes):
+            result.notes += notes
             _Seeding(tree, target, result, source_date_epoch).run(tuple(keep), keep_human, save_names)
-        _move_subids(tree, result)
-        if configuration:
-            _move_configuration(tree, result)
-        _remove_leftovers(tree, result)
+            move_subids(tree, result)
+            if configuration:
+                move_configuration(tree, result)
+        remove_leftovers(tree, result)
     return result
 
 
@@ -108,6 +100,8 @@ class _Seeding:
         image = {name: self._table(f"{self.image_dir}/{name}", name) for name in DATABASES}
         for name in DATABASES:
             self._refuse_contradictions(name, local[name], image[name])
+        for name in ("passwd", "group"):
+            self._keep_shadowed(name, local[name], image[name])
         view = Database(local, image, default_policy())
         stays = self._choose(view, keep, keep_human)
         rows = {name: list(view.tables[name]) for name in DATABASES}
@@ -155,6 +149,17 @@ class _Seeding:
                         f"/etc/{name}: '{shown}' has {attribute.upper()} {getattr(row, attribute)}, "
                         f"the image {getattr(other, attribute)}; run accounts image pin first"
                     )
+
+    def _keep_shadowed(self, name: str, local: Table, image: Table) -> None:
+        """A row with "*" where the image has "x" hides the image's password, and locks root out.
+
+        base-passwd makes such rows (passwd.master) when it finds /etc/passwd without them.
+        """
+        for position, row in list(local.entries()):
+            other = image.get(row.name) if image.present else None
+            if other is not None and row.passwd == b"*" and other.passwd == b"x":
+                local.replace_at(position, row.replace(passwd=other.passwd))
+                self.result.notes.append(f"/etc/{name}: the '*' of '{os.fsdecode(row.name)}' would hide its password")
 
     def _choose(self, view: Database, keep: tuple[str, ...], keep_human: bool) -> dict[str, set[bytes]]:
         """The names that stay local: "user" -> names, "group" -> names."""
@@ -235,6 +240,11 @@ class _Seeding:
                 if kept or joined:
                     delta.tables[name].put(row)
         changes = {name: new for name, _, new in delta.render_changes()}
+        # From here on the image layer is the only copy of what leaves /etc.
+        self.tree.settle()
+        base = changes.get(BASE)
+        if base is not None:
+            self.tree.write(f"/etc/{BASE}", base, 0o600)
         for name in DATABASES:
             new = changes.get(name)
             if new is None:
@@ -243,9 +253,9 @@ class _Seeding:
             else:
                 self.tree.write(f"/etc/{name}", new, 0o640 if "shadow" in name else 0o644)
                 if local[name].present is False and "shadow" in name:
-                    _set_owner(self.tree, f"/etc/{name}", self.shadow_gid, 0o640 if self.shadow_gid else 0)
-        if changes.get("accounts/base"):
-            self.tree.write("/etc/accounts/base", changes["accounts/base"] or b"", 0o600)
+                    self.tree.set_owner(f"/etc/{name}", self.shadow_gid, 0o640 if self.shadow_gid else 0)
+        if base is None and self.tree.lstat(f"/etc/{BASE}") is not None:
+            self.tree.remove(f"/etc/{BASE}")
 
 
 def sort_rows(name: str, rows: list[Any]) -> list[Any]:
@@ -276,95 +286,4 @@ def write_layer(tree: Tree, image_dir: str, files: dict[str, bytes], shadow_gid:
         if name in ("shadow", "gshadow"):
             mode, gid = (0o640, shadow_gid) if shadow_gid else (0, 0)
         tree.write(path, data, 0o600)
-        _set_owner(tree, path, gid, mode)
-
-
-def _move_subids(tree: Tree, result: Seeded) -> None:
-    """newuidmap reads /etc/subuid only: the image's rows become a factory file that tmpfiles copies there."""
-    lines = []
-    for name in SUBIDS:
-        path, factory = f"/etc/{name}", f"{FACTORY}/{name}"
-        if tree.lstat(path) is not None:
-            rows = {line for line in tree.read(path).split(b"\n") if line}
-            if tree.lstat(factory) is not None:
-                rows |= {line for line in tree.read(factory).split(b"\n") if line}
-            tree.write(factory, b"".join(line + b"\n" for line in sorted(rows)))
-            tree.remove(path)
-            result.removed.append(path)
-        if tree.lstat(factory) is not None:
-            lines.append(tmpfiles.format_copy(path))
-    _add_tmpfiles(tree, lines)
-
-
-def _move_configuration(tree: Tree, result: Seeded) -> None:
-    lines = []
-    for name, linked in CONFIGURATION.items():
-        path, vendor = f"/etc/{name}", f"{VENDOR}/{name}"
-        status = tree.lstat(path)
-        if status is not None and not stat.S_ISLNK(status.st_mode):
-            if stat.S_ISDIR(status.st_mode):
-                _move_directory(tree, path, vendor)
-            else:
-                tree.move(path, vendor)
-            result.removed.append(path)
-        if linked and tree.lstat(vendor) is not None and (status is not None or _has_line(tree, path)):
-            depth = path.count("/") - 1
-            lines.append(tmpfiles.format_link(path, "../" * depth + vendor[1:]))
-    _add_tmpfiles(tree, lines)
-
-
-def _has_line(tree: Tree, path: str) -> bool:
-    if tree.lstat(TMPFILES) is None:
-        return False
-    lines = (
-        tmpfiles.parse_line(line)
-        for line in tree.read(TMPFILES).decode("utf-8", "surrogateescape").split("\n")
-    )
-    return any(line is not None and line.path == path for line in lines)
-
-
-def _add_tmpfiles(tree: Tree, lines: list[str]) -> None:
-    """Add lines to our tmpfiles.d file, sorted, each once."""
-    header = "# Made by accounts image seed: what programs read from /etc only.\n"
-    old = tree.read(TMPFILES).decode() if tree.lstat(TMPFILES) is not None else ""
-    wanted = sorted({line for line in old.split("\n") if line and not line.startswith("#")} | set(lines))
-    if wanted:
-        tree.write(TMPFILES, (header + "\n".join(wanted) + "\n").encode())
-
-
-def _remove_leftovers(tree: Tree, result: Seeded) -> None:
-    for name in LEFTOVERS:
-        path = posixpath.join("/etc", name)
-        status = tree.lstat(path)
-        if status is not None and not stat.S_ISDIR(status.st_mode):
-            tree.remove(path)
-            result.removed.append(path)
-
-
-def _set_owner(tree: Tree, path: str, gid: int, mode: int) -> None:
-    """root:gid and mode for a regular file."""
-    head, name = posixpath.split(path)
-    with tree.directory(head) as directory:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.fchown(file, 0, gid)
-            os.fchmod(file, mode)
-        finally:
-            os.close(file)
-
-
-def _move_directory(tree: Tree, old: str, new: str) -> None:
-    """Move a directory with all that is in it, merging it into one that is there."""
-    fd, _ = tree.open_directory(new, create=True)
-    os.close(fd)
-    with tree.directory(old) as directory:
-        names = sorted(os.listdir(directory))
-    for name in names:
-        status = tree.lstat(f"{old}/{name}")
-        assert status is not None
-        if stat.S_ISDIR(status.st_mode):
-            _move_directory(tree, f"{old}/{name}", f"{new}/{name}")
-        else:
-            tree.move(f"{old}/{name}", f"{new}/{name}")
-    tree.copy_directory_metadata(old, new)
-    tree.remove_directory(old)
+        tree.set_owner(path, gid, mode)

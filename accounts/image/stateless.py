@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import AccountsError, BadArgument
+from accounts.image.reader import point_at
 from accounts.image.rules import DOC_DIR, FACTORY_DIR, Match, Rules
 from accounts.image.tmpfiles import disable_lines, format_copy, format_directory, format_link, parse_line
-from accounts.image.tree import Tree, point_at
+from accounts.image.tree import Tree
 
 TMPFILES_DIR = "/usr/lib/tmpfiles.d"
 TMPFILES = f"{TMPFILES_DIR}/accounts-etc.conf"

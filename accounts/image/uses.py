@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from accounts.image import sysusers
-from accounts.image.tree import Tree, point_at
+from accounts.image.reader import point_at
+from accounts.image.tree import Tree
 
 # Directories in order of precedence: of files with one name only the first is read (systemd.unit(5),
 # tmpfiles.d(5), sysusers.d(5), udev(7)). /lib counts where it is no link to /usr/lib.

@@ -17,7 +17,8 @@ from pathlib import Path
 from accounts.errors import BadArgument
 from accounts.image import pam, tmpfiles
 from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
-from accounts.image.tree import Tree, point_at
+from accounts.image.reader import point_at
+from accounts.image.tree import Tree
 from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
 
 # The vendor files: nss-data/ of the source, and of an installation beside the package.

@@ -288,7 +288,7 @@ def test_ranges_and_specifiers(root: Path) -> None:
         ("u a id", "not an id: id"),
         ("u a 5:nogroup", "there is no group nogroup"),
         ("r - low-high", "not a range of ids: low-high"),
-        ('u a - "x:y"', "a colon or a control character in a field of 'a'"),
+        ('u a - "x:y"', "a colon or a control character in the description of 'a'"),
     ],
 )
 def test_bad_lines_change_nothing(root: Path, line: str, message: str) -> None:
