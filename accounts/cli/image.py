@@ -204,5 +204,7 @@ COMMANDS: dict[str, Command] = {
     "diff": (_add_diff, commands.run_diff, "what of an update a machine sees, and what its /etc hides"),
     "wire": (_add_wire, commands.run_wire, "have programs find the image layer: nsswitch.conf, boot unit, pam.d"),
     "export": (_add_export, commands.run_export, "write the accounts of a root as sysusers.d lines or userdb records"),
+    "thaw": (_add_root, commands.run_thaw, "put the image's rows into /etc, for programs that read it themselves"),
+    "freeze": (_add_root, commands.run_freeze, "drop the rows of /etc that say what the image says"),
     "import": (_add_import, commands.run_import, "add the accounts of sysusers.d to the image layer"),
 }

@@ -8,10 +8,14 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accounts.cli.report import complain, count, format_findings, print_json, print_line
 from accounts.cli.run import write_all
 from accounts.errors import BadArgument
+
+if TYPE_CHECKING:
+    from accounts.image.thaw import Rows
 
 FINE, FAILED, USAGE, BAD_INPUT = range(4)
 
@@ -241,4 +245,29 @@ def run_import(arguments: argparse.Namespace) -> int:
         complain(arguments.prog, note)
     for kind, name in imported.added:
         print_line(f"{kind} {name}")
+    return FINE
+
+
+def run_thaw(arguments: argparse.Namespace) -> int:
+    """Thaw, and tell how many rows came."""
+    from accounts.image.thaw import thaw
+
+    return _tell_rows(arguments, thaw(arguments.root, live=is_running(arguments.root)), "came into")
+
+
+def run_freeze(arguments: argparse.Namespace) -> int:
+    """Freeze, and tell how many rows went."""
+    from accounts.image.thaw import freeze
+
+    return _tell_rows(arguments, freeze(arguments.root, live=is_running(arguments.root)), "left")
+
+
+def _tell_rows(arguments: argparse.Namespace, rows: Rows, verb: str) -> int:
+    if arguments.json:
+        print_json(asdict(rows))
+        return FINE
+    for note in rows.notes:
+        complain(arguments.prog, note)
+    names = [name for names in rows.changed.values() for name in names]
+    print_line(f"{arguments.root}: {count(names, 'row')} {verb} /etc")
     return FINE

@@ -24,6 +24,7 @@ SEVERITIES = ("fail", "warn", "ignore")
 RULES = {
     "changed-id": ("fail", "an account has another id than it was shipped with, or is pinned to"),
     "reused-id": ("fail", "an id that belonged to another account"),
+    "sysusers-id": ("warn", "sysusers.d fixes another id for an account than the image has"),
     "duplicate-id": ("fail", "two accounts with one id"),
     "unpinned-id": ("warn", "an id that was allocated dynamically and that no source fixes"),
     "orphan-files": ("fail", "files of an account that the image no longer has"),
@@ -124,6 +125,9 @@ def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> No
             findings.add("changed-id", f"{kind} '{shown}' had id {pin}, now {id}; see accounts image pin", name)
         if pin is None and id in dynamic[database] and uses.fixed.get((kind, shown)) != id:
             findings.add("unpinned-id", f"{kind} '{shown}' has the dynamic id {id}, which no source fixes", name)
+        fixed = uses.fixed.get((kind, shown), id)
+        if fixed != id:
+            findings.add("sysusers-id", f"{kind} '{shown}' has id {id}, but {fixed} in sysusers.d", name)
         for other in ledger.holders(database, id):
             if other != name and (database, other, id) not in ids:
                 findings.add(

@@ -2,7 +2,7 @@
 """`accounts image import`: make the accounts of sysusers.d(5) part of the image layer, at build time.
 
 What systemd-sysusers would add to /etc at every machine's first boot is in /usr/lib instead, with ids that
-the ledger keeps. Names and ids are found as systemd-sysusers (252 to 257) does it: groups in the order of
+the ledger keeps. Names and ids are found as systemd-sysusers (257) does it: groups in the order of
 the lines, then users, what members imply last, and one descending row of free ids for users and groups.
 """
 
@@ -244,7 +244,7 @@ class _Import:
         )  # fmt: skip
         self.uids[name] = uid
         self.uid_owners[uid] = name
-        home = os.fsencode(line.home) or (b"/root" if uid == 0 else b"/")
+        home = os.fsencode(line.home) or b"/"
         shell = os.fsencode(line.shell) or (self._root_shell() if uid == 0 else NOLOGIN)
         assert item.gid is not None
         self.rows["passwd"].append(Passwd(name, b"x", uid, item.gid, os.fsencode(line.gecos), home, shell))

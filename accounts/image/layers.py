@@ -27,24 +27,25 @@ DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
 class Layers:
     """The account files of a root that a tree holds open.
 
-    root: the path of the same directory. image_dir: IMAGE_DIR of its accounts.conf, absolute inside the root.
-    local, image: tables by database.
+    root: the path of the same directory. etc: where its local layer is. image_dir: IMAGE_DIR of its
+    accounts.conf, absolute inside the root. local, image: tables by database.
     Raises BadArgument for an account file that is no regular file, OSError.
     """
 
-    def __init__(self, tree: Tree, root: Path) -> None:
+    def __init__(self, tree: Tree, root: Path, etc: str = "/etc") -> None:
         self.tree = tree
+        self.etc = etc
         target = Target(os.fsencode(root))
         try:
             self.image_dir = "/" + os.fsdecode(target.image_dir())
         finally:
             target.close()
-        self.local = {name: self._table(f"/etc/{name}", name) for name in DATABASES}
+        self.local = {name: self._table(f"{etc}/{name}", name) for name in DATABASES}
         self.image = {name: self._table(f"{self.image_dir}/{name}", name) for name in DATABASES}
 
     def paths(self, name: str) -> list[tuple[str, Table]]:
         """(path, table) of a database's files that are there, the local one first."""
-        both = ((f"/etc/{name}", self.local[name]), (f"{self.image_dir}/{name}", self.image[name]))
+        both = ((f"{self.etc}/{name}", self.local[name]), (f"{self.image_dir}/{name}", self.image[name]))
         return [(path, table) for path, table in both if table.present]
 
     @cached_property
@@ -75,11 +76,12 @@ class Layers:
 
 
 @contextmanager
-def locked(tree: Tree, root: Path) -> Iterator[tuple[Target, list[str]]]:
+def locked(tree: Tree, root: Path, *, passwd_lock: bool = False) -> Iterator[tuple[Target, list[str]]]:
     """Hold the locks of a root's account files for a with block; their coming and going leaves no trace.
 
     Yields the target, and a sentence for each change of a killed tool that was finished or undone: whatever
     changes a root has to begin with that, as every account tool has.
+    passwd_lock: hold lckpwdf(3) too, which leaves its lock file: on a machine that runs.
     Raises BadArgument where IMAGE_DIR is in /etc, LockError, CommitError, PasswdFileError when the root has no
     /etc, OSError.
     """
@@ -87,7 +89,7 @@ def locked(tree: Tree, root: Path) -> Iterator[tuple[Target, list[str]]]:
     try:
         refuse_inside_etc(tree, ["/" + os.fsdecode(target.image_dir())])
         status = os.fstat(target.etc)
-        locks = Locks(target.etc, passwd_lock=False)
+        locks = Locks(target.etc, passwd_lock=passwd_lock)
         notes: list[str] = []
         try:
             for name in ("passwd", "group", "gshadow", "shadow"):

@@ -54,6 +54,7 @@ class Ledger:
     header: bytes = HEADER
     footer: bytes = b""
     _pins: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    _former: dict[tuple[str, bytes], list[int]] = field(default_factory=dict)
     _holders: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -63,6 +64,7 @@ class Ledger:
         """Record an id; a present one makes the name's other ids removed ones."""
         key = (database, name, id)
         if key not in self.entries:
+            self._former.setdefault((database, name), []).append(id)
             self._holders.setdefault((database, id), []).append(name)
         if present:
             old = self._pins.get((database, name))
@@ -78,9 +80,7 @@ class Ledger:
         found = self._pins.get((database, name))
         if found is not None:
             return found
-        # Removed names are few and asked for rarely.
-        former = [id for (kind, known, id) in self.entries if (kind, known) == (database, name)]
-        return min(former, default=None)
+        return min(self._former.get((database, name), ()), default=None)
 
     def holders(self, database: str, id: int) -> list[bytes]:
         """The names that the id belongs or belonged to."""

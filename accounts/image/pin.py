@@ -55,8 +55,9 @@ def pin(
     """Give each user and group of both layers its known id, and its files in the root with it.
 
     Sources as in pins.gather(). A name that no source knows keeps its id, unless that is reserved for
-    another: then it gets a free one. shared receives the ids of all accounts of the root. Owners, groups and
-    ACL entries change; set-id bits, file capabilities and times stay. subuid and subgid are left alone.
+    another: then it gets a free one, of UID_MIN..UID_MAX only when it had one of these. shared
+    receives the ids of all accounts of the root. Owners, groups and ACL entries change; set-id bits, file
+    capabilities and times stay. subuid and subgid are left alone.
     source_date_epoch: seconds, the time that written files get.
 
     Raises BadArgument where two accounts share an id that only one of them is to keep, or an earlier run was
@@ -95,7 +96,9 @@ def choose_ids(layers: Layers, known: Pins) -> dict[tuple[str, bytes], int]:
         used |= set(free.values())
         for name in clashing:
             kind = "UID" if database == "passwd" else "GID"
-            system = names[name] < layers.defs.get_ulong(f"{kind}_MIN", 1000)
+            low, high = layers.defs.get_ulong(f"{kind}_MIN", 1000), layers.defs.get_ulong(f"{kind}_MAX", 60000)
+            # What is above the range of people is not of people either: nobody, nogroup, DynamicUser=.
+            system = not low <= names[name] <= high
             # A user's own group goes with the user.
             own = wanted.get(("passwd", name)) if database == "group" else None
             free[name] = allocate_id(kind, system, layers.defs, used, lambda _: False, own)
@@ -143,6 +146,7 @@ def _apply(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned)
 def _map_ids(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned) -> Mapping:
     """Old id -> new id of files. Fills in result.changes and notes. Raises BadArgument."""
     mapping: Mapping = {}
+    changes: dict[tuple[str, str, int, int], None] = {}
     for database, attribute in ID_FIELDS.items():
         moves: dict[int, dict[int, str]] = {}
         for _, table in layers.paths(database):
@@ -150,8 +154,8 @@ def _map_ids(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinne
                 old, new = getattr(row, attribute), wanted[database, row.name]
                 shown = os.fsdecode(row.name)
                 moves.setdefault(old, {}).setdefault(new, shown)
-                if old != new and (database, shown, old, new) not in result.changes:
-                    result.changes.append((database, shown, old, new))
+                if old != new:
+                    changes[database, shown, old, new] = None
         mapping[database] = {}
         for old, names in moves.items():
             if old in names:
@@ -165,6 +169,7 @@ def _map_ids(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinne
                 raise BadArgument(f"{database}: {shown} share id {old}: whose files are they?")
             else:
                 mapping[database][old] = next(iter(names))
+    result.changes += changes
     return mapping
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from accounts.errors import BadArgument
 from accounts.image import sysusers
 from accounts.image.layers import Layers
-from accounts.image.ledger import PATH, Conflict, Ledger, load, parse_text
+from accounts.image.ledger import PATH, Conflict, Ledger, parse_text
 from accounts.image.tree import Tree
 from accounts.model.records import parse_id
 
@@ -57,7 +57,8 @@ def gather(
     """Join all that is known of ids: of conflicting sources the first in this order counts.
 
     shared: the shared ledger; previous: ledgers or roots of earlier images; then the root's own ledger, then
-    pins, "FILE" or "FORMAT=FILE". Raises BadArgument, OSError.
+    pins, "FILE" or "FORMAT=FILE", of which OpenEmbedded's id tables are one source, behind all others. Raises
+    BadArgument, OSError.
     """
     known = Pins()
     if shared is not None:
@@ -67,9 +68,15 @@ def gather(
     own = load_own(layers.tree)
     if own is not None:
         known.add(Pins(own), PATH)
-    # One after the other: useradd-staticids lets a later table complete the earlier ones.
-    for source in pins:
-        known.add(load_pins(source), source)
+    sources = list(pins)
+    tables = IdTables()
+    for source in sources:
+        format, path, text = read_source(source)
+        if format in ("passwd", "group"):
+            tables.read(text, format, str(path))
+        else:
+            known.add(load_pins(source), source)
+    known.add(tables.pins(), "the id tables")
     return known
 
 
@@ -86,6 +93,20 @@ def load_pins(source: str) -> Pins:
     The format is found by the content; of files with less than five fields a line, like partial id tables,
     by "passwd" or "group" in the name. Raises BadArgument, OSError.
     """
+    format, path, text = read_source(source)
+    if format == "root":
+        return _load_root(path)
+    if format == "ledger":
+        return Pins(parse_text(text, str(path)))
+    if format == "json":
+        return parse_json(text, str(path), path.parent)
+    if format == "sysusers":
+        return parse_sysusers(text, str(path))
+    return parse_table(text, format, str(path))
+
+
+def read_source(source: str) -> tuple[str, Path, bytes]:
+    """(format, path, content) of a source as load_pins() takes it; b"" of a root. Raises BadArgument, OSError."""
     format, equals, name = source.partition("=")
     if not equals or format not in FORMATS:
         format, name = "", source
@@ -93,18 +114,9 @@ def load_pins(source: str) -> Pins:
     if not path.exists():
         raise BadArgument(f"{name}: no such file or directory")
     if path.is_dir() or format == "root":
-        return _load_root(path)
-    if format == "ledger":
-        return Pins(load(path))
+        return "root", path, b""
     text = path.read_bytes()
-    format = format or detect_format(text, name)
-    if format == "ledger":
-        return Pins(parse_text(text, name))
-    if format == "json":
-        return parse_json(text, name, path.parent)
-    if format == "sysusers":
-        return parse_sysusers(text, name)
-    return parse_table(text, format, name)
+    return format or detect_format(text, name), path, text
 
 
 def detect_format(text: bytes, name: str) -> str:
@@ -125,25 +137,51 @@ def detect_format(text: bytes, name: str) -> str:
     return found[0]
 
 
-def parse_table(text: bytes, database: str, source: str) -> Pins:
-    """Parse a file of USERADD_UID_TABLES or USERADD_GID_TABLES, or a passwd(5) or group(5) file.
+class IdTables:
+    """Files of USERADD_UID_TABLES and USERADD_GID_TABLES, or passwd(5) and group(5) files, read one after the other.
 
-    As OpenEmbedded's useradd-staticids.bbclass: fields may be missing or empty, "-" in place of an id means
-    that the name is to have a dynamic one. Raises BadArgument.
+    As OpenEmbedded's useradd-staticids.bbclass: fields may be missing or empty; of several rows for a name the
+    last one that has a field counts for it, within a file and across files. "-" in place of an id means that
+    the name is to have a dynamic one.
     """
-    pins = Pins()
-    for number, raw in enumerate(text.split(b"\n"), 1):
-        line = raw.strip()
-        if not line or line.startswith((b"#", b"+", b"-")):
-            continue
-        fields = line.split(b":") + [b""] * 4
-        name, id, primary = fields[0], fields[2], fields[3]
-        where = f"{source}:{number}"
-        if id not in (b"", b"-"):
-            pins.pin(database, name, _id(id, where), where)
-        if database == "passwd" and primary.isdigit():
-            pins.primary[name] = _id(primary, where), where
-    return pins
+
+    def __init__(self) -> None:
+        # (database, name) -> column -> (text, where)
+        self._fields: dict[tuple[str, bytes], dict[int, tuple[bytes, str]]] = {}
+
+    def read(self, content: bytes, database: str, source: str) -> None:
+        """Take the rows of one file. Raises BadArgument for what is not an id."""
+        for number, raw in enumerate(content.split(b"\n"), 1):
+            line = raw.strip()
+            if not line or line.startswith((b"#", b"+", b"-")):
+                continue
+            fields = [field.strip() for field in line.split(b":")]
+            where = f"{source}:{number}"
+            known = self._fields.setdefault((database, fields[0]), {})
+            for column, text in enumerate(fields[2:4], 2):
+                if column == 2 and text not in (b"", b"-"):
+                    _id(text, where)
+                if text:
+                    known[column] = text, where
+
+    def pins(self) -> Pins:
+        """What the rows fix. Raises BadArgument."""
+        pins = Pins()
+        for (database, name), fields in self._fields.items():
+            id, where = fields.get(2, (b"-", ""))
+            if id != b"-":
+                pins.pin(database, name, _id(id, where), where)
+            primary, where = fields.get(3, (b"", ""))
+            if database == "passwd" and primary.isdigit():
+                pins.primary[name] = _id(primary, where), where
+        return pins
+
+
+def parse_table(text: bytes, database: str, source: str) -> Pins:
+    """Parse one table on its own; see IdTables. Raises BadArgument."""
+    tables = IdTables()
+    tables.read(text, database, source)
+    return tables.pins()
 
 
 def parse_json(text: bytes, source: str, directory: Path) -> Pins:
@@ -223,7 +261,9 @@ def parse_sysusers(text: bytes, source: str) -> Pins:
 def _load_root(path: Path) -> Pins:
     """The ledger of another root, and its accounts, which it may have without a ledger."""
     with Tree(path) as tree:
-        layers = Layers(tree, path)
+        # A tree that ostree has taken in has its /etc there.
+        etc = next((name for name in ("/etc", "/usr/etc") if tree.lstat(f"{name}/passwd") is not None), "/etc")
+        layers = Layers(tree, path, etc)
         pins = Pins()
         rows = Ledger()
         rows.register(layers.ids)

@@ -106,7 +106,10 @@ def _read_sysusers(text: str, path: str, uses: Uses) -> None:
             uses.use("group", line.group, path)
         for kind, name in sysusers.defined_names(line):
             uses.define(kind, name, path)
-            if line.uid is not None:
+            if line.uid is not None and line.kind == "g":
+                # Also where a user of that name stands before it: the user's group is then this one.
+                uses.fixed[kind, name] = line.uid
+            elif line.uid is not None:
                 uses.fixed.setdefault((kind, name), line.uid)
 
 

@@ -86,6 +86,8 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("changed-id", edit("../pins", "sshd:x:100:65534", "sshd:x:100:99"), "user 'sshd' has GID 65534, but 99 in "),
     ("reused-id", add("usr/share/accounts/ids", "passwd:gone:100:removed\n"), "id 100, which belonged to 'gone'"),
     ("reused-id", edit("usr/lib/group", "messagebus:x", "bus:x"), "'bus' has id 101, which belonged to 'messagebus'"),
+    ("sysusers-id", add("usr/lib/sysusers.d/x.conf", "u sshd 105:nogroup\n"), "has id 100, but 105 in sysusers.d"),
+    ("sysusers-id", add("usr/lib/sysusers.d/x.conf", "u adm 7\ng adm 8\n"), "'adm' has id 4, but 8 in sysusers.d"),
     ("duplicate-id", add("usr/lib/passwd", "toor:x:0:0::/:/bin/sh\n"), "users 'root', 'toor' have one id, 0"),
     ("duplicate-id", add("etc/group", "mine:x:4:\n"), "groups 'mine', 'adm' have one id, 4"),
     ("unpinned-id", add("usr/lib/group", "new:x:150:\n"), "group 'new' has the dynamic id 150"),

@@ -12,10 +12,13 @@ import pytest
 
 from accounts.errors import BadArgument
 from accounts.image.build import seed_image
+from accounts.image.layers import Layers
 from accounts.image.ledger import HEADER, Ledger, LedgerBusy, load, open_shared, parse_text
-from accounts.image.pins import detect_format, load_pins
+from accounts.image.pins import detect_format, gather, load_pins
+from accounts.image.tree import Tree
 from accounts.model.ids import parse_ledger
 from tests.image.accounts import GROUP, PASSWD, SHADOW, change, make_image
+from tests.image.rootfs import make
 
 IDS = "usr/share/accounts/ids"
 
@@ -227,7 +230,7 @@ def test_reads_another_root_with_or_without_ledger(tmp_path: Path) -> None:
         ("a.json", '{"x": true}', "'x' is not an id"),
         ("a.json", '{"check-passwd": {"type": "file", "filename": "nope"}}', "nope: No such file"),
         ("passwd", "a::five\n", "passwd:1: 'five' is not an id"),
-        ("passwd", "a::5\na::6\n", "'a' has 5 and 6"),
+        ("a.conf", "u a 5\nu b 010\n", "a.conf:2: not an id: 010"),
     ],
 )
 def test_says_what_is_wrong_with_a_source(tmp_path: Path, name: str, content: str, what: str) -> None:
@@ -242,3 +245,42 @@ def test_a_format_can_be_said(tmp_path: Path) -> None:
     assert detect_format(b"a:x:1:2:::\n", "table") == "passwd"
     with pytest.raises(BadArgument, match="no such file"):
         load_pins(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("tables", "ids", "primary"),
+    [
+        # Within one file, and across files: the last field that is not empty (useradd-staticids.bbclass).
+        (["a::5:50\na::6:\n"], {b"a": 6}, {b"a": 50}),
+        (["a::5:50\nb::7\n", "a:x::51\nb::8\n"], {b"a": 5, b"b": 8}, {b"a": 51}),
+        (["a::5\n", "a::-\n"], {}, {}),
+        (["a::-\n", "a::5\n"], {b"a": 5}, {}),
+        (["a : : 5 : 6\n"], {b"a": 5}, {b"a": 6}),
+    ],
+)
+def test_id_tables_are_read_as_openembedded_reads_them(
+    tmp_path: Path, tables: list[str], ids: dict[bytes, int], primary: dict[bytes, int]
+) -> None:
+    sources = []
+    for number, text in enumerate(tables):
+        (tmp_path / f"passwd{number}").write_text(text)
+        sources.append(f"passwd={tmp_path}/passwd{number}")
+    root = make_image(tmp_path / "r")
+    with Tree(root) as tree:
+        known = gather(Layers(tree, root), pins=sources)
+    assert {name: known.ledger.pin("passwd", name) for name in (b"a", b"b")} == {b"a": None, b"b": None} | ids
+    assert {name: gid for name, (gid, _) in known.primary.items()} == primary
+    assert known.conflicts == []
+
+
+def test_an_ostree_tree_is_an_earlier_image(tmp_path: Path) -> None:
+    """Its accounts are in /usr/lib and /usr/etc: a changed id passed."""
+    files: dict[str, str | None] = {
+        "usr/lib/passwd": "root:x:0:0::/:/bin/sh\n", "usr/etc/passwd": "sshd:x:74:74::/:/x\n"
+    }  # fmt: skip
+    old = make(tmp_path / "old", files)
+    root = make_image(tmp_path / "r")
+    built = seed_image(root, previous=[str(old)])
+    assert [one.message for one in built.findings if one.rule == "changed-id"] == [
+        "user 'sshd' had id 74, now 100; see accounts image pin"
+    ]

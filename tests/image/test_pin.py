@@ -218,3 +218,13 @@ def test_lines_that_are_no_rows_survive(root: Path) -> None:
     change(root, "etc/passwd", "alice:x", "# ours\nbroken line\nalice:x")
     pin(root, shared=known("passwd:sshd:555:present"))
     assert "# ours\nbroken line\nalice:x:1000" in (root / "etc/passwd").read_text()
+
+
+def test_nobody_is_a_system_account(tmp_path: Path) -> None:
+    """An id above those of people is not given up for one of theirs."""
+    files = {"etc/passwd": "nobody:x:65534:65534::/:/x\n", "etc/group": "nogroup:x:65534:\n", "usr/": None}
+    root = make(tmp_path / "r", files)
+    (tmp_path / "passwd").write_text("other:x:65534\n")
+    (tmp_path / "group").write_text("other:x:65534\n")
+    pinned = pin(root, pins=[f"passwd={tmp_path}/passwd", f"group={tmp_path}/group"])
+    assert pinned.changes == [("passwd", "nobody", 65534, 999), ("group", "nogroup", 65534, 999)]

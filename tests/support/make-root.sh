@@ -14,6 +14,8 @@ cache=${2:-${ACCOUNTS_TEST_CACHE:-/var/tmp/accounts-test}}
 mirror=${ACCOUNTS_TEST_MIRROR:-http://deb.debian.org/debian}
 # Packages that are installed into the finished root, and others that only wait in apt's cache, with all they need.
 install='' download=''
+# A directory of packages that is unpacked into the root; what they need is not fetched then.
+unpack=''
 
 case $name in
 debian-12-*) suite=bookworm ;;
@@ -34,6 +36,21 @@ debian-12-clients)
     install='ansible-core dbus libpam-systemd openssl perl python3 systemd systemd-sysv'
     download='avahi-daemon chrony dnsmasq dovecot-core mariadb-server memcached mosquitto nsd openssh-server plocate
         postfix postgresql prometheus-node-exporter redis-server rpcbind stunnel4 sudo tcpdump unbound usbmuxd vsftpd' ;;
+# What packages of Debian 13 have in sysusers.d, and systemd 257's reader of it.
+debian-13-sysusers)
+    include=systemd-standalone-sysusers unpack=usr/lib/sysusers.d
+    download='aide-common amavisd-new axfrdns bcron binkd certspotter clamav-base cloudflare-ddns cron-daemon-common
+        dbus-system-bus-common dnscache flatpak fort-validator fwupd galileo-daemon gnome-remote-desktop hitch
+        laurel mimic openbgpd openssh-server openvpn3-client polkitd pound prometheus-varnish-exporter
+        qemu-web-desktop rbldns rbldnsd rpki-client sddm sispmctl slurm-wlm-basic-plugins socklog-run
+        speakersafetyd stunnel4 swupdate systemd systemd-coredump systemd-cron systemd-journal-remote
+        systemd-oomd systemd-resolved systemd-timesyncd tinydns tuptime udev uuid-runtime varnish walldns
+        xrootd-server' ;;
+# Debian 13, whose dpkg reads /etc/passwd itself, with packages that bring users, groups and statoverrides.
+debian-13-packages)
+    include=adduser
+    install='python3'
+    download='at chrony cron dbus dnsmasq openssh-server plocate polkitd rpcbind tcpdump uuid-runtime' ;;
 *) echo "make-root.sh: no root is called $name" >&2; exit 2 ;;
 esac
 
@@ -55,7 +72,13 @@ if [ ! -d "$root" ]; then
             DEBIAN_FRONTEND=noninteractive LC_ALL=C unshare -m -p -f --kill-child --mount-proc --root="$work/root" --wd=/ \
                 "$@" >>"$log" 2>&1 9>&- || { cat "$log" >&2; exit 1; }
         }
-        if [ -n "$install" ]; then
+        if [ -n "$unpack" ]; then
+            inside apt-get -q update
+            # shellcheck disable=SC2016,SC2086
+            inside sh -euc 'mkdir /debs; cd /debs; apt-get -q download "$@"
+                for deb in *.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C / --wildcards "./$0/*"; done
+                rm -r /debs' "$unpack" $download
+        elif [ -n "$install" ]; then
             printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
             chmod 755 "$work/root/usr/sbin/policy-rc.d"
             inside apt-get -q update
