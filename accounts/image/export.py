@@ -16,6 +16,7 @@ from typing import Any
 from accounts.errors import BadArgument
 from accounts.image.layers import Layers
 from accounts.image.seed import sort_rows
+from accounts.image.sysusers import is_gecos, is_id, is_name, is_path
 from accounts.image.tree import Tree
 from accounts.model.database import Database
 from accounts.model.records import Group, Passwd, Shadow
@@ -96,40 +97,83 @@ def _text(value: bytes) -> str:
 
 def _sysusers_lines(view: Database) -> tuple[list[str], list[str]]:
     users, groups = _users(view), _groups(view)
-    known = {user.name for user in users}
-    own = {user.name: user.uid for user in users if user.uid == user.gid}
-    lines, lost = [], []
-    for group in groups:
-        if own.get(group.name) != group.gid:
+    lost: list[str] = []
+    sayable_groups = _sayable("group", groups, "gid", lost)
+    gids = {group.gid: group.name for group in sayable_groups}
+    sayable_users = []
+    for user in _sayable("user", users, "uid", lost):
+        if user.gid in gids:
+            sayable_users.append(user)
+        else:
+            lost.append(
+                f"user '{_text(user.name)}': no group has its GID {user.gid}, and sysusers.d would not make the user"
+            )
+    # A user with a group of its name and number needs one line; but not where others are in it, too.
+    primary: dict[int, int] = {}
+    for user in sayable_users:
+        primary[user.gid] = primary.get(user.gid, 0) + 1
+    own = {user.name for user in sayable_users if user.uid == user.gid and gids[user.gid] == user.name}
+    lines = []
+    for group in sayable_groups:
+        if group.name not in own or primary[group.gid] > 1:
             lines.append(f"g {_quote(group.name)} {group.gid}")
         secret = view.gshadow.get(group.name)
         if _is_hash(secret.passwd if secret is not None else group.passwd):
             lost.append(f"group '{_text(group.name)}' has a password")
-    gids = {group.gid: group.name for group in reversed(groups)}
-    for user in users:
+    for user in sayable_users:
         name = _text(user.name)
-        if user.gid not in gids:
-            lost.append(f"user '{name}': no group has its GID {user.gid}, and sysusers.d would not make the user")
-            continue
-        shared = user.uid != user.gid or gids[user.gid] != user.name
-        fields = [f"{user.uid}:{user.gid}" if shared else str(user.uid)]
-        fields += [_quote(user.gecos), _quote(user.home), _quote(user.shell)]
+        fields = [str(user.uid) if user.name in own else f"{user.uid}:{user.gid}"]
+        fields += [_sayable_field(user, field, lost) for field in ("gecos", "home", "shell")]
         while fields[-1] == "-":
             fields.pop()
         lines.append(" ".join(["u", _quote(user.name), *fields]))
-        if not user.home.startswith(b"/"):
-            lost.append(f"user '{name}' has the home '{_text(user.home)}': sysusers.d has absolute paths only")
-        if not user.shell:
-            lost.append(f"user '{name}' has no shell: sysusers.d gives it one")
         secret = view.shadow.get(user.name)
         if secret is not None and (_is_hash(secret.passwd) or not secret.passwd):
             lost.append(f"user '{name}' has a password")
-    for member, name_of_group in _members(view, groups):
-        if member in known:
-            lines.append(f"m {_quote(member)} {_quote(name_of_group)}")
+    names = {user.name for user in sayable_users}
+    for member, group_name in _members(view, sayable_groups):
+        if member in names:
+            lines.append(f"m {_quote(member)} {_quote(group_name)}")
         else:
-            lost.append(f"group '{_text(name_of_group)}': its member '{_text(member)}' is no user")
+            lost.append(f"group '{_text(group_name)}': its member '{_text(member)}' is no user")
     return lines, lost
+
+
+def _sayable(kind: str, rows: list[Any], attribute: str, lost: list[str]) -> list[Any]:
+    """The rows that a line can make: names and ids that systemd takes, each id once."""
+    seen: dict[int, bytes] = {}
+    sayable = []
+    for row in rows:
+        name, id = _text(row.name), getattr(row, attribute)
+        if not is_name(name):
+            lost.append(f"{kind} '{name}': systemd-sysusers refuses the name")
+        elif not is_id(str(id)):
+            lost.append(f"{kind} '{name}': systemd-sysusers refuses the id {id}")
+        elif id in seen:
+            other = _text(seen[id])
+            lost.append(f"{kind} '{name}' has the id {id} of '{other}': systemd-sysusers gives it another one")
+        else:
+            seen[id] = row.name
+            sayable.append(row)
+    return sayable
+
+
+def _sayable_field(user: Passwd, field: str, lost: list[str]) -> str:
+    """A field of a user's line; "-" for what sysusers.d cannot say, or says by itself."""
+    value, name = getattr(user, field), _text(user.name)
+    text = _text(value)
+    if field == "gecos" and (text == "-" or not is_gecos(text)):
+        lost.append(f"user '{name}' has the description '{text}', which sysusers.d cannot say")
+        return "-"
+    if field == "home" and not is_path(text):
+        lost.append(f"user '{name}' has the home '{text}': sysusers.d has plain absolute paths only")
+        return "-"
+    if field == "shell" and not text:
+        lost.append(f"user '{name}' has no shell: sysusers.d gives it one")
+    elif field == "shell" and not is_path(text):
+        lost.append(f"user '{name}' has the shell '{text}': sysusers.d has plain absolute paths only")
+        return "-"
+    return _quote(value)
 
 
 def _quote(value: bytes) -> str:

@@ -192,28 +192,37 @@ class _Import:
         group = os.fsencode(item.line.group)
         if is_id(item.line.group):
             item.gid, item.strict = int(item.line.group), True
+            if (item.name not in self.gids or item.name in self.new_groups) and item.gid not in self.gid_owners:
+                self._leave_out(item)
+                return
             self._add_group(item)
         elif (group or item.name) in self.new_groups and (group or item.name) in self.group_items:
             item.gid, item.strict = self.gids[group or item.name], True
         elif group:
             if group not in self.gids:
-                raise BadArgument(f"{item.where}: there is no group {item.line.group}")
+                self._leave_out(item)
+                return
             item.gid, item.strict = self.gids[group], True
         else:
             self._add_group(item)
         self._add_user(item)
 
+    def _leave_out(self, item: _Item) -> None:
+        """A user of a group that nobody makes is not made either; as with the real one, the others are."""
+        self.result.notes.append(
+            f"{item.where}: user '{item.shown}' is left out: there is no group {item.line.group}"
+        )
+
     def _add_group(self, item: _Item) -> None:
         """Make the group of that name, or find the one with the GID that the item insists on."""
-        if item.name in self.gids:
+        # A group that was there decides, even where the line names another GID; one that is new does not.
+        if item.name in self.gids and not (item.strict and item.name in self.new_groups):
             there = self.gids[item.name]
             if item.gid not in (None, there) and item.line.kind == "g":
                 self.result.notes.append(f"{item.where}: group '{item.shown}' has the GID {there}, not {item.gid}")
             item.gid = there
             return
-        if item.strict and item.gid is not None:
-            if self._is_free_gid(item.gid, item.name):
-                raise BadArgument(f"{item.where}: there is no group {item.gid}")
+        if item.strict:
             return
         pin = self.known.ledger.pin("group", item.name)
         gid = self._choose(

@@ -76,17 +76,17 @@ def parse_line(line: str) -> Line | None:
 def check_line(line: Line) -> None:
     """Raise BadLine for what systemd-sysusers refuses in a line whose specifiers have been replaced."""
     for text in (line.name, line.id if line.kind == "m" else "", "" if is_number(line.group) else line.group):
-        if text and not _NAME.fullmatch(text):
+        if text and not is_name(text):
             raise BadLine(f"not a valid user or group name: {text}")
     for text in (line.id if line.kind in "ug" and not line.id.startswith("/") else "", line.group):
         if text and (is_number(text) or text != line.group) and not is_id(text):
             raise BadLine(f"not an id: {text}")
     if line.kind == "r":
         parse_range(line.id)
-    if ":" in line.gecos or _CONTROL.search(line.gecos) or _is_broken(line.gecos):
+    if not is_gecos(line.gecos):
         raise BadLine(f"a colon or a control character in the description of '{line.name}'")
     for path in (line.home, line.shell):
-        if path and (path[0] != "/" or ":" in path or _CONTROL.search(path) or _is_broken(path) or not _is_plain(path)):
+        if path and not is_path(path):
             raise BadLine(f"not an absolute path without '.', '..' and colon: {path}")
 
 
@@ -180,8 +180,19 @@ def simplify_path(path: str) -> str:
     return "/" + "/".join(parts) if path.startswith("/") else path
 
 
-def _is_plain(path: str) -> bool:
-    return ".." not in path.split("/")
+def is_name(text: str) -> bool:
+    """valid_user_group_name(): whether systemd takes a text as the name of a user or group that it makes."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_gecos(text: str) -> bool:
+    """valid_gecos(): whether a text can be a description."""
+    return ":" not in text and _CONTROL.search(text) is None and not _is_broken(text)
+
+
+def is_path(text: str) -> bool:
+    """valid_home(), valid_shell(): whether a path is absolute and written as simplify_path() leaves it."""
+    return text.startswith("/") and is_gecos(text) and ".." not in text.split("/") and simplify_path(text) == text
 
 
 def _is_broken(text: str) -> bool:
