@@ -15,7 +15,10 @@ import sys
 from collections.abc import Collection
 
 # What a tool of the family may load; `accounts image` and the rest come from their own files.
-PACKED = ("accounts.errors", "accounts.text", "accounts.cli", "accounts.edit", "accounts.model", "accounts.system")
+PACKED = (
+    "accounts.errors", "accounts.text", "accounts.change", "accounts.publish", "accounts.cli", "accounts.edit",
+    "accounts.model", "accounts.system",
+)  # fmt: skip
 
 
 def find_modules(directory: str) -> dict[str, tuple[bool, str]]:

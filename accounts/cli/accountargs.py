@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accounts.cli.run import Session
+    from accounts.cli.session import Session
     from accounts.model.database import Database
 
 NOLOGIN = b"/sbin/nologin"

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli import groupadd, groupdel, passwd, useradd, userdel
+from accounts.change import Change
+from accounts.cli import passwd, useradd, userdel
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
-from accounts.edit.groups import add_member, get_pair, put_pair, remove_member
+from accounts.cli.run import Run
+from accounts.cli.session import Done, Session, run
+from accounts.cli.tool import parse as parse_options
+from accounts.cli.values import parse_id_of
+from accounts.edit.groups import AddGroup, RemoveGroup
+from accounts.edit.members import add_member, get_pair, put_pair, remove_member
+from accounts.edit.useradd import AddUser
 from accounts.errors import AccountsError, NoSuchGroup, NoSuchUser, NotMember, Usage
 
 TYPE_CHECKING = False
@@ -82,8 +88,11 @@ def parse(
     return given, operands
 
 
-def useradd_arguments(given: dict[str, bytes], name: bytes) -> list[bytes]:
-    """The arguments of useradd for those of adduser."""
+def useradd_request(session: Session, change: Change, given: dict[str, bytes], name: bytes) -> AddUser:
+    """What adduser asks for, as useradd has it. Raises Fail."""
+    # Option by option as useradd: what is wrong with a value is its to say.
+    run = Run(useradd.TOOL, session.prog, change)
+    useradd.read_defaults(run)
     system = "S" in given
     arguments = [b"-c", given.get("g", GECOS), b"-s", given.get("s", b"/bin/false" if system else b"/bin/sh")]
     for letter, option in USERADD_OPTIONS.items():
@@ -94,7 +103,7 @@ def useradd_arguments(given: dict[str, bytes], name: bytes) -> list[bytes]:
     arguments.append(b"-M" if "H" in given else b"-m")
     if system:
         arguments.append(b"-r")
-    return [*arguments, b"--", name]
+    return AddUser(name=name, **parse_options(run, arguments).values)
 
 
 def add_user(session: Session, argv: list[bytes]) -> int:
@@ -102,10 +111,11 @@ def add_user(session: Session, argv: list[bytes]) -> int:
     given, operands = parse(session, argv, "h:g:s:G:SDHu:k:", ADDUSER_LONG, ADDUSER, 2)
     if len(operands) == 2:
         return change_member(session, operands[0], operands[1], False)
-    status = useradd.body(session, useradd_arguments(given, operands[0]))
-    if status == 0 and "D" not in given:
+    change = Change(target=session.target, listener=session)
+    change.do(useradd_request(session, change, given, operands[0]))
+    if "D" not in given:
         passwd.set_password(session, operands[0], False)
-    return status
+    return 0
 
 
 def add_group(session: Session, argv: list[bytes]) -> int:
@@ -113,10 +123,9 @@ def add_group(session: Session, argv: list[bytes]) -> int:
     given, operands = parse(session, argv, "g:S", ADDGROUP_LONG, ADDGROUP, 2)
     if len(operands) == 2:
         return change_member(session, operands[0], operands[1], False)
-    arguments = [b"-g", given["g"]] if "g" in given else []
-    if "S" in given:
-        arguments.append(b"-r")
-    return groupadd.body(session, [*arguments, b"--", operands[0]])
+    gid = parse_id_of(given["g"], "group") if "g" in given else None
+    Change(target=session.target, listener=session).do(AddGroup(name=operands[0], gid=gid, system="S" in given))
+    return 0
 
 
 def delete_user(session: Session, argv: list[bytes]) -> int:
@@ -132,7 +141,8 @@ def delete_group(session: Session, argv: list[bytes]) -> int:
     _, operands = parse(session, argv, "", DELGROUP_LONG, DELGROUP, 2)
     if len(operands) == 2:
         return change_member(session, operands[0], operands[1], True)
-    return groupdel.body(session, [b"--", operands[0]])
+    Change(target=session.target, listener=session).do(RemoveGroup(name=operands[0]))
+    return 0
 
 
 def change_member(session: Session, user: bytes, group: bytes, remove: bool) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from accounts.cli.options import scan
-from accounts.cli.run import DAY, Done, Session, run
+from accounts.cli.session import DAY, Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.edit.passwords import NEVER, change_ageing
 from accounts.errors import (
@@ -185,7 +185,7 @@ def ask_date(label: str, current: int) -> int:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run chage; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     session.select_root(argv)
     request = parse_arguments(session, argv)
     store = session.store

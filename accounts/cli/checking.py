@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import Session
+from accounts.cli.session import Session
 from accounts.system.files import NamedFiles
 from accounts.system.terminal import yes_or_no
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import change_user, find_account
 from accounts.errors import (
@@ -134,7 +134,7 @@ def check_parts(session: Session, parts: dict[str, bytes]) -> None:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run chfn; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     session.select_root(argv)
     request = parse_arguments(session, argv)
     user = find_account(session, session.store.load(("passwd",)), request.name)

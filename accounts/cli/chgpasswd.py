@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
-from accounts.edit.groups import update_password
+from accounts.cli.session import Done, Session, run
+from accounts.edit.gshadow import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
 from accounts.model.database import Database
 from accounts.system.coredump import forbid_core_dumps

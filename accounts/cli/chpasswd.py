@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.tokens import Tokens
 from accounts.edit.passwords import update_password
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage

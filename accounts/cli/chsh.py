@@ -6,7 +6,7 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import change_user, find_account
 from accounts.errors import (
@@ -74,7 +74,7 @@ def ask_shell(session: Session, name: bytes, current: bytes) -> bytes:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run chsh; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     session.select_root(argv)
     request = parse_arguments(session, argv)
     user = find_account(session, session.store.load(("passwd",)), request.name)

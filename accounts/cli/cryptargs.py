@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from accounts.cli.run import Session
+    from accounts.cli.session import Session
 
 SHORT = "c:ehmR:P:s:"
 LONG = {

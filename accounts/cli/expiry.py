@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import find_caller
 from accounts.edit.passwords import expiry_state
@@ -78,7 +78,7 @@ def force_change(session: Session, user: Passwd, shadow: Shadow, state: int) -> 
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run expiry; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     action = parse_arguments(session, argv)
     database = session.store.load(("passwd", "shadow"))
     user = find_caller(session, database)

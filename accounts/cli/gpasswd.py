@@ -6,9 +6,9 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.setuid import hand_over
-from accounts.edit.groups import (
+from accounts.edit.members import (
     add_member,
     get_pair,
     put_pair,
@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from accounts.edit.groups import Pair
+    from accounts.edit.members import Pair
 
 # BadOption: -A without gshadow, shadow's E_GSHADOW_NOTFOUND.
 STATUSES: dict[type[AccountsError], int] = {
@@ -215,7 +215,7 @@ def describe(request: Request) -> list[tuple[str, str]]:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run gpasswd; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     session.select_root(argv, letter=b"-Q")
     request = parse_arguments(session, argv)
     group = fsdecode(request.name)

@@ -3,31 +3,18 @@
 
 from __future__ import annotations
 
-from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, free_id, run
-from accounts.edit.groups import add_group
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    GroupFileError,
-    GroupRefusal,
-    IdInUse,
-    NameInUse,
-    NoId,
-    Usage,
-)  # fmt: skip
-from accounts.model.database import Database
-from accounts.model.names import is_valid_group_name
-from accounts.model.records import parse_id
-from accounts.text import fsdecode
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given
+from accounts.cli.values import take_gid, take_names
+from accounts.edit.groups import AddGroup
+from accounts.errors import E_BAD_ARG, E_GID_IN_USE, E_GRP_UPDATE, E_NAME_IN_USE, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-STATUSES: dict[type[AccountsError], int] = {
-    Usage: 2, BadArgument: 3, IdInUse: 4, NoId: 4, NameInUse: 9, GroupFileError: 10, GroupRefusal: 10,
-}  # fmt: skip
+    from accounts.cli.tool import Given
+
 USAGE = """\
 Usage: groupadd [options] GROUP
 
@@ -46,106 +33,31 @@ Options:
   -U, --users USERS             list of user members of this group
 
 """
-LONG = {
-    "force": "f", "gid=": "g", "help": "h", "key=": "K", "non-unique": "o", "password=": "p", "system": "r",
-    "root=": "R", "prefix=": "P", "users=": "U",
-}  # fmt: skip
+TOOL = Tool(
+    "groupadd",
+    USAGE,
+    (
+        Option("f", "force", "force"),
+        Option("g", "gid", "gid", take_gid),
+        HELP,
+        KEY,
+        Option("o", "non-unique", "non_unique", needs="g"),
+        Option("p", "password", "passwd", as_given),
+        Option("r", "system", "system"),
+        ROOT,
+        PREFIX,
+        Option("U", "users", "users", take_names),
+    ),
+    {E_USAGE: 2, E_BAD_ARG: 3, E_GID_IN_USE: 4, E_NAME_IN_USE: 9, E_GRP_UPDATE: 10},
+    needs_text=None,
+)
 
 
-class Request:
-    """What the command line asks for."""
-
-    name = b""
-    gid: int | None = None
-    force = False
-    non_unique = False
-    system = False
-    passwd: bytes | None = None
-    users: bytes | None = None
-
-
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage and BadArgument, or Done after --help."""
-    request = Request()
-    operands: list[bytes] = []
-    for option, value in scan(argv, "fg:hK:op:rR:P:U:", LONG, operands):
-        if option == "f":
-            request.force = True
-        elif option == "g":
-            request.gid = parse_id(value)
-            if request.gid is None or request.gid == 0xFFFFFFFF:
-                raise BadArgument(f"invalid group ID '{fsdecode(value)}'")
-        elif option == "h":
-            session.print(USAGE)
-            raise Done
-        elif option == "K":
-            session.override_key(value)
-        elif option == "o":
-            request.non_unique = True
-        elif option == "p":
-            request.passwd = value
-        elif option == "r":
-            request.system = True
-        elif option == "U":
-            request.users = value
-    if len(operands) != 1 or (request.non_unique and request.gid is None):
-        raise Usage
-    request.name = operands[0]
-    if not is_valid_group_name(request.name):
-        raise BadArgument(f"'{fsdecode(request.name)}' is not a valid group name")
-    return request
-
-
-def check(session: Session, database: Database, request: Request) -> int | None:
-    """Whether name and GID are free; the GID to use, None for any. Raises NameInUse, IdInUse, or Done."""
-    if session.find_group(database, request.name) is not None:
-        if request.force:
-            raise Done
-        raise NameInUse(f"group '{fsdecode(request.name)}' already exists")
-    gid = request.gid
-    if gid is not None and not request.non_unique and session.has_gid(database, gid):
-        if not request.force:
-            raise IdInUse(f"GID '{gid}' already exists")
-        return None
-    return gid
-
-
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run groupadd; the exit status."""
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    store = session.store
-    # As the real tool: what exists already is said before any lock is taken. It is checked again under it.
-    check(session, store.load(("group",)), request)
-    database = store.open(("group", "gshadow"), read=("passwd",) if request.users else ())
-    gid = check(session, database, request)
-    paths: list[str] = []
-    try:
-        if gid is None:
-            gid = free_id(session, "GID", request.system, database)
-        paths = session.group_paths(database)
-        users = tuple(user for user in (request.users or b"").split(b",") if user)
-        for user in users:
-            if session.find_user(database, user) is None:
-                # The real tool says this without its name in front.
-                session.print_error(f"Invalid member username {fsdecode(user)}\n")
-                raise GroupFileError
-        add_group(database, request.name, gid, request.passwd, users)
-        session.commit(database)
-    except AccountsError:
-        for path in reversed(paths):
-            session.audit("ADD_GROUP", f"adding group to {path}", request.name, success=False)
-        session.audit("ADD_GROUP", "", request.name, success=False)
-        raise
-    name = fsdecode(request.name)
-    for path, number in zip(paths, (f", GID={gid}", ""), strict=False):
-        session.log(f"group added to {path}: name={name}{number}")
-        session.audit("ADD_GROUP", f"adding group to {path}", request.name, gid)
-    session.log(f"new group: name={name}, GID={gid}")
-    session.audit("ADD_GROUP", "", request.name, gid)
-    return 0
+def body(given: Given) -> None:
+    """Add the group."""
+    given.run.do(AddGroup(name=given.operands[0], **given.values))
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("groupadd", body, STATUSES, USAGE)
+    run(TOOL, body)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.cli.setuid import is_root
-from accounts.edit.groups import add_member, get_pair, put_pair, remove_member, set_admins, set_members
+from accounts.edit.members import add_member, get_pair, put_pair, remove_member, set_admins, set_members
 from accounts.errors import (
     AccountsError,
     AlreadyMember,

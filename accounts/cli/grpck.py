@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.edit.groupck import GroupCheck, sort_groups
 from accounts.errors import (
     AccountsError,

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
-from accounts.edit.groups import shadow_groups, unshadow_groups
+from accounts.cli.session import Done, Session, run
+from accounts.edit.gshadow import shadow_groups, unshadow_groups
 from accounts.errors import (
     AccountsError,
     BadArgument,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from accounts.cli import imagecommands as commands
+from accounts.cli.console import write_all
 from accounts.cli.imagecommands import BAD_INPUT, USAGE
 from accounts.cli.report import complain
-from accounts.cli.run import write_all
 from accounts.errors import AccountsError
 from accounts.image.findings import RULES, SEVERITIES
 

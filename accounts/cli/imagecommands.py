@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accounts.cli.console import write_all
 from accounts.cli.report import complain, count, format_findings, print_json, print_line
-from accounts.cli.run import write_all
 from accounts.errors import BadArgument
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from accounts.cli import machine_print as words
+from accounts.cli.console import write_all
 from accounts.cli.main import COMMANDS as PURPOSES
-from accounts.cli.run import write_all
 from accounts.errors import AccountsError, BadArgument, Usage
 from accounts.machine.session import Edit, Machine
 from accounts.text import fsencode

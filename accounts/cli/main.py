@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from accounts.cli.run import missing_module, write_all
+from accounts.cli.console import missing_module, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

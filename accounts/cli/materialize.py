@@ -11,7 +11,7 @@ import posix
 import time
 
 from accounts.cli.options import scan
-from accounts.cli.run import DAY, Done, Session, run
+from accounts.cli.session import DAY, Done, Session, run
 from accounts.edit.passwords import materialize, must_change
 from accounts.errors import AccountsError, NoSuchUser, Usage
 from accounts.text import fsdecode

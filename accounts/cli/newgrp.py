@@ -12,7 +12,7 @@ import os
 import pwd
 import signal
 
-from accounts.cli.run import Session, run
+from accounts.cli.session import Session, run
 from accounts.cli.setuid import DIVERTED, exec_diverted
 from accounts.errors import AccountsError, NoSuchGroup, NotPermitted, Usage
 
@@ -86,7 +86,7 @@ def execute(request: Request, gid: int) -> NoReturn:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run newgrp or sg; returns only by an error."""
-    exec_diverted(session, "newgrp", argv)
+    exec_diverted(session.prog, "newgrp", argv)
     request = parse_arguments(session.tool, argv)
     gid = find_gid(request)
     if os.geteuid():

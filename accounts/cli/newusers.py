@@ -7,7 +7,7 @@ import posix
 
 from accounts.cli.cryptargs import read_all, split_lines
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, id_pool, run
+from accounts.cli.session import Done, Session, id_pool, run
 from accounts.cli.tokens import Tokens
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, NoId, Usage
 from accounts.model.ids import SubidPool

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from accounts.cli.options import scan
-from accounts.cli.run import DAY, Done, Session, run
+from accounts.cli.session import DAY, Done, Session, run
 from accounts.cli.setuid import hand_over
 from accounts.cli.userargs import find_caller
 from accounts.edit.passwords import StatusChange, can_set_token, change_status, expiry_state, set_token
@@ -249,7 +249,7 @@ def read_stdin(session: Session) -> bytearray | None:
 
 def body(session: Session, argv: list[bytes]) -> int:
     """Run passwd; the exit status."""
-    hand_over(session, argv)
+    hand_over(session.tool, session.prog, argv)
     session.select_root(argv)
     request = parse_arguments(session, argv)
     given = request.given

@@ -8,7 +8,7 @@ import time
 
 from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
 from accounts.cli.options import scan
-from accounts.cli.run import DAY, Done, Session, run
+from accounts.cli.session import DAY, Done, Session, run
 from accounts.edit.passwdck import PasswdCheck, System, sort_users
 from accounts.errors import (
     AccountsError,

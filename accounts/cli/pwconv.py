@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
+from accounts.cli.session import Done, Session, run
 from accounts.edit.passwords import shadow_users, unshadow_users
 from accounts.errors import (
     AccountsError,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from accounts.cli.run import write_all
+from accounts.cli.console import write_all
 
 if TYPE_CHECKING:
     from accounts.image.findings import Finding

@@ -1,109 +1,71 @@
 # SPDX-License-Identifier: MIT
-"""What every tool does around its own work: arguments in, messages and exit status out. Hot path.
-
-The only package that prints or exits is cli/.
-"""
+"""Runs a tool: descriptors, signals, the command line, its body; its error becomes an exit status. Hot path."""
 
 from __future__ import annotations
 
 import posix
 import sys
-import time
 
-from accounts.cli.options import OptionError
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, MissingRow, UnwritableRow, Usage
-from accounts.model.database import Database
-from accounts.system.logindefs import LoginDefs
-from accounts.system.notify import flush_caches, set_ident, syslog
-from accounts.system.store import FILE_ERRORS, Store
-from accounts.system.target import LOGIN_DEFS, READ, Target, read_fd
+from accounts.change import Change
+from accounts.cli.console import Console, missing_module
+from accounts.cli.tool import find_value, parse
+from accounts.errors import AccountsError, BadArgument, Done
+from accounts.model.release import DEFAULT, parse_release
+from accounts.system.target import Target
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable, Collection, Mapping
-    from typing import Any, NoReturn
+    from collections.abc import Callable
+    from typing import NoReturn
 
-    from accounts.model.ids import IdPool
+    from accounts.cli.tool import Given, Tool
+    from accounts.edit.request import Report, Request
+    from accounts.model.release import Release
+    from accounts.system.known import Facts
 else:
     import _signal
 
-DAY = 86400
-LEDGER = b"usr/share/accounts/ids"
 
+class Run:
+    """One run of a tool: its table, its console, and the root that it works on. release: of shadow-utils."""
 
-class Done(Exception):
-    """There is nothing (more) to do: the tool exits successfully."""
+    __slots__ = ("_change", "console", "release", "target", "tool")
 
-
-class Session:
-    """One run of one tool: where it prints, which root it works on, its configuration, its clock."""
-
-    def __init__(self, tool: str, prog: str = "") -> None:
-        """tool: what it is; prog: what its messages call it, the name that it was called by."""
+    def __init__(self, tool: Tool, prog: str, change: Change | None = None) -> None:
         self.tool = tool
-        self.prog = prog or tool
-        set_ident(tool)
-        self._target: Target | None = None
-        self._store: Store | None = None
-        self._defs: LoginDefs | None = None
-        self._audited: bool | None = None
-        self._answers: dict[tuple[str, Any], Any] = {}
-
-    # -- printing ------------------------------------------------------------------------------------
-
-    def print(self, text: str) -> None:
-        """Text to standard output, as it is."""
-        write_all(1, text)
-
-    def print_error(self, text: str) -> None:
-        """Text to standard error, as it is."""
-        write_all(2, text)
-
-    def warn(self, line: str) -> None:
-        """ "PROG: line" to standard error.
-
-        A value of the caller's is shown as the real tools show it, newlines included, but for the control
-        characters that could command a terminal: \\x1b.
-        """
-        if not line.isprintable():
-            line = "".join(_escape(char) if ord(char) < 0x20 or ord(char) == 0x7F else char for char in line)
-        write_all(2, f"{self.prog}: {line}\n")
-
-    def duplicate_text(self, error: DuplicateRow) -> str:
-        """What shadow's commonio says of a name that a file has twice; the tool's own line follows it."""
-        path, name = self.target.shown(error.database), fsdecode(error.name)
-        return f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
-
-    def print_duplicate(self, error: DuplicateRow) -> None:
-        """duplicate_text() to standard error."""
-        self.print_error(self.duplicate_text(error))
-
-    # -- the target ----------------------------------------------------------------------------------
+        self.console = Console(tool, prog)
+        self.release = find_release()
+        self.target: Target | None = None
+        self._change = change
 
     @property
-    def target(self) -> Target:
-        """The root to work on: / unless select_root or select_prefix chose another."""
-        if self._target is None:
-            self._target = Target()
-        return self._target
+    def change(self) -> Change:
+        """The way through the account files of the target."""
+        if self._change is None:
+            self._change = Change(target=self.target or Target(), listener=self.console, release=self.release)
+        return self._change
 
-    def select_root(self, argv: list[bytes], prefix_too: bool = True, letter: bytes = b"-R") -> None:
-        """--root and --prefix, found before all other options as shadow does. Raises BadArgument.
+    @property
+    def facts(self) -> Facts:
+        """What is known about the target."""
+        return self.change.facts
 
-        letter: the short option for --root.
-        """
-        options = ((b"--root", letter), (b"--prefix", b"-P"))[: 2 if prefix_too else 1]
-        found = {long: find_root_option(argv, long, short) for long, short in options}
-        root, prefix = found[b"--root"], found.get(b"--prefix")
+    def do(self, request: Request) -> Report:
+        """Take a request all the way. Raises AccountsError."""
+        return self.change.do(request)
+
+    def select_root(self, argv: list[bytes]) -> None:
+        """--root and --prefix, found before all other options as shadow does. Raises BadArgument."""
+        rows = {row.long: row for row in self.tool.rows(self.release) if row.long in ("root", "prefix")}
+        root = find_value(argv, rows["root"]) if "root" in rows else None
+        prefix = find_value(argv, rows["prefix"]) if "prefix" in rows else None
         if root is not None or prefix is not None:
             _drop_privileges()
         if root is not None:
             if not root.startswith(b"/"):
-                raise BadArgument(
-                    f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported."
-                )
+                raise BadArgument(f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported.")
             self._open(root, b"", f"cannot access chroot directory {fsdecode(root)}")
         if prefix is not None and prefix.strip(b"/"):
             if not prefix.startswith(b"/"):
@@ -112,145 +74,28 @@ class Session:
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:
-            self._target = Target(root, prefix)
+            self.target = Target(root, prefix)
         except OSError as error:
             raise BadArgument(f"{failure}: {error.strerror}") from None
 
-    @property
-    def store(self) -> Store:
-        """The account files of the target."""
-        if self._store is None:
-            self._store = Store(self.target, self.warn, lambda: self.defs)
-        return self._store
+    def show_error(self, error: AccountsError) -> int:
+        """Say what went wrong; the exit status."""
+        shown = _shown if self._change is None else self._change.facts.shown
+        self.console.show_error(error, shown, self.usage())
+        if self._change is not None:
+            for line in self._change.report.notes:
+                self.console.warn(line)
+        return self.tool.status(error)
 
-    @property
-    def defs(self) -> LoginDefs:
-        """login.defs of the target, read once."""
-        if self._defs is None:
-            text = self.target.read_layered(LOGIN_DEFS)
-            self._defs = LoginDefs(text or b"", self.print_error)
-        return self._defs
-
-    def override_key(self, pair: bytes) -> None:
-        """-K KEY=VALUE: override an item of login.defs. Raises BadArgument."""
-        key, equals, value = pair.partition(b"=")
-        if not equals:
-            raise BadArgument("-K requires KEY=VALUE")
-        if not self.defs.override(key, value):
-            raise BadArgument
-
-    # -- accounts, NSS included ----------------------------------------------------------------------
-
-    def find_user(self, database: Database, name: bytes) -> tuple[int, int] | None:
-        """(UID, GID) of a user of either layer, or on the live system of NSS; None when there is none."""
-        row = database.passwd.get(name)
-        if row is not None:
-            return row.uid, row.gid
-        found: tuple[int, int] | None = self._ask_nss("passwd", "find_user", name)
-        return found
-
-    def find_group(self, database: Database, name: bytes) -> int | None:
-        """GID of a group of either layer, or on the live system of NSS; None when there is none."""
-        row = database.group.get(name)
-        if row is not None:
-            gid: int = row.gid
-            return gid
-        found: int | None = self._ask_nss("group", "find_group", name)
-        return found
-
-    def has_uid(self, database: Database, uid: int) -> bool:
-        """Whether a UID is taken in either layer, or on the live system in NSS."""
-        return database.passwd.get_id(uid) is not None or bool(self._ask_nss("passwd", "has_uid", uid))
-
-    def has_gid(self, database: Database, gid: int) -> bool:
-        """Whether a GID is taken in either layer, or on the live system in NSS."""
-        return database.group.get_id(gid) is not None or bool(self._ask_nss("group", "has_gid", gid))
-
-    def _ask_nss(self, database: str, question: str, key: Any) -> Any:
-        # Once for each question: what others know does not change by our locks, and is asked before and under them.
-        if not self.target.asks_nss(database):
-            return None
-        if (question, key) not in self._answers:
-            from accounts.system import nss
-
-            self._answers[question, key] = getattr(nss, question)(key)
-        return self._answers[question, key]
-
-    def commit(self, database: Database, no_backup: Collection[str] = ()) -> None:
-        """Write the delta, release the locks, tell the caching daemons. no_backup: as Store.commit()."""
-        written = self.store.commit(database, no_backup)
-        self.store.close()
-        if written:
-            flush_caches(self.target.live, self.warn)
-
-    def group_paths(self, database: Database) -> list[str]:
-        """The paths, for messages, of the files that a group is in: group, and gshadow where that is in use."""
-        return [self.target.shown(name) for name in ("group", "gshadow")[: 1 + database.gshadow.present]]
-
-    def log(self, text: str, priority: int = 6) -> None:
-        """A line to syslog, in shadow's words. priority: as syslog(3), LOG_INFO by default."""
-        syslog(priority, text)
-
-    def audit(self, kind: str, operation: str, name: bytes, uid: int | None = None, success: bool = True) -> None:
-        """A record to the kernel's audit, as accounts.system.audit.audit(), of a change of the live system.
-
-        The kernel drops it unless auditing is on: only a running auditd, or a caller who came through a login,
-        makes it worth loading what sends it.
-        """
-        if self._audited is None:
-            self._audited = self.target.live and (
-                posix.access("/run/auditd.pid", posix.F_OK)
-                or _login_uid() != b"4294967295"
-            )
-        if self._audited:
-            from accounts.system.audit import audit
-
-            audit(kind, operation, name, uid, success)
+    def usage(self) -> str:
+        """The usage text of the release, with the name that the tool was called by."""
+        head, blank, options = self.tool.usage_for(self.release).partition("\n\n")
+        return head.replace(f" {self.tool.name} ", f" {self.console.prog} ") + blank + options
 
     def close(self) -> None:
-        """Release locks."""
-        if self._store is not None:
-            self._store.close()
-
-    # -- the clock -----------------------------------------------------------------------------------
-
-    def now(self) -> int:
-        """Seconds since the epoch: SOURCE_DATE_EPOCH where it is valid, as shadow's gettime()."""
-        current = int(time.time())
-        setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
-        if setting is None:
-            return current
-        text = fsdecode(setting)
-        if text.isdecimal() and text.isascii():
-            value = int(text)
-            if value <= current:
-                return value
-            why = (
-                "value must be smaller than or equal to the current time "
-                f"({current}) but was found to be: {value}"
-            )
-        elif text[:1].isdigit():
-            why = f"Trailing garbage: {text.lstrip('0123456789')}"
-        else:
-            why = f"No digits were found: {text}"
-        self.print_error(f"Environment variable $SOURCE_DATE_EPOCH: {why}\n")
-        return current
-
-    def today(self) -> int:
-        """Days since the epoch."""
-        return self.now() // DAY
-
-
-def _login_uid() -> bytes:
-    """The audit user id of this process; 4294967295 when it has none, or the kernel no audit."""
-    try:
-        return read_fd(posix.open("/proc/self/loginuid", READ))
-    except OSError:
-        return b"4294967295"
-
-
-def _escape(char: str) -> str:
-    return char if char in "\n\t" else f"\\x{ord(char):02x}"
+        """Release the locks."""
+        if self._change is not None:
+            self._change.release()
 
 
 def _drop_privileges() -> None:
@@ -262,140 +107,53 @@ def _drop_privileges() -> None:
         posix.setreuid(uid, uid)
 
 
-def write_all(fd: int, text: str) -> None:
-    """Write text to a descriptor that may be closed, full or a broken pipe: then it is lost, nothing else."""
-    data = fsencode(text)
-    try:
-        while data:
-            data = data[posix.write(fd, data) :]
-    except OSError:
-        pass
+def _shown(database: str) -> str:
+    return f"/etc/{database}"
 
 
-def missing_module(error: ModuleNotFoundError) -> str:
-    """The line for a Python without all of its standard library (python3-minimal)."""
-    return f"this needs the whole standard library of Python: {error}"
-
-
-def find_root_option(argv: list[bytes], long: bytes, short: bytes) -> bytes | None:
-    """The value of --root or --prefix. Raises BadArgument when it is given twice or without argument."""
-    found: bytes | None = None
-    index = 0
-    while index < len(argv):
-        argument = argv[index]
-        if argument in (long, short) or argument.startswith(long + b"="):
-            if found is not None:
-                raise BadArgument(f"multiple {long.decode()} options")
-            if argument not in (long, short):
-                found = argument[len(long) + 1 :]
-            elif index + 1 == len(argv):
-                raise BadArgument(f"option '{argument.decode()}' requires an argument")
-            else:
-                index += 1
-                found = argv[index]
-        index += 1
-    return found
-
-
-def free_id(
-    session: Session, kind: str, system: bool, database: Database, preferred: int | None = None
-) -> int:
-    """A free "UID" or "GID": not in either layer, the image's id ledger, or on the live system NSS.
-
-    Raises NoId.
-    """
-    is_taken: Callable[[int], bool] | None = None
-    if session.target.asks_nss("passwd" if kind == "UID" else "group"):
-        from accounts.system import nss
-
-        is_taken = nss.has_uid if kind == "UID" else nss.has_gid
-    return id_pool(session, kind, system, database, is_taken).find(preferred)
-
-
-def id_pool(
-    session: Session, kind: str, system: bool, database: Database, is_taken: Callable[[int], bool] | None
-) -> IdPool:
-    """The free UIDs or GIDs: not in either layer, not in the image's id ledger, not is_taken()."""
-    from accounts.model.ids import IdPool, parse_ledger
-
-    name = "passwd" if kind == "UID" else "group"
-    used = database.tables[name].ids()
-    ledger = session.target.read(LEDGER)
-    if ledger:
-        used |= parse_ledger(ledger, name)
-    return IdPool(kind, system, session.defs, used, is_taken or (lambda _: False))
-
-
-def status_of(error: AccountsError, statuses: Mapping[type[AccountsError], int]) -> int:
-    """The exit status of the nearest class of error in a tool's table; 1 when it names none."""
-    for kind in type(error).__mro__:
-        if kind in statuses:
-            return statuses[kind]
-    return 1
+def find_release() -> Release:
+    """The release of shadow-utils that this machine's callers expect."""
+    return parse_release(posix.environ.get(b"ACCOUNTS_SHADOW_COMPAT", b"")) or DEFAULT
 
 
 def run(
-    prog: str,
-    body: Callable[[Session, list[bytes]], int],
-    statuses: Mapping[type[AccountsError], int],
-    usage: str = "",
-    argv: list[str] | None = None,
+    tool: Tool,
+    body: Callable[[Given], int | None],
+    *,
+    prepare: Callable[[Run], None] | None = None,
+    arguments: list[str] | None = None,
 ) -> NoReturn:
-    """Run a tool's body with its arguments; print its error; exit with the status of the tool's table.
+    """Run a tool's body with what the command line gives; exit with the status that it answers, None for 0.
 
-    argv: the arguments, where they are not those of the process.
+    prepare: called before the options are looked at. arguments: where they are not those of the process.
     """
     # ^C ends a tool silently, as it ends the real ones; while locks are held system.shield takes care of it.
     if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     called = sys.argv[0].rpartition("/")[2]
     # "-c" and the like are the interpreter's.
-    session = Session(prog, called if argv is None and called[:1] != "-" else prog)
-    head, blank, options = usage.partition("\n\n")
-    usage = head.replace(f" {prog} ", f" {session.prog} ") + blank + options
+    run = Run(tool, called if arguments is None and called[:1] != "-" else tool.name)
     try:
-        status = body(session, [fsencode(argument) for argument in (sys.argv[1:] if argv is None else argv)])
+        argv = [fsencode(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+        if tool.setuid:
+            from accounts.cli.setuid import hand_over
+
+            hand_over(tool.name, run.console.prog, argv)
+        run.select_root(argv)
+        if prepare is not None:
+            prepare(run)
+        status = body(parse(run, argv)) or 0
     except Done:
         status = 0
-    except OptionError as error:
-        session.warn(str(error))
-        session.print_error(usage)
-        status = status_of(Usage(), statuses)
-    except DuplicateRow as error:
-        path, name = session.target.shown(error.database), fsdecode(error.told)
-        session.print_duplicate(error)
-        if error.removing:
-            session.warn(f"cannot remove entry '{name}' from {path}")
-        else:
-            session.warn(f"failed to prepare the new {path} entry '{name}'")
-        for line in error.notes:
-            session.warn(line)
-        status = statuses.get(DuplicateRow, status_of(FILE_ERRORS[error.database](), statuses))
-    except MissingRow as error:
-        path, name = session.target.shown(error.database), fsdecode(error.name)
-        session.warn(f"cannot remove entry '{name}' from {path}")
-        status = status_of(FILE_ERRORS[error.database](), statuses)
-    except UnwritableRow as error:
-        session.warn(f"failure while writing changes to {session.target.shown(error.database)}")
-        status = status_of(FILE_ERRORS[error.database](), statuses)
     except AccountsError as error:
-        for line in error.details:
-            session.warn(line)
-        if error.message is not None:
-            session.warn(error.message)
-        for line in error.notes:
-            session.warn(line)
-        if isinstance(error, Usage) and usage:
-            session.print_error(usage)
-        status = status_of(error, statuses)
+        status = run.show_error(error)
     except ModuleNotFoundError as error:
-        session.warn(missing_module(error))
+        run.console.warn(missing_module(error))
         status = 1
     except OSError as error:
-        path = "" if error.filename is None else f"{fsdecode(error.filename)}: "
-        session.warn(f"{path}{error.strerror}")
+        run.console.show_os_error(error)
         status = 1
     finally:
-        session.close()
+        run.close()
     # Skips the interpreter's teardown, which takes longer than all of our own work.
     posix._exit(status)

@@ -13,23 +13,19 @@ import posix
 from accounts.errors import NotPermitted
 from accounts.text import fsencode
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from accounts.cli.run import Session
-
 # Where dpkg-divert puts the program that ours replaces.
 DIVERTED = "/usr/bin/{}.distrib"
 
 
-def hand_over(session: Session, argv: list[bytes]) -> None:
-    """Exec the diverted program with the caller's arguments and environment; does nothing for root.
+def hand_over(tool: str, prog: str, argv: list[bytes]) -> None:
+    """Exec the diverted program of tool, as prog, with the caller's arguments and environment; does nothing for root.
 
     To be called before anything else is read. Raises NotPermitted when there is no program to trust.
     """
     if is_root():
         return
-    exec_diverted(session, session.tool, argv)
-    path = DIVERTED.format(session.tool)
+    exec_diverted(prog, tool, argv)
+    path = DIVERTED.format(tool)
     raise NotPermitted(f"Permission denied: this needs root, there is no set-uid {path}")
 
 
@@ -38,8 +34,8 @@ def is_root() -> bool:
     return posix.getuid() == posix.geteuid() == 0
 
 
-def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
-    """Exec the diverted program of that name as session.prog; returns when there is none to trust."""
+def exec_diverted(prog: str, name: str, argv: list[bytes]) -> None:
+    """Exec the diverted program of that name as prog; returns when there is none to trust."""
     path = DIVERTED.format(name)
     try:
         if is_trusted(path):
@@ -48,7 +44,7 @@ def exec_diverted(session: Session, name: str, argv: list[bytes]) -> None:
             # Python ignores these two, and what is ignored stays so in the new program.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
-            posix.execv(path, [fsencode(session.prog), *argv])
+            posix.execv(path, [fsencode(prog), *argv])
     except OSError:
         pass
 

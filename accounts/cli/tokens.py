@@ -9,7 +9,7 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.cli.run import Session
+    from accounts.cli.session import Session
     from accounts.model.database import Database
 
     # Line of the input, user, password in clear.

@@ -10,7 +10,7 @@ from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.cli.run import Session
+    from accounts.cli.session import Session
     from accounts.model.database import Database
     from accounts.model.records import Passwd
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from accounts.cli.accountargs import check_busy, check_selinux, map_selinux_user, run_hooks
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
-from accounts.edit.users import Report, delete_user
+from accounts.cli.session import Done, Session, run
+from accounts.edit.request import Report
+from accounts.edit.users import delete_user
 from accounts.errors import (
     AccountsError,
     BadArgument,

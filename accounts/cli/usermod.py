@@ -13,8 +13,9 @@ from accounts.cli.accountargs import (
     map_selinux_user,
 )  # fmt: skip
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run
-from accounts.edit.users import Change, Report, change_user
+from accounts.cli.session import Done, Session, run
+from accounts.edit.request import Report
+from accounts.edit.users import Change, change_user
 from accounts.errors import (
     AccountsError,
     BadArgument,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from accounts.cli.options import scan
-from accounts.cli.run import Done, Session, run, status_of
+from accounts.cli.session import Done, Session, run, status_of
 from accounts.errors import (
     AccountsError,
     BadArgument,

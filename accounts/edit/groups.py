@@ -1,23 +1,218 @@
 # SPDX-License-Identifier: MIT
-"""Edits of groups and their members: group and gshadow kept in step. Pure.
-
-A pair is what shadow works on: the group row and, where gshadow is in use, its gshadow row.
-"""
+"""Groups are made, changed and deleted: group and gshadow kept in step. Pure."""
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, MissingRow, NotMember, UnwritableRow
+from accounts.edit.request import Request
+from accounts.errors import (
+    E_BAD_ARG,
+    E_GID_IN_USE,
+    E_GROUP_BUSY,
+    E_GRP_UPDATE,
+    E_NAME_IN_USE,
+    E_NOTFOUND,
+    Done,
+    DuplicateRow,
+    Fail,
+    FileError,
+    NoId,
+)  # fmt: skip
 from accounts.model.database import Database
-from accounts.model.records import SHADOWED, Group, Gshadow, drop_member, join_members
+from accounts.model.names import is_valid_group_name
+from accounts.model.records import SHADOWED, Group, Gshadow, join_members
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterable
+    from typing import Any, ClassVar
+
+    from accounts.edit.request import Facts, Report
+
+    # The group's GID, its new name or None, its new GID or None.
+    GroupPlan = tuple[int, bytes | None, int | None]
+
+class AddGroup(Request):
+    """A new group. gid: None for the next free one; passwd: already encrypted; users: its members.
+
+    system: whether a free GID is one for system groups. force: fine if the group is there, and another GID if that is
+    taken. non_unique: fine if the GID is taken.
+    """
+
+    __slots__ = ("force", "gid", "name", "non_unique", "passwd", "system", "users")
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "gid": None, "passwd": None, "users": (), "system": False, "force": False, "non_unique": False,
+    }  # fmt: skip
+    name: bytes
+    gid: int | None
+    passwd: bytes | None
+    users: tuple[bytes, ...]
+    system: bool
+    force: bool
+    non_unique: bool
+
+    def validate(self, facts: Facts) -> None:
+        if not is_valid_group_name(self.name, release=facts.release):
+            raise Fail(E_BAD_ARG, f"'{fsdecode(self.name)}' is not a valid group name")
+
+    def files(self, plan: int | None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return ("group", "gshadow"), ("passwd",) if self.users else ()
+
+    def check(self, facts: Facts, report: Report, looked: Any) -> int | None:
+        """The GID to use, None for any."""
+        if facts.find_group(self.name) is not None:
+            if self.force:
+                raise Done
+            raise Fail(E_NAME_IN_USE, f"group '{fsdecode(self.name)}' already exists")
+        if self.gid is not None and not self.non_unique and facts.has_gid(self.gid):
+            if not self.force:
+                raise Fail(E_GID_IN_USE, f"GID '{self.gid}' already exists")
+            return None
+        return self.gid
+
+    def edit(self, database: Database, plan: int | None, facts: Facts, report: Report) -> None:
+        report.kind = "ADD_GROUP"
+        report.if_failed("", self.name)
+        try:
+            gid = facts.free_id("GID", self.system) if plan is None else plan
+        except NoId as error:
+            raise Fail(E_GID_IN_USE, str(error)) from None
+        paths = group_paths(database, facts)
+        for path in paths:
+            report.if_failed(f"adding group to {path}", self.name)
+        check_members(self.users, facts)
+        add_group(database, self.name, gid, self.passwd, self.users)
+        name = fsdecode(self.name)
+        report.uid = gid
+        for path, number in zip(paths, (f", GID={gid}", ""), strict=False):
+            report.done(f"group added to {path}: name={name}{number}", f"adding group to {path}")
+        report.done(f"new group: name={name}, GID={gid}", "")
 
 
-    Pair = tuple[Group, Gshadow | None]
+class ChangeGroup(Request):
+    """Changes of a group; what is None stays. passwd: already encrypted; users: its members, with append further ones.
+
+    non_unique: fine if the GID is taken.
+    """
+
+    __slots__ = ("append", "gid", "name", "new_name", "non_unique", "passwd", "users")
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "new_name": None, "gid": None, "passwd": None, "users": None, "append": False, "non_unique": False,
+    }  # fmt: skip
+    name: bytes
+    new_name: bytes | None
+    gid: int | None
+    passwd: bytes | None
+    users: tuple[bytes, ...] | None
+    append: bool
+    non_unique: bool
+
+    def files(self, plan: GroupPlan, facts: Facts) -> tuple[list[str], tuple[str, ...]]:
+        """As in shadow, only what is going to be changed is locked."""
+        _, name, gid = plan
+        return self._touched(name, gid), ("gshadow", "passwd")
+
+    def _touched(self, name: bytes | None, gid: int | None) -> list[str]:
+        gshadow = self.passwd is not None or name is not None
+        return ["group", *["gshadow"] * gshadow, *["passwd"] * (gid is not None)]
+
+    def check(self, facts: Facts, report: Report, looked: Any) -> GroupPlan:
+        old_gid = facts.find_group(self.name)
+        if old_gid is None:
+            raise Fail(E_NOTFOUND, f"group '{fsdecode(self.name)}' does not exist")
+        gid = None if self.gid == old_gid else self.gid
+        if gid is not None and not self.non_unique and facts.has_gid(gid):
+            raise Fail(E_GID_IN_USE, f"GID '{gid}' already exists")
+        name = None if self.new_name == self.name else self.new_name
+        if name is not None:
+            if not is_valid_group_name(name, release=facts.release):
+                raise Fail(E_BAD_ARG, f"invalid group name '{fsdecode(name)}'")
+            if facts.find_group(name) is not None:
+                raise Fail(E_NAME_IN_USE, f"group '{fsdecode(name)}' already exists")
+        return old_gid, name, gid
+
+    def edit(self, database: Database, plan: GroupPlan, facts: Facts, report: Report) -> None:
+        old_gid, name, gid = plan
+        changes = self._describe(old_gid, name, gid, facts)
+        report.kind = "USER_ACCT"
+        for path, change in changes:
+            report.if_failed(f"changing {path}; {change}", self.name)
+        group = database.group.get(self.name)
+        if group is None:
+            raise Fail(E_GRP_UPDATE, f"group '{fsdecode(self.name)}' does not exist in {facts.shown('group')}")
+        members = None
+        if self.users is not None:
+            check_members(self.users, facts)
+            members = join_members(group.members if self.append else (), self.users)
+        change_group(database, self.name, name, gid, self.passwd, members)
+        for path, change in changes:
+            report.done(f"group changed in {path} ({change})", f"changing {path}; {change}", self.name)
+        report.done("", "modifying group", self.name)
+
+    def _describe(self, old_gid: int, name: bytes | None, gid: int | None, facts: Facts) -> list[tuple[str, str]]:
+        """(path, what changes in it) of each file."""
+        renamed = f", new name: {fsdecode(name)}" if name is not None else ""
+        renumbered = f", new gid: {gid}" if gid is not None else ""
+        passwd = ", new password" if self.passwd is not None else ""
+        group = f"group {fsdecode(self.name)}"
+        changes = {
+            "group": f"{group}/{old_gid}{renamed}{passwd}{renumbered}",
+            "gshadow": f"{group}{renamed}{passwd}",
+            "passwd": f"{group}/{old_gid}{renamed}{renumbered}",
+        }
+        files = self._touched(name, gid)
+        return [(facts.shown(file), changes[file]) for file in files if file == "group" or facts.is_present(file)]
 
 
+class RemoveGroup(Request):
+    """A group is deleted. force: also when it is a user's primary group."""
+
+    __slots__ = ("force", "name")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"force": False}
+    name: bytes
+    force: bool
+
+    def files(self, plan: int, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return ("group", "gshadow"), ("passwd",)
+
+    def check(self, facts: Facts, report: Report, looked: Any) -> int:
+        """The GID of the group."""
+        database = facts.view(("passwd", "group"))
+        gid = facts.find_group(self.name)
+        if gid is None:
+            raise Fail(E_NOTFOUND, f"group '{fsdecode(self.name)}' does not exist")
+        if not self.force:
+            for user in database.primary_users(gid)[:1]:
+                raise Fail(E_GROUP_BUSY, f"cannot remove the primary group of user '{fsdecode(user.name)}'")
+        return gid
+
+    def edit(self, database: Database, plan: int, facts: Facts, report: Report) -> None:
+        report.kind, report.uid = "DEL_GROUP", plan
+        report.if_failed("", self.name)
+        paths = group_paths(database, facts)
+        for path in paths:
+            # The type of these is as odd in shadow.
+            report.if_failed(f"removing group from {path}", self.name, kind="ADD_GROUP")
+        if not delete_group(database, self.name):
+            # Only another NSS service has it.
+            raise FileError("group", "remove", self.name)
+        name = fsdecode(self.name)
+        for path in paths:
+            report.done(f"group '{name}' removed from {path}", f"removing group from {path}")
+        report.done(f"group '{name}' removed", "")
+
+
+def group_paths(database: Database, facts: Facts) -> list[str]:
+    """The paths, for messages, of the files that a group is in: group, and gshadow where that is in use."""
+    return [facts.shown(name) for name in ("group", "gshadow")[: 1 + database.gshadow.present]]
+
+
+def check_members(users: Iterable[bytes], facts: Facts) -> None:
+    """Whether all users exist. Raises Fail."""
+    for user in users:
+        if facts.find_user(user) is None:
+            # The real tool says this without its name in front.
+            raise Fail(E_GRP_UPDATE, text=f"Invalid member username {fsdecode(user)}\n")
 
 def add_group(
     database: Database, name: bytes, gid: int, passwd: bytes | None, members: tuple[bytes, ...]
@@ -44,7 +239,7 @@ def change_group(
     """Rename an existing group, change its GID (for its primary users too), password or members.
 
     What is None stays. passwd: already encrypted; members: the complete new list, which as in shadow 4.13
-    goes to the group row only. Raises GroupRefusal for the name and GID of an image group, MissingRow where
+    goes to the group row only. Raises GroupRefusal for the name and GID of an image group, FileError where
     there is no gshadow row to rename.
     """
     group = database.group.get(name)
@@ -60,7 +255,9 @@ def change_group(
         if database.group.image.find(name) is not None:
             from accounts.model.refusals import refuse_rename
 
-            raise refuse_rename("group", name) if group.replace(**changes).is_writable() else UnwritableRow("group")
+            # A row that no tool would write anywhere is worse than one that cannot be here.
+            writable = group.replace(**changes).is_writable()
+            raise refuse_rename("group", name) if writable else FileError("group", "write")
         changes["name"] = new_name
     if gid is not None:
         changes["gid"] = gid
@@ -71,9 +268,9 @@ def change_group(
     if new_name is not None:
         try:
             database.group.remove(name)
-        except DuplicateRow as error:
-            error.told = new_name  # so does shadow
-            raise
+        except DuplicateRow:
+            # shadow names the new one.
+            raise DuplicateRow("group", name, True, new_name) from None
     if shadowed and (passwd is not None or new_name is not None):
         _change_gshadow(database, name, changed, group.members, passwd)
 
@@ -90,7 +287,7 @@ def _change_gshadow(
         row = row.replace(passwd=passwd)
     database.gshadow.put(row.replace(name=group.name))
     if group.name != name and not database.gshadow.remove(name):
-        raise MissingRow("gshadow", name)
+        raise FileError("gshadow", "remove", name)
 
 
 def delete_group(database: Database, name: bytes) -> bool:
@@ -99,128 +296,3 @@ def delete_group(database: Database, name: bytes) -> bool:
     if removed and database.gshadow.present:
         database.gshadow.remove(name)
     return removed
-
-
-# -- pairs -------------------------------------------------------------------------------------------------
-
-
-def get_pair(database: Database, name: bytes) -> Pair | None:
-    """The rows of a group, as gpasswd and groupmems start from; None when there is no such group.
-
-    Where gshadow is in use and has no row for the group, a new one takes over the password and the members.
-    """
-    group = database.group.get(name)
-    if group is None:
-        return None
-    if not database.gshadow.present:
-        return group, None
-    shadow = database.gshadow.get(name)
-    if shadow is None:
-        shadow = Gshadow(name, group.passwd, (), group.members)
-        group = group.replace(passwd=SHADOWED)
-    return group, shadow
-
-
-def put_pair(database: Database, pair: Pair) -> None:
-    """Write both rows back. Raises GroupRefusal."""
-    group, shadow = pair
-    database.group.put(group)
-    if shadow is not None:
-        database.gshadow.put(shadow)
-
-
-def set_password(pair: Pair, passwd: bytes) -> Pair:
-    """The pair with another (encrypted, empty or locked) password, in gshadow where that is in use."""
-    group, shadow = pair
-    if shadow is None:
-        return group.replace(passwd=passwd), None
-    return group.replace(passwd=SHADOWED), shadow.replace(passwd=passwd)
-
-
-def add_member(pair: Pair, user: bytes) -> Pair:
-    """The pair with one more member."""
-    group, shadow = pair
-    group = group.replace(members=join_members(group.members, (user,)))
-    if shadow is not None:
-        shadow = shadow.replace(members=join_members(shadow.members, (user,)))
-    return group, shadow
-
-
-def remove_member(pair: Pair, user: bytes, admin_too: bool = False) -> Pair:
-    """The pair without a member (and administrator). Raises NotMember when no row lists the user."""
-    group, shadow = pair
-    if user not in group.members and (shadow is None or user not in shadow.members):
-        raise NotMember
-    group = group.replace(members=drop_member(group.members, user))
-    if shadow is not None:
-        shadow = shadow.replace(members=drop_member(shadow.members, user))
-        if admin_too:
-            shadow = shadow.replace(admins=drop_member(shadow.admins, user))
-    return group, shadow
-
-
-def set_members(pair: Pair, members: tuple[bytes, ...]) -> Pair:
-    """The pair with another list of members."""
-    group, shadow = pair
-    return group.replace(members=members), shadow and shadow.replace(members=members)
-
-
-def set_admins(pair: Pair, admins: tuple[bytes, ...]) -> Pair:
-    """The pair with another list of administrators, which only gshadow has."""
-    group, shadow = pair
-    return group, shadow and shadow.replace(admins=admins)
-
-
-# -- many groups -------------------------------------------------------------------------------------------
-
-
-def update_password(database: Database, name: bytes, passwd: bytes) -> bool:
-    """Give a group another encrypted password as chgpasswd does; False when there is no such group.
-
-    It goes to gshadow where the group has a row there or its password field is "x", and to the group row
-    unless that field is "x".
-    """
-    group = database.group.get(name)
-    if group is None:
-        return False
-    shadow = database.gshadow.get(name) if database.gshadow.present else None
-    if shadow is None and database.gshadow.present and group.passwd == SHADOWED:
-        shadow = Gshadow(name, passwd, (), group.members)
-    if shadow is not None:
-        database.gshadow.put(shadow.replace(passwd=passwd))
-    if shadow is None or group.passwd != SHADOWED:
-        database.group.put(group.replace(passwd=passwd))
-    return True
-
-
-def shadow_groups(database: Database) -> None:
-    """Move all group passwords to gshadow (grpconv): a gshadow row for each group, and no others.
-
-    Raises GroupRefusal for a gshadow row of the image that has no group.
-    """
-    for row in list(database.gshadow):
-        if database.group.get(row.name) is None:
-            database.gshadow.remove(row.name)
-    for group in list(database.group):
-        shadow = database.gshadow.get(group.name) or Gshadow(group.name, group.passwd, (), ())
-        passwd = shadow.passwd if group.passwd == SHADOWED else group.passwd
-        members = group.members
-        if database.group.origin(group.name) == "both" and set(members) == set(shadow.members):
-            # A merged group has no order of its own.
-            members = shadow.members
-        database.gshadow.put(shadow.replace(passwd=passwd, members=members))
-        database.group.put(group.replace(passwd=SHADOWED))
-
-
-def unshadow_groups(database: Database) -> None:
-    """Move all group passwords from gshadow to group and remove gshadow (grpunconv).
-
-    Raises GroupRefusal when the image has gshadow rows.
-    """
-    for row in database.gshadow.image:
-        database.gshadow.remove(row.name)
-    for group in list(database.group):
-        shadow = database.gshadow.get(group.name)
-        if shadow is not None and group.passwd == SHADOWED:
-            database.group.put(group.replace(passwd=shadow.passwd))
-    database.gshadow.local.delete_file()

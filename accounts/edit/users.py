@@ -16,63 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
+    from accounts.edit.request import Report
+
 DAY = 86400
 _PASSWORDLESS = (
     "unlocking the user's password would result in a passwordless account.\n"
     "You should set a password with usermod -p to unlock this user's password."
 )
-
-
-class Report:
-    """warnings: for standard error, each after "PROG: ". log: for syslog. audit: arguments of Session.audit().
-
-    kind, uid: of the audit records, where a step does not say otherwise.
-    unwritable: whether shadow itself could not write the new passwd row (a colon, a control character).
-    """
-
-    __slots__ = ("audit", "kind", "log", "uid", "unwritable", "warnings")
-
-    def __init__(self, kind: str = "", uid: int | None = None) -> None:
-        self.kind = kind
-        self.uid = uid
-        self.warnings: list[str] = []
-        self.log: list[str] = []
-        self.audit: list[tuple[str, str, bytes, int | None, bool]] = []
-        self.unwritable = False
-
-    def done(
-        self, text: str, operation: str, name: bytes | None = None, kind: str = "", success: bool = True
-    ) -> None:
-        """Note one step: a line for syslog, if any, and its audit record, which names the account or has its id."""
-        if text:
-            self.log.append(text)
-        uid = self.uid if name is None else None
-        self.audit.append((kind or self.kind, operation, name or b"", uid, success))
-
-
-# -- useradd -------------------------------------------------------------------------------------------------
-
-
-def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[bytes], report: Report) -> None:
-    """Add a user and make it a member of groups that exist.
-
-    shadow: its row, written where shadow is in use; user's own password field is replaced then. Raises Refusal.
-    """
-    if database.shadow.present:
-        database.passwd.put(user.replace(passwd=SHADOWED))
-        database.shadow.put(shadow)
-    else:
-        database.passwd.put(user)
-    who = fsdecode(user.name)
-    names = dict.fromkeys(groups)
-    for name in names:
-        for row in database.group.rows_named(name):
-            database.group.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.done(f"add '{who}' to group '{fsdecode(name)}'", "adding user to group", user.name)
-    for name in names:
-        for row in database.gshadow.rows_named(name):
-            database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.done(f"add '{who}' to shadow group '{fsdecode(name)}'", "adding user to shadow group", user.name)
 
 
 # -- usermod -------------------------------------------------------------------------------------------------

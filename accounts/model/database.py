@@ -15,7 +15,7 @@ from accounts.model.table import DuplicateName, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any, NoReturn
 
     from accounts.errors import Refusal
@@ -302,6 +302,12 @@ class Database:
         self.gshadow: Layered = tables["gshadow"]
         self.subuid: Table = tables["subuid"].local
         self.subgid: Table = tables["subgid"].local
+
+    def take(self, other: Database, names: Iterable[str]) -> None:
+        """Have the tables of these names from another database of the same root."""
+        for name in names:
+            layered = self.tables[name] = other.tables[name]
+            setattr(self, name, layered.local if name in ("subuid", "subgid") else layered)
 
     def is_deleted(self, name: str) -> bool:
         """Whether a file is to be removed as a whole, which leaves no backup."""

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from accounts.cli.run import Session
+from accounts.cli.session import Session
 from accounts.system import audit
 from tests.support.namespace import run_in_namespace
 
@@ -96,7 +96,7 @@ def test_audit_is_loaded_only_where_somebody_can_listen(daemon: str, login: str,
         pathlib.Path("/proc/self").mkdir()
         if login:
             pathlib.Path("/proc/self/loginuid").write_text(login)
-        from accounts.cli.run import Session
+        from accounts.cli.session import Session
         for name in (b"x", b"y"):
             Session("useradd").audit("ADD_USER", "adding user", name)
         print("accounts.system.audit" in sys.modules)

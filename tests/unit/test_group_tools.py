@@ -15,7 +15,6 @@ import pytest
 from accounts.cli import setuid
 from accounts.cli.cryptargs import LINE_SIZE, CryptOptions, split_lines
 from accounts.cli.newgrp import parse_arguments
-from accounts.cli.run import Session
 from accounts.errors import NotPermitted, Usage
 
 REPO = Path(__file__).parents[2]
@@ -279,7 +278,7 @@ def test_root_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     for caller in ("getuid", "geteuid"):
         monkeypatch.setattr(posix, caller, lambda: 0)
     monkeypatch.setattr(posix, "execv", lambda *_: pytest.fail("exec"))
-    setuid.hand_over(Session("gpasswd"), [b"-a"])
+    setuid.hand_over("gpasswd", "gpasswd", [b"-a"])
 
 
 @pytest.mark.parametrize("caller", ["getuid", "geteuid"])
@@ -312,7 +311,7 @@ def test_others_get_the_diverted_program(
     monkeypatch.setattr(posix, "execv", execv)
     monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
     with pytest.raises(NotPermitted):
-        setuid.hand_over(Session("gpasswd"), [b"-a", b"\xff", b"own"])
+        setuid.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
     assert calls == [(str(program), [b"gpasswd", b"-a", b"\xff", b"own"])] * trusted
 
 

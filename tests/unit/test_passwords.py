@@ -492,8 +492,8 @@ def test_busybox_dialect(machine: Machine) -> None:
 # busybox's tools have no --prefix: a Session for one is made here.
 CALL = """
 import sys
-from accounts.cli import busybox, run
-from accounts.cli.run import Session
+from accounts.cli import busybox, session
+from accounts.cli.session import Session
 from accounts.system.target import Target
 tool, prefix = sys.argv[1:3]
 del sys.argv[1:3]

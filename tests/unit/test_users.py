@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
-from accounts.cli.useradd import Defaults
 from accounts.cli.usermod import parse_range
-from accounts.edit.users import Change, Report, add_user, change_user, delete_user
+from accounts.edit.request import Report
+from accounts.edit.useradd import add_user
+from accounts.edit.users import Change, change_user, delete_user
 from accounts.errors import DuplicateRow, GroupRefusal, NameInUse, PasswdFileError, Refusal, UserRefusal
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
 from accounts.model.table import Table
+from accounts.model.useradd_defaults import Defaults
 
 REPO = Path(__file__).parents[2]
 Files = dict[str, bytes | None]

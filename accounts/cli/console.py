@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What a tool says, and where: the only module that prints. Hot path."""
+
+from __future__ import annotations
+
+import posix
+
+from accounts.change import Listener
+from accounts.errors import AccountsError, DuplicateRow, FileError, Usage
+from accounts.text import fsdecode, fsencode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accounts.cli.tool import Tool
+
+
+class Console(Listener):
+    """Standard output and standard error of one tool. prog: the name that it was called by."""
+
+    def __init__(self, tool: Tool, prog: str) -> None:
+        self.tool = tool
+        self.ident = tool.name
+        self.prog = prog
+
+    def print(self, text: str) -> None:
+        """Text to standard output, as it is."""
+        write_all(1, text)
+
+    def complain(self, text: str) -> None:
+        """Text to standard error, as it is."""
+        write_all(2, text)
+
+    def warn(self, line: str) -> None:
+        """ "PROG: line" to standard error.
+
+        A value of the caller's is shown as the real tools show it, newlines included, but for the control
+        characters that could command a terminal: \\x1b.
+        """
+        if not line.isprintable():
+            line = "".join(_escape(char) if ord(char) < 0x20 or ord(char) == 0x7F else char for char in line)
+        write_all(2, f"{self.prog}: {line}\n")
+
+    def status(self, error: AccountsError) -> int:
+        """The exit status of an error."""
+        return self.tool.status(error)
+
+    def show_error(self, error: AccountsError, shown: Callable[[str], str], usage: str) -> None:
+        """All that an error says. shown: database -> its path; usage: for a command line that is wrong."""
+        if error.text:
+            self.complain(error.text)
+        if isinstance(error, DuplicateRow):
+            self.complain(error.text_for(shown))
+        for line in error.lines(shown) if isinstance(error, FileError) else error.lines():
+            self.warn(line)
+        if isinstance(error, Usage):
+            self.complain(usage)
+
+    def show_os_error(self, error: OSError) -> None:
+        """What the system said no to."""
+        path = "" if error.filename is None else f"{fsdecode(error.filename)}: "
+        self.warn(f"{path}{error.strerror}")
+
+
+def _escape(char: str) -> str:
+    return char if char in "\n\t" else f"\\x{ord(char):02x}"
+
+
+def write_all(fd: int, text: str) -> None:
+    """Write text to a descriptor that may be closed, full or a broken pipe: then it is lost, nothing else."""
+    data = fsencode(text)
+    try:
+        while data:
+            data = data[posix.write(fd, data) :]
+    except OSError:
+        pass
+
+
+def missing_module(error: ModuleNotFoundError) -> str:
+    """The line for a Python without all of its standard library (python3-minimal)."""
+    return f"this needs the whole standard library of Python: {error}"

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""What is known when a request is checked: the two layers, the image's id ledger, NSS, login.defs, the clock. Hot path.
+
+Nothing here changes anything. edit/ asks a Facts and stays pure; what it may ask is accounts.edit.request.Facts.
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from accounts.model.records import parse_id
+from accounts.system.logindefs import LoginDefs
+from accounts.system.store import Store
+from accounts.system.target import LOGIN_DEFS, Target
+from accounts.text import fsdecode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from accounts.model.database import Database
+    from accounts.model.ids import IdPool
+    from accounts.model.release import Release
+    from accounts.model.useradd_defaults import Defaults
+
+DAY = 86400
+LEDGER = b"usr/share/accounts/ids"
+
+
+class Facts:
+    """Answers about one target. Before the locks from the files as they are then, under them from what was opened.
+
+    database: the opened one, None before the locks. release: of shadow-utils, (4, 13), as its callers expect it.
+    """
+
+    def __init__(
+        self, target: Target, release: Release, warn: Callable[[str], None], complain: Callable[[str], None]
+    ) -> None:
+        """warn: gets lines for after "PROG: "; complain: whole texts."""
+        self.target = target
+        self.release = release
+        self.complain = complain
+        self.warn = warn
+        self.database: Database | None = None
+        self.store = Store(target, warn, lambda: self.defs)
+        self._loaded: Database | None = None
+        self._names: set[str] = set()
+        self._defs: LoginDefs | None = None
+        self._useradd_defaults: Defaults | None = None
+        self._answers: dict[tuple[str, Any], Any] = {}
+
+    @property
+    def defs(self) -> LoginDefs:
+        """login.defs of the target, read once."""
+        if self._defs is None:
+            self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain)
+        return self._defs
+
+    @property
+    def useradd_defaults(self) -> Defaults:
+        """default/useradd of the target, read once."""
+        if self._useradd_defaults is None:
+            from accounts.model.useradd_defaults import FILE, parse_defaults
+
+            text = self.target.read_layered(FILE.encode()) or b""
+            self._useradd_defaults = parse_defaults(text, self.find_group_or_gid, self.warn, self.shown(FILE))
+        return self._useradd_defaults
+
+    # Files
+
+    def view(self, names: Sequence[str]) -> Database:
+        """The database with at least these of the files: the opened one, else read now and good for checks only.
+
+        Raises FileError.
+        """
+        if self.database is not None:
+            return self.database
+        missing = [name for name in names if name not in self._names]
+        if missing:
+            loaded = self.store.load(missing)
+            self._names.update(missing)
+            if self._loaded is None:
+                self._loaded = loaded
+            else:
+                self._loaded.take(loaded, missing)
+        assert self._loaded is not None
+        return self._loaded
+
+    def forget(self) -> None:
+        """What was read and asked is out of date."""
+        self.database = self._loaded = None
+        self._names.clear()
+        self._answers.clear()
+
+    def is_present(self, name: str) -> bool:
+        """Whether an account file exists in either layer (shadow's *_file_present)."""
+        return self.store.is_present(name)
+
+    def shown(self, name: str) -> str:
+        """The path of a file of /etc as messages name it."""
+        return self.target.shown(name)
+
+    # Accounts, NSS included
+
+    def find_user(self, name: bytes) -> tuple[int, int] | None:
+        """(UID, GID) of a user of either layer, or on the live system of NSS; None when there is none."""
+        row = self.view(("passwd",)).passwd.get(name)
+        if row is not None:
+            return row.uid, row.gid
+        found: tuple[int, int] | None = self._ask_nss("passwd", "find_user", name)
+        return found
+
+    def find_group(self, name: bytes) -> int | None:
+        """GID of a group of either layer, or on the live system of NSS; None when there is none."""
+        row = self.view(("group",)).group.get(name)
+        if row is not None:
+            gid: int = row.gid
+            return gid
+        found: int | None = self._ask_nss("group", "find_group", name)
+        return found
+
+    def find_group_or_gid(self, text: bytes) -> tuple[bytes, int] | None:
+        """shadow's getgr_nam_gid(): (name, GID) of the group with that GID or name, NSS included; or None.
+
+        The name of a group that only NSS knows by its GID is empty.
+        """
+        number = parse_id(text)
+        if number is not None:
+            row = self.view(("group",)).group.get_id(number)
+            if row is not None:
+                return row.name, row.gid
+            return (b"", number) if self.has_gid(number) else None
+        gid = self.find_group(text)
+        return None if gid is None else (text, gid)
+
+    def has_uid(self, uid: int) -> bool:
+        """Whether a UID is taken in either layer, or on the live system in NSS."""
+        return self.view(("passwd",)).passwd.get_id(uid) is not None or bool(self._ask_nss("passwd", "has_uid", uid))
+
+    def has_gid(self, gid: int) -> bool:
+        """Whether a GID is taken in either layer, or on the live system in NSS."""
+        return self.view(("group",)).group.get_id(gid) is not None or bool(self._ask_nss("group", "has_gid", gid))
+
+    def _ask_nss(self, database: str, question: str, key: Any) -> Any:
+        # Once for each question: what others know does not change by our locks, and is asked before and under them.
+        if not self.target.asks_nss(database):
+            return None
+        if (question, key) not in self._answers:
+            from accounts.system import nss
+
+            self._answers[question, key] = getattr(nss, question)(key)
+        return self._answers[question, key]
+
+    # Ids
+
+    def free_id(self, kind: str, system: bool, preferred: int | None = None) -> int:
+        """A free "UID" or "GID": not in either layer, the image's id ledger, or on the live system NSS. Raises NoId."""
+        return self.id_pool(kind, system).find(preferred)
+
+    def id_pool(self, kind: str, system: bool) -> IdPool:
+        """The free UIDs or GIDs, to be given one after the other."""
+        from accounts.model.ids import IdPool, parse_ledger
+
+        name = "passwd" if kind == "UID" else "group"
+        used = self.view((name,)).tables[name].ids()
+        ledger = self.target.read(LEDGER)
+        if ledger:
+            used |= parse_ledger(ledger, name)
+        if not self.target.asks_nss(name):
+            return IdPool(kind, system, self.defs, used, lambda _: False)
+        from accounts.system import nss
+
+        return IdPool(kind, system, self.defs, used, nss.has_uid if kind == "UID" else nss.has_gid)
+
+    # The rest of the machine
+
+    def find_process(self, name: bytes, uid: int) -> int | None:
+        """A process of the user in the target, or None; never one under --prefix."""
+        target = self.target
+        if target.prefix:
+            return None
+        from accounts.system.commands import find_process
+
+        ranges = [(row.start, row.count) for row in self.store.load(("subuid",)).subuid if row.name == name]
+        return find_process(uid, ranges, target.root)
+
+    def terminal(self) -> str:
+        """The terminal of standard input, "none" without one."""
+        try:
+            return posix.ttyname(0)
+        except OSError:
+            return "none"
+
+    def now(self) -> int:
+        """Seconds since the epoch: SOURCE_DATE_EPOCH where it is valid, as shadow's gettime()."""
+        current = int(time.time())
+        setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
+        if setting is None:
+            return current
+        text = fsdecode(setting)
+        if text.isdecimal() and text.isascii():
+            value = int(text)
+            if value <= current:
+                return value
+            why = f"value must be smaller than or equal to the current time ({current}) but was found to be: {value}"
+        elif text[:1].isdigit():
+            why = f"Trailing garbage: {text.lstrip('0123456789')}"
+        else:
+            why = f"No digits were found: {text}"
+        self.complain(f"Environment variable $SOURCE_DATE_EPOCH: {why}\n")
+        return current
+
+    def today(self) -> int:
+        """Days since the epoch."""
+        return self.now() // DAY
