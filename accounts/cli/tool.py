@@ -66,12 +66,15 @@ class Option:
 class Tool:
     """One program. Everything that its command line may be, and how it ends.
 
-    usage: the text, or texts by the first release that has them, in ascending order. exits: shadow's name of a status
-    -> its number; file_exits: (database, event) of a FileError -> the number, where it has one of its own. operands:
-    (least, most); most None: any number. order: the letters of the options with needs and excludes in the order in which shadow looks at
-    them, by default that of the table. needs_text, excludes_text: what it says then, None for the usage text alone.
-    late_rules: the rules are not looked at before the tool asks for it. setuid: callers who are not root get the
-    distribution's own program. stop_early: options end at the first operand.
+    usage: the text, or texts by the first release that has them, in ascending order.
+    exits: shadow's name of a status -> its number.
+    file_exits: (database, event) of a FileError -> the number, where it has one of its own.
+    operands: (least, most); most None: any number.
+    order: the letters of the options with needs and excludes in the order in which shadow looks at them; by default
+    that of the table. needs_text, excludes_text: what it says then, None for the usage text alone.
+    late_rules: the rules are not looked at before the tool asks for it (check_rules).
+    setuid: callers who are not root get the distribution's own program.
+    stop_early: options end at the first operand.
     """
 
     def __init__(
