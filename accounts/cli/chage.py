@@ -194,7 +194,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     files = ("passwd", "shadow")
     uid: int | None = None
     try:
-        database = store.load(files) if request.list else store.open(files)
+        database = store.load(files, files) if request.list else store.open(files)
         user, row = find_ageing(session, database, request.name)
         uid = user.uid
         if request.list:

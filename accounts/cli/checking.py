@@ -69,7 +69,7 @@ def run_checks(
         finally:
             files.close()
     else:
-        database = store.load((*names, *others)) if request.read_only else store.open(names, read=others)
+        database = store.load((*names, *others), names) if request.read_only else store.open(names, read=others)
         first = database.tables[names[0]]
         if request.read_only and not first.present:
             raise store.open_error(names[0])

@@ -220,7 +220,8 @@ def body(session: Session, argv: list[bytes]) -> int:
     request = parse_arguments(session, argv)
     group = fsdecode(request.name)
     store = session.store
-    pair = find_pair(session, store.load(("group", "gshadow")), request.name)
+    files = ("group", "gshadow")
+    pair = find_pair(session, store.load(files, files), request.name)
     if request.add is not None:
         session.print(f"Adding user {fsdecode(request.add)} to group {group}\n")
     elif request.delete is not None:
@@ -232,7 +233,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     about_users = not (request.remove_password or request.restrict or request.passwd is not None)
     kind = "USER_ACCT" if about_users else "USER_CHAUTHTOK"
     try:
-        database = store.open(("group", "gshadow"))
+        database = store.open(files)
         paths = session.group_paths(database)
         put_pair(database, edit(find_pair(session, database, request.name), request))
         session.commit(database)

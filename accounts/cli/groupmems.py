@@ -130,7 +130,7 @@ def body(session: Session, argv: list[bytes]) -> int:
     if not request.list and not is_root():
         # The real one asks PAM, which lets root only pass.
         raise NotPermitted("only root can use the -g/--group option" if request.name else "Permission denied.")
-    database = session.store.load(FILES) if request.list else session.store.open(FILES)
+    database = session.store.load(FILES, FILES) if request.list else session.store.open(FILES)
     group = database.group.get(name)
     if group is None:
         path = session.target.shown("group")

@@ -15,6 +15,7 @@ from accounts.errors import (
     GroupRefusal,
     NoSuchUser,
     PasswdFileError,
+    PasswdOpenError,
     SelinuxError,
     SubgidFileError,
     SubuidFileError,
@@ -84,7 +85,10 @@ def parse_arguments(session: Session, argv: list[bytes]) -> Request:
 
 def find_user(session: Session, request: Request) -> Passwd:
     """The user's row as it is before anything is locked. Raises NoSuchUser, and UserBusy without -f."""
-    user: Passwd | None = session.store.load(("passwd",)).passwd.get(request.name)
+    try:
+        user: Passwd | None = session.store.load(("passwd",), ("passwd",)).passwd.get(request.name)
+    except PasswdOpenError:
+        user = None
     if user is None:
         session.audit("DEL_USER", "deleting user not found", request.name, success=False)
         raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The account files of a target root: lock, recover, load both layers, commit. Hot path.
 
-As in shadow's commonio_open() a link in place of a local account file is not followed; the image's are followed
-as NSS follows them, inside the root (accounts.system.target).
+A local file is read in one of two ways, as in shadow. commonio_open(), for what is locked, checked or listed,
+follows no link and fails. The getpwnam(3) of everything else follows links, and has no rows of a file that cannot
+be read. The image's files are read as NSS reads them, but one that cannot be read is an error.
 """
 
 from __future__ import annotations
 
 import _stat as stat
+import errno
 import posix
 
 from accounts.errors import (
@@ -84,8 +86,6 @@ class Store:
 
     def is_present(self, name: str) -> bool:
         """Whether an account file exists in either layer (shadow's *_file_present, before locking)."""
-        if self._is_forced(name):
-            return True
         target = self.target
         for path in (b"etc/" + name.encode(), target.image_dir() + b"/" + name.encode()):
             if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
@@ -94,14 +94,14 @@ class Store:
                 except OSError:
                     continue
                 return True
-        return False
+        return self._is_forced(name)
 
     def open(self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = ()) -> Database:
         """Lock the files in the given order, finish a crashed commit, read both layers.
 
         names: the files to lock, of passwd group shadow gshadow subuid subgid; those of shadow, gshadow,
         subuid and subgid that exist nowhere are left out, as shadow does, but for those in create (pwconv).
-        read: files to read besides.
+        read: files to read besides, as NSS reads them.
         Raises the error class of the file, with shadow's words.
         """
         target = self.target
@@ -120,7 +120,7 @@ class Store:
         self._locked = wanted
         for line in recover(etc):
             self._warn(line)
-        database = self.load(tuple(wanted) + tuple(name for name in read if name not in wanted))
+        database = self.load((*wanted, *(name for name in read if name not in wanted)), wanted)
         max_members = 0
         if "group" in wanted and self._defs is not None:
             max_members = self._defs().get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
@@ -129,14 +129,16 @@ class Store:
                 table.split_groups(max_members)
         return database
 
-    def load(self, names: Sequence[str]) -> Database:
-        """Read both layers of the named files, without locking. Raises the error class of the file."""
+    def load(self, names: Sequence[str], strict: Sequence[str] = ()) -> Database:
+        """Read both layers of the named files, without locking. Raises the error class of the file.
+
+        strict: those that shadow's tool reads by commonio, not through NSS.
+        """
         target = self.target
         policy = target.policy()
-        etc = target.etc
         local = {}
         for name in names:
-            local[name] = self._read_local(etc, name)
+            local[name] = self._read_local(name, name in strict)
             if name in DATABASES and name not in self._image and policy.image[name]:
                 self._image[name] = self._read_image(name)
         image = {name: self._image[name] for name in names if name in self._image}
@@ -145,23 +147,26 @@ class Store:
             base = Base(target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE) or b"")
         database = Database(local, image, policy, base)
         for name in names:
-            database.tables[name].forced = self._is_forced(name)
+            table = database.tables[name]
+            table.forced = not table.present and self._is_forced(name)
         return database
 
     def _is_forced(self, name: str) -> bool:
         """Whether shadow and gshadow count as present whatever there is."""
         return name in ("shadow", "gshadow") and self._defs is not None and self._defs().get_bool("FORCE_SHADOW")
 
-    def _read_local(self, etc: int, name: str) -> Table:
+    def _read_local(self, name: str, strict: bool) -> Table:
+        etc = self.target.etc
         try:
-            fd = shield.open_file(name, READ, etc)
+            fd = shield.open_file(name, READ, etc) if strict else self.target.open(b"etc/" + name.encode(), READ)
             status = posix.fstat(fd)
             self._inodes[name] = (status.st_dev, status.st_ino)
             return Table(KINDS[name], read_fd(fd))
-        except FileNotFoundError:
+        except OSError as error:
+            # Where access(2) finds no shadow, gshadow, subuid or subgid, shadow does not try to open one.
+            if strict and error.errno != errno.ENOENT and (name in ("passwd", "group") or self.is_present(name)):
+                raise self.open_error(name) from None
             return Table(KINDS[name], present=False)
-        except OSError:
-            raise self.open_error(name) from None
 
     def _read_image(self, name: str) -> Table:
         path = self.target.image_dir() + b"/" + name.encode()

@@ -27,11 +27,13 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def read_fd(fd: int, limit: int = MAX_ACCOUNT_FILE) -> bytes:
-    """All bytes of a regular file; closes fd. OSError: EFBIG for more than limit, EINVAL for another kind of file."""
+    """All bytes of a regular file; closes fd. OSError: EFBIG for more than limit, EISDIR, EINVAL."""
     try:
         status = posix.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
+            if stat.S_ISDIR(status.st_mode):
+                raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
+            raise OSError(errno.EINVAL, "not a regular file")
         size = status.st_size
         if size <= limit:
             # A byte more than there is: what comes shorter than asked for is all of it.
