@@ -120,7 +120,7 @@ class Store:
         self._locked = wanted
         for line in recover(etc):
             self._warn(line)
-        database = self.load((*wanted, *(name for name in read if name not in wanted)), wanted)
+        database = self._load((*wanted, *(name for name in read if name not in wanted)), wanted)
         max_members = 0
         if "group" in wanted and self._defs is not None:
             max_members = self._defs().get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
@@ -132,8 +132,11 @@ class Store:
     def load(self, names: Sequence[str], strict: Sequence[str] = ()) -> Database:
         """Read both layers of the named files, without locking. Raises the error class of the file.
 
-        strict: those that shadow's tool reads by commonio, not through NSS.
+        strict: those that shadow's tool reads by commonio, if access(2) finds them, not through NSS.
         """
+        return self._load(names, [name for name in strict if name in ("passwd", "group") or self.is_present(name)])
+
+    def _load(self, names: Sequence[str], strict: Sequence[str]) -> Database:
         target = self.target
         policy = target.policy()
         local = {}
@@ -163,8 +166,7 @@ class Store:
             self._inodes[name] = (status.st_dev, status.st_ino)
             return Table(KINDS[name], read_fd(fd))
         except OSError as error:
-            # Where access(2) finds no shadow, gshadow, subuid or subgid, shadow does not try to open one.
-            if strict and error.errno != errno.ENOENT and (name in ("passwd", "group") or self.is_present(name)):
+            if strict and error.errno != errno.ENOENT:
                 raise self.open_error(name) from None
             return Table(KINDS[name], present=False)
 
