@@ -26,6 +26,7 @@ import zlib
 
 from accounts.errors import AccountsError
 from accounts.system import shield
+from accounts.system.target import MAX_ACCOUNT_FILE
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 JOURNAL = ".accounts.journal"
 TEMPORARY = ".accounts."
 MAGIC = b"accounts journal 1"
+# All that a journal may name, and so all that recovery acts on.
+FILES = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid", "accounts/base", "accounts/hidden")
 # What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
 _MODE = 0o664
 CHUNK = 1 << 18
@@ -116,7 +119,7 @@ def recover(etc: int) -> list[str]:
     Returns what was done, one sentence each; empty when there was nothing to do, the usual case. Raises CommitError.
     """
     try:
-        journal = shield.open_file(JOURNAL, posix.O_RDONLY | posix.O_NONBLOCK, etc)
+        posix.stat(JOURNAL, dir_fd=etc, follow_symlinks=False)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -126,7 +129,7 @@ def recover(etc: int) -> list[str]:
         raise CommitError(JOURNAL, error.strerror or str(error)) from error
     from accounts.system.recovery import recover_from
 
-    return recover_from(etc, journal)
+    return recover_from(etc)
 
 
 class Step:
@@ -316,6 +319,8 @@ class Work:
         if self._journal < 0:
             return
         self.at = self.steps[0].name
+        if self.at not in FILES and len(self.steps) == 1:
+            return  # grpck FILE: one rename needs no journal, and no other name may be in one
         lines = [b"%s %s\n" % (MAGIC, self.token.encode())]
         for step in self.steps:
             backup = "copy" if step.copied else "link" if step.backup else "-"
@@ -431,7 +436,7 @@ class Work:
         return not left
 
     def _fingerprint(self, name: str, parent: str = "") -> str | None:
-        """Fingerprint of a file, None for no file, a word for no regular file. Raises OSError."""
+        """Fingerprint of a file, None for no file, a word for what is no file of ours. Raises OSError."""
         try:
             fd = shield.open_file(name, posix.O_RDONLY | posix.O_NONBLOCK, self._open_parent(parent))
         except FileNotFoundError:
@@ -442,7 +447,7 @@ class Work:
             raise
         try:
             status = posix.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_ACCOUNT_FILE:
                 return "irregular"
             checksum = 0
             while chunk := posix.read(fd, CHUNK):

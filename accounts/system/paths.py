@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every path of a target root goes through here. Hot path: imports only posix, _stat, errno.
+"""Every path of a target root goes through here. Hot path: imports only posix, _stat, errno, and shield.
 
 The rule (docs/decisions/paths.md): a path of a target is resolved below the root's descriptor as chroot(2), or
 openat2(2) with RESOLVE_IN_ROOT, would: absolute links start again at the root, ".." stops there, nothing leaves
@@ -20,6 +20,7 @@ import _stat as stat
 import errno
 import posix
 
+from accounts.system.shield import refuse_special
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -54,16 +55,13 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0o600, any_link
     flags and mode as open(2); with O_NOFOLLOW, or O_CREAT and O_EXCL, a link in the last place is not
     followed. any_link: also links that an ordinary user may have made. Devices, FIFOs and sockets are never
     opened, but for O_PATH. Raises OSError: EACCES for a link that is not to be followed, ELOOP for more than
-    40 links or O_NOFOLLOW on one, EINVAL for a device or FIFO, and what openat(2) raises.
+    40 links or O_NOFOLLOW on one, ENXIO for a device or FIFO, and what openat(2) raises.
     """
     follow = not flags & posix.O_NOFOLLOW and flags & _EXCLUSIVE != _EXCLUSIVE
     parent, name, _ = _walk(root, path, follow, any_link)
     try:
-        if not flags & (posix.O_PATH | posix.O_CREAT | posix.O_DIRECTORY):
-            # Opening some devices is an act already: a tape rewinds, a watchdog starts.
-            kind = stat.S_IFMT(posix.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-            if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                raise OSError(errno.EINVAL, "not a regular file", path)
+        if not flags & (posix.O_PATH | posix.O_EXCL | posix.O_DIRECTORY):
+            refuse_special(name, parent)
         # Where links are followed _walk has done so; a link that appears since then must fail.
         return posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC, mode, dir_fd=parent)
     finally:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Ends a commit that a killed process left half done: forward or back (docs/decisions/journal.md).
 
-Loaded only when there is a journal.
+Loaded only when there is a journal. The journal is input: in another root somebody else may have written it, with
+a checksum that is right. So it can say no more than which of our own files a dead commit was about. What no commit
+writes is refused before anything is touched: another name than those of FILES, a token that is not PID-HEX, a step
+out of order, a file that others can write. The names that are opened, renamed or removed are made of these parts.
 """
 
 from __future__ import annotations
 
+import _stat as stat
 import posix
 import zlib
 
 from accounts.system import shield
-from accounts.system.commit import CHUNK, JOURNAL, MAGIC, TEMPORARY, CommitError, Step, Work
+from accounts.system.commit import FILES, JOURNAL, MAGIC, TEMPORARY, CommitError, Step, Work
 from accounts.text import fsdecode
 
+# Bytes; a commit of all FILES has 800.
+MAX_JOURNAL = 1 << 14
+KINDS = ("new", "old", "copy")
 
-def recover_from(etc: int, journal: int) -> list[str]:
-    """As accounts.system.commit.recover(), with the journal open; closes it.
+
+def recover_from(etc: int) -> list[str]:
+    """As accounts.system.commit.recover(), where there is a journal.
 
     A file that somebody else has written since is never overwritten: then the journal is set aside under
     another name, with the files it speaks of, for a human to look at.
@@ -23,13 +31,31 @@ def recover_from(etc: int, journal: int) -> list[str]:
     shield.hold()
     work = _Recovery(etc, "")
     try:
-        return work.recover(_read_all(journal))
+        return work.recover(_read_journal(etc))
     except OSError as error:
         raise CommitError(work.at, error.strerror or str(error)) from error
     finally:
-        shield.close(journal)
         work.close()
         shield.let_go()
+
+
+def _read_journal(etc: int) -> bytes:
+    fd = shield.open_file(JOURNAL, posix.O_RDONLY | posix.O_NONBLOCK, etc)
+    try:
+        status = posix.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _refusal("not a regular file")
+        if status.st_uid != posix.geteuid() or status.st_nlink != 1 or status.st_mode & 0o022:
+            raise _refusal("others than its owner can write it, or it is not ours")
+        if status.st_size > MAX_JOURNAL:
+            raise _refusal("too large")
+        return posix.read(fd, MAX_JOURNAL)
+    finally:
+        shield.close(fd)
+
+
+def _refusal(reason: str) -> CommitError:
+    return CommitError(JOURNAL, f"not the journal of an interrupted change ({reason}); look at it and remove it")
 
 
 class _Recovery(Work):
@@ -65,22 +91,22 @@ class _Recovery(Work):
         ]
 
     def _parse_journal(self, text: bytes) -> bool:
-        """Fill in token and steps; False for a journal that was not written to its end."""
+        """Fill in token and steps; False for a journal that was not written to its end. Raises CommitError."""
         body, found, checksum = text.rpartition(b"end ")
         if not found or checksum != b"%08x\n" % zlib.crc32(body):
             return False
-        first, *lines = body.splitlines()
-        magic, _, token = first.rpartition(b" ")
-        if magic != MAGIC:
+        first, *lines = fsdecode(body).removesuffix("\n").split("\n")
+        magic, _, token = first.rpartition(" ")
+        if magic != MAGIC.decode():
             raise CommitError(JOURNAL, "written by another version; it has to finish its change")
-        self.token = token.decode()
+        if not _is_token(token):
+            raise _refusal("bad token")
+        self.token = token
         for line in lines:
-            number, old, new, backup, name = fsdecode(line).split(" ", 4)
-            step = Step(int(number), name, backup != "-")
-            step.copied = backup == "copy"
-            step.old = None if old == "-" else old
-            step.new = None if new == "-" else new
-            self.steps.append(step)
+            self.steps.append(_parse_step(line, len(self.steps)))
+        names = [step.name for step in self.steps]
+        if not names or len(set(names)) != len(names):
+            raise _refusal("no file, or one twice")
         return True
 
     def _direction(self) -> str:
@@ -117,13 +143,67 @@ class _Recovery(Work):
         finally:
             shield.close(fd)
         kept = tuple(f"{TEMPORARY}{name[len(JOURNAL) + 1 :]}." for name in names if name.startswith(f"{JOURNAL}."))
-        leftovers = [name for name in names if name.startswith(TEMPORARY) and not name.startswith((JOURNAL, *kept))]
+        leftovers = [name for name in names if _is_temporary(name) and not name.startswith(kept)]
         if self._remove(leftovers):
             self._remove([JOURNAL])
 
+    def _back_up(self) -> None:
+        # The way back has looked at what it puts in place; here it has not been needed yet.
+        for step in self.steps:
+            kind = "copy" if step.copied else "old"
+            if step.backup and step.state == "new" and not self._holds_old(self._temporary(step, kind), step):
+                step.backup = False
+        super()._back_up()
 
-def _read_all(fd: int) -> bytes:
-    pieces = []
-    while piece := posix.read(fd, CHUNK):
-        pieces.append(piece)
-    return b"".join(pieces)
+    def _holds_old(self, name: str, step: Step) -> bool:
+        """Whether a file has the size and checksum of the old one, whatever its time."""
+        found = self._fingerprint(name)
+        return found is not None and step.old is not None and found.split(":")[::2] == step.old.split(":")[::2]
+
+
+def _parse_step(line: str, number: int) -> Step:
+    """One line of a journal. Raises CommitError."""
+    fields = line.split(" ")
+    if len(fields) != 5 or fields[0] != str(number):
+        raise _refusal("bad step")
+    _, old, new, backup, name = fields
+    if name not in FILES:
+        raise _refusal(f"it names '{name[:64]}'")
+    if not all(text == "-" or _is_fingerprint(text) for text in (old, new)) or old == new:
+        raise _refusal("bad fingerprint")
+    if backup not in ("-", "link", "copy") or (backup != "-" and old == "-"):
+        raise _refusal("bad backup")
+    step = Step(number, name, backup != "-")
+    step.copied = backup == "copy"
+    step.old = None if old == "-" else old
+    step.new = None if new == "-" else new
+    return step
+
+
+def _is_token(text: str) -> bool:
+    """PID-HEX, as accounts.system.commit makes it."""
+    pid, _, clock = text.partition("-")
+    return _is_number(pid) and 0 < len(clock) <= 16 and set(clock) <= set("0123456789abcdef")
+
+
+def _is_fingerprint(text: str) -> bool:
+    """SIZE:MTIME:CRC32, as accounts.system.commit makes it."""
+    size, _, rest = text.partition(":")
+    mtime, _, checksum = rest.partition(":")
+    return (
+        _is_number(size)
+        and _is_number(mtime.removeprefix("-"))
+        and len(checksum) == 8
+        and set(checksum) <= set("0123456789abcdef")
+    )
+
+
+def _is_number(text: str) -> bool:
+    return 0 < len(text) <= 20 and text.isascii() and text.isdecimal()
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether a name is one that Work._temporary() gives."""
+    token, _, rest = name.removeprefix(TEMPORARY).partition(".")
+    number, _, kind = rest.partition(".")
+    return name.startswith(TEMPORARY) and _is_token(token) and _is_number(number) and kind in KINDS

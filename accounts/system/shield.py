@@ -7,7 +7,7 @@ another way that gives the same guarantee; where there is none we go on without 
 lost. tests/faults refuses every call of every tool, beside the real one. What the change itself is made of (open,
 write, rename of an account file) fails as the real tool fails, with nothing changed.
 
-Hot path: imports only posix, errno, fcntl and _signal (the signal module would bring enum).
+Hot path: imports only posix, errno, fcntl, _stat and _signal (the signal module would bring enum).
 
 A signal that would end the process must neither strand lock files nor stop a commit half way, so between
 begin() and end() (Locks calls them) it raises Interrupted instead, and inside hold() ... let_go() it waits.
@@ -17,6 +17,7 @@ interrupts are taken up again (PEP 475), because the handler returns normally in
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 import fcntl
 import posix
@@ -124,8 +125,10 @@ def open_file(name: str, flags: int, dir_fd: int, mode: int = 0o600) -> int:
     """open(2) without following a symbolic link; the descriptor is close-on-exec and above 2.
 
     With descriptors 0-2 closed by the caller, a file opened as 2 would receive any message printed later.
-    Raises OSError.
+    Raises OSError; ENXIO for a device, FIFO or socket: opening one can be an act already, or wait for ever.
     """
+    if not flags & (posix.O_EXCL | posix.O_DIRECTORY):
+        refuse_special(name, dir_fd)
     fd = posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NOCTTY, mode, dir_fd=dir_fd)
     if fd > 2:
         return fd
@@ -133,6 +136,16 @@ def open_file(name: str, flags: int, dir_fd: int, mode: int = 0o600) -> int:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         close(fd)
+
+
+def refuse_special(name: str | bytes, dir_fd: int) -> None:
+    """Raise OSError (ENXIO) when a name is there and is a device, FIFO or socket."""
+    try:
+        kind = stat.S_IFMT(posix.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+        raise OSError(errno.ENXIO, "not a regular file")
 
 
 def close(fd: int) -> None:

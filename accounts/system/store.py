@@ -118,8 +118,11 @@ class Store:
                     raise LOCK_ERRORS[name](error.message, tuple(error.details)) from None
                 wanted.append(name)
         self._locked = wanted
-        for line in recover(etc):
-            self._warn(line)
+        try:
+            for line in recover(etc):
+                self._warn(line)
+        except CommitError as error:
+            raise OPEN_ERRORS[names[0]](f"cannot open {target.shown(names[0])}: {error.message}") from None
         database = self._load((*wanted, *(name for name in read if name not in wanted)), wanted)
         max_members = 0
         if "group" in wanted and self._defs is not None:
@@ -138,10 +141,11 @@ class Store:
 
     def _load(self, names: Sequence[str], strict: Sequence[str]) -> Database:
         target = self.target
+        etc = target.etc
         policy = target.policy()
         local = {}
         for name in names:
-            local[name] = self._read_local(name, name in strict)
+            local[name] = self._read_local(etc, name, name in strict)
             if name in DATABASES and name not in self._image and policy.image[name]:
                 self._image[name] = self._read_image(name)
         image = {name: self._image[name] for name in names if name in self._image}
@@ -158,8 +162,7 @@ class Store:
         """Whether shadow and gshadow count as present whatever there is."""
         return name in ("shadow", "gshadow") and self._defs is not None and self._defs().get_bool("FORCE_SHADOW")
 
-    def _read_local(self, name: str, strict: bool) -> Table:
-        etc = self.target.etc
+    def _read_local(self, etc: int, name: str, strict: bool) -> Table:
         try:
             fd = shield.open_file(name, READ, etc) if strict else self.target.open(b"etc/" + name.encode(), READ)
             status = posix.fstat(fd)

@@ -158,7 +158,7 @@ def test_a_lock_that_was_just_broken_by_somebody_else_is_put_back(
     [
         ("directory", "/etc/passwd.lock: Is a directory"),
         ("dangling", "/etc/passwd.lock: Too many levels of symbolic links"),
-        ("fifo", "existing lock file /etc/passwd.lock without a PID"),
+        ("fifo", "/etc/passwd.lock: not a regular file"),
     ],
 )
 def test_what_is_no_lock_file_is_neither_followed_nor_waited_for(
