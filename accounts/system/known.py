@@ -9,6 +9,7 @@ from __future__ import annotations
 import posix
 import time
 
+from accounts.errors import ConfigError
 from accounts.model.records import parse_id
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
@@ -49,6 +50,8 @@ class Facts:
         self._names: set[str] = set()
         self._defs: LoginDefs | None = None
         self._useradd_defaults: Defaults | None = None
+        # What useradd_defaults was read from; None when there is none.
+        self.useradd_text: bytes | None = None
         self._answers: dict[tuple[str, Any], Any] = {}
 
     @property
@@ -64,7 +67,13 @@ class Facts:
         if self._useradd_defaults is None:
             from accounts.model.useradd_defaults import FILE, parse_defaults
 
-            text = self.target.read_layered(FILE.encode()) or b""
+            text = b""
+            try:
+                self.useradd_text = self.target.read_layered(FILE.encode())
+                text = self.useradd_text or b""
+            except ConfigError as error:
+                # The real tool goes on without a word.
+                self.warn(str(error))
             self._useradd_defaults = parse_defaults(text, self.find_group_or_gid, self.warn, self.shown(FILE))
         return self._useradd_defaults
 
