@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from accounts.image.seed import Seeded
 
 SUBIDS = ("subuid", "subgid")
-# Configuration that the tools read from the vendor directory too; programs that know only /etc get a link.
+# Configuration that the tools read from the vendor directory too, and what programs that know only /etc get.
 CONFIGURATION = {
-    "login.defs": True,
-    "shells": True,
-    "securetty": True,
-    "default/useradd": False,
-    "skel": True,
+    "login.defs": "link",
+    "shells": "link",
+    "securetty": "link",
+    "default/useradd": "",
+    # systemd-homed and cp -r would copy the link itself, or the links in a directory of them.
+    "skel": "copy",
 }
 VENDOR = "/usr/share/accounts"
 FACTORY = "/usr/share/factory/etc"
@@ -61,11 +62,12 @@ def move_configuration(tree: Tree, result: Seeded) -> None:
     """Move what the tools find in the vendor directory as well; lead programs that do not there by links."""
     found = {name: tree.lstat(f"/etc/{name}") for name in CONFIGURATION}
     lines = []
-    for name, linked in CONFIGURATION.items():
+    for name, style in CONFIGURATION.items():
         path, vendor = f"/etc/{name}", f"{VENDOR}/{name}"
         moved = tree.lstat(vendor) is not None and (found[name] is not None or _has_line(tree, path))
-        if linked and (_is_own(found[name]) or moved):
-            lines.append(tmpfiles.format_link(path, "../" * (path.count("/") - 1) + vendor[1:]))
+        if style and (_is_own(found[name]) or moved):
+            link = tmpfiles.format_link(path, "../" * (path.count("/") - 1) + vendor[1:])
+            lines.append(tmpfiles.format_copy(path, vendor) if style == "copy" else link)
     _add_lines(tree, lines)
     for name, status in found.items():
         if status is None or not _is_own(status):
@@ -106,10 +108,12 @@ def _has_line(tree: Tree, path: str) -> bool:
 
 
 def _add_lines(tree: Tree, lines: list[str]) -> None:
-    """Add lines to our tmpfiles.d file, sorted, each once, and have them on the disk."""
+    """Add lines to our tmpfiles.d file, sorted, one for each path, and have them on the disk."""
     header = "# Made by accounts image seed: what programs read from /etc only.\n"
     old = tree.read(TMPFILES).decode() if tree.lstat(TMPFILES) is not None else ""
-    wanted = sorted({line for line in old.split("\n") if line and not line.startswith("#")} | set(lines))
+    paths = {line.split()[1] for line in lines}
+    kept = {line for line in old.split("\n") if line and not line.startswith("#") and line.split()[1] not in paths}
+    wanted = sorted(kept | set(lines))
     if wanted:
         tree.write(TMPFILES, (header + "\n".join(wanted) + "\n").encode())
         tree.settle()

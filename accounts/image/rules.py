@@ -5,7 +5,7 @@ The format is described in docs/rules.md. One entry a line, the first rule that 
 
     # why
     rm PATTERN|/PATH...
-    mv PATTERN... [-> TARGET] [as=link] [relink=yes]
+    mv PATTERN... [-> TARGET] [as=link|copy] [relink=yes]
     factory PATTERN... [as=copy|link] [before=UNIT,...]
     d PATTERN...
     keep PATTERN...
@@ -99,15 +99,17 @@ class Rule:
 
     target: mv and write: where to, an absolute path inside the image; mv's ends with a slash when it names
     the directory to move into. link: leave a tmpfiles.d link at the old place (mv), or link to the factory
-    file instead of copying it (factory). relink: links elsewhere in the image follow the move. before: units
-    that need the factory file. text: what to write. outside: what rm removes outside of /etc, absolute
-    paths. source, line: where the entry stands. reason: the comment right above it, empty without one.
+    file instead of copying it (factory). copy: leave a copy there (mv). relink: links elsewhere in the image
+    follow the move. before: units that need the factory file. text: what to write. outside: what rm removes
+    outside of /etc, absolute paths. source, line: where the entry stands. reason: the comment right above it,
+    empty without one.
     """
 
     kind: str
     patterns: tuple[Pattern, ...]
     target: str | None = None
     link: bool = False
+    copy: bool = False
     relink: bool = False
     before: tuple[str, ...] = ()
     text: str = ""
@@ -115,6 +117,11 @@ class Rule:
     source: str = ""
     line: int = 0
     reason: str = ""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the old path is there again after a boot: mv's as=."""
+        return self.kind == "mv" and (self.link or self.copy)
 
     def destination(self, top: str, path: str) -> str:
         """Where `path` goes when `top`, it or a directory above it, is what a pattern matched."""
@@ -283,18 +290,19 @@ def _parse_patterns(kind: str, words: list[str]) -> Rule:
         if name not in _OPTIONS.get(kind, ()):
             raise RulesError(f"{kind} has no option {name}=")
     style = options.get("as", "")
-    if style not in ("", "link") and (kind, style) != ("factory", "copy"):
+    if style not in ("", "link", "copy"):
         raise RulesError(f"{kind} cannot be as={style}")
     if options.get("relink", "yes") != "yes":
         raise RulesError("relink= can be yes only")
-    if style == "link" and kind == "mv" and target is None:
-        raise RulesError("as=link needs a target: nothing may depend on /usr/share/doc")
-    if style == "link" and "relink" in options:
-        raise RulesError("as=link brings the old path back, so no other link has to follow: drop relink=")
+    if style and kind == "mv" and target is None:
+        raise RulesError(f"as={style} needs a target: nothing may depend on /usr/share/doc")
+    if style and "relink" in options:
+        raise RulesError(f"as={style} brings the old path back, so no other link has to follow: drop relink=")
     before = tuple(options["before"].split(",")) if "before" in options else ()
     if any("." not in unit or "/" in unit for unit in before):
         raise RulesError("before= needs unit names, like sshd.service,dbus.service")
-    return Rule(kind, patterns, target, style == "link", "relink" in options, before, outside=outside)
+    copy = kind == "mv" and style == "copy"
+    return Rule(kind, patterns, target, style == "link", copy, "relink" in options, before, outside=outside)
 
 
 def _pattern(word: str, kind: str) -> Pattern:
@@ -366,7 +374,7 @@ def lint_rules(rules: Rules) -> list[Finding]:
 
 
 def _same_effect(one: Rule, other: Rule) -> bool:
-    return (one.target, one.link, one.relink) == (other.target, other.link, other.relink)
+    return (one.target, one.link, one.copy, one.relink) == (other.target, other.link, other.copy, other.relink)
 
 
 def _destinations(rule: Rule) -> set[str]:

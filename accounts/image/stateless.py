@@ -16,7 +16,7 @@ from pathlib import Path
 from accounts.errors import AccountsError, BadArgument
 from accounts.image.reader import point_at
 from accounts.image.rules import DOC_DIR, FACTORY_DIR, Match, Rules
-from accounts.image.tmpfiles import disable_lines, format_copy, format_directory, format_link, parse_line
+from accounts.image.tmpfiles import Line, disable_lines, format_copy, format_directory, format_link, parse_line
 from accounts.image.tree import Tree
 
 TMPFILES_DIR = "/usr/lib/tmpfiles.d"
@@ -253,7 +253,7 @@ class _Run:
     def move_entries(self) -> None:
         """Move and remove all that is not a directory, links made right, masks dropped."""
         for entry in self.entries:
-            if entry.kind == "mv" and entry.match is not None and not entry.match.rule.link:
+            if entry.kind == "mv" and entry.match is not None and not entry.match.rule.comes_back:
                 self.moved[entry.old] = self.tree.real_parent(entry.new or "")
         for entry in self.entries:
             if entry.match is None or entry.kind in ("keep", "d"):
@@ -323,20 +323,21 @@ class _Run:
                 self.lines.setdefault(other.old, line)
 
     def _link_back(self) -> None:
-        """Have the old path of each `mv … as=link` made a link, also of what an earlier run or seed moved."""
+        """Have the old path of each `mv … as=` made a link or copy, also of what an earlier run or seed moved."""
         for rule in self.rules.entries:
-            if rule.kind == "mv" and rule.link:
+            if rule.comes_back:
                 for pattern in rule.patterns:
                     new = rule.destination(pattern.text, pattern.text)
                     old = f"/etc/{pattern.text}"
                     if pattern.literal and self.tree.lstat(new) is not None:
-                        self.lines[old] = self._link_line(old, new)
+                        self.lines[old] = format_copy(old, new) if rule.copy else self._link_line(old, new)
         for entry in self.entries:
-            if entry.match is not None and entry.match.rule.link and entry.kind == "mv":
+            if entry.match is not None and entry.match.rule.comes_back and entry.kind == "mv":
                 top = entry.match.top
                 new = entry.match.rule.destination(top, top)
                 if self.tree.lstat(new) is not None:
-                    self.lines[f"/etc/{top}"] = self._link_line(f"/etc/{top}", new)
+                    old = f"/etc/{top}"
+                    self.lines[old] = format_copy(old, new) if entry.match.rule.copy else self._link_line(old, new)
 
     @staticmethod
     def _link_line(old: str, new: str) -> str:
@@ -407,7 +408,7 @@ class _Run:
         """Write the tmpfiles.d lines and the ordering, merged with those of earlier runs; disable clashes."""
         for line in self._read(TMPFILES).splitlines():
             known = parse_line(line)
-            if known is not None and self._still_holds(known.type, known.path):
+            if known is not None and self._still_holds(known):
                 self.lines.setdefault(known.path, line)
         self.report.factory = [line for _, line in sorted(self.lines.items())]
         if self.lines or self.tree.lstat(TMPFILES) is not None:
@@ -428,14 +429,13 @@ class _Run:
         status = self.tree.lstat(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
-    def _still_holds(self, kind: str, path: str) -> bool:
+    def _still_holds(self, line: Line) -> bool:
         """Whether a line of an earlier run is to stay: its source is there and no rule now says otherwise."""
-        if kind.startswith("C") and self.tree.lstat(f"/usr/share/factory{path}") is None:
+        source = line.argument or f"/usr/share/factory{line.path}"
+        if line.type.startswith("C") and self.tree.lstat(source) is None:
             return False
-        match = self.rules.find(path.removeprefix("/etc/"))
-        if match is None or match.rule.kind in ("factory", "d"):
-            return True
-        return match.rule.kind == "mv" and match.rule.link
+        match = self.rules.find(line.path.removeprefix("/etc/"))
+        return match is None or match.rule.kind in ("factory", "d") or match.rule.comes_back
 
     def _disable_clashes(self, lines: dict[str, str | None]) -> None:
         """Put out of action what other tmpfiles.d files say otherwise of our paths: the file that sorts
@@ -472,5 +472,5 @@ class _Run:
                 text = new if link.startswith("/") else relative
                 self.tree.symlink(text, path)
                 self.report.links.append((path, text))
-            elif not match.rule.link:
+            elif not (match.rule.link or match.rule.copy):
                 self.report.dangling.append(f"{path} -> {link}")

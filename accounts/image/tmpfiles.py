@@ -46,9 +46,9 @@ def format_path(path: str) -> str:
     return text.replace("%", "%%")
 
 
-def format_copy(path: str) -> str:
-    """Return the line that copies the factory's `path` when there is none."""
-    return f"C {format_path(path)} - - - - -"
+def format_copy(path: str, source: str = "") -> str:
+    """Return the line that copies `source`, by default the factory's, to `path` when there is none."""
+    return f"C {format_path(path)} - - - - {source.replace('%', '%%') or '-'}"
 
 
 def format_link(path: str, text: str) -> str:

@@ -193,6 +193,8 @@ class Layered:
                 from accounts.model.refusals import refuse_id
 
                 self._refuse(refuse_id(self.name, record.name), record)
+        if self.name == "group":
+            self._check_members(record, image)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
@@ -206,12 +208,19 @@ class Layered:
         """Raise the refusal; but a row that no tool would write anywhere is worse than one that cannot be here."""
         raise refusal if record.is_writable() else UnwritableRow(self.name)
 
-    def _put_merged(self, record: Group, image: Group) -> None:
-        missing = [member for member in image.members if member not in record.members]
-        if missing:
-            from accounts.model.refusals import refuse_member
+    def _check_members(self, record: Group, image: Group) -> None:
+        """Refuse to drop a member that the image's row lists: not even a row that hides it from getgrnam(3) does.
 
-            self._refuse(refuse_member(record.name, missing[0]), record)
+        initgroups(3), so id(1), sudo and every login, asks each service for the groups that list a user.
+        """
+        current = self.get(record.name) or image
+        for member in image.members:
+            if member not in record.members and member in current.members:
+                from accounts.model.refusals import refuse_member
+
+                self._refuse(refuse_member(record.name, member), record)
+
+    def _put_merged(self, record: Group, image: Group) -> None:
         members = tuple(
             dict.fromkeys(member for member in record.members if member and member not in image.members)
         )

@@ -50,8 +50,7 @@ def refuse_member(group: bytes, member: bytes) -> Refusal:
     shown = group.decode(errors="backslashreplace")
     who = member.decode(errors="backslashreplace")
     return GroupRefusal(
-        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it; "
-        f"or let local rows hide the image's: 'group: files altfiles' in /etc/nsswitch.conf"
+        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it"
     )
 
 

@@ -47,12 +47,18 @@ def reset_login_records(root: int, uid: int, lastlog_uid_max: int, warn: Callabl
 def _reset(root: int, path: bytes, what: str, size: int, uid: int, warn: Callable[[str], None]) -> None:
     doing = f"open the {what} file for"
     try:
+        # The size first, as shadow: where there is no record of uid, a file that cannot be written is no fault.
+        fd = open_beneath(root, path, posix.O_PATH | posix.O_NOFOLLOW)
+        try:
+            if posix.fstat(fd).st_size <= uid * size:
+                return
+        finally:
+            posix.close(fd)
         fd = open_beneath(root, path, posix.O_RDWR | posix.O_NOFOLLOW)
         try:
-            if posix.fstat(fd).st_size > uid * size:
-                doing = f"reset the {what} entry of"
-                posix.pwrite(fd, bytes(size), uid * size)
-                posix.fsync(fd)
+            doing = f"reset the {what} entry of"
+            posix.pwrite(fd, bytes(size), uid * size)
+            posix.fsync(fd)
         finally:
             posix.close(fd)
     except FileNotFoundError:

@@ -76,12 +76,16 @@ def test_from_an_empty_etc_to_a_login(root: Path) -> None:
         assert MOTD in machine.login("root", PASSWORD)
         assert state(machine) == "running"
         # All other entries are links to the image and directories.
-        assert machine.run("cd /etc; find . -type f | sort | tr '\\n' ' '") == (
+        assert machine.run("cd /etc; find . -path ./skel -prune -o -type f -print | sort | tr '\\n' ' '") == (
             "./.pwd.lock ./machine-id ./ssh/ssh_host_ecdsa_key ./ssh/ssh_host_ecdsa_key.pub "
             "./ssh/ssh_host_ed25519_key ./ssh/ssh_host_ed25519_key.pub ./ssh/ssh_host_rsa_key "
             "./ssh/ssh_host_rsa_key.pub"
         )
         assert machine.run("find /etc -xtype l") == ""  # no link dangles
+        assert machine.run(". /etc/os-release; echo $ID") == "debian"
+        # A directory of files: a copy of it, as systemd-homed and people make one, has no link to the image.
+        copied = machine.run("cp -r /etc/skel /tmp/x; find /tmp/x -type f -printf '%P '; find /tmp/x -type l")
+        assert sorted(copied.split()) == [".bash_logout", ".bashrc", ".profile"]
         assert machine.run("find /etc/systemd /etc/pam.d/login 2>/dev/null") == ""
         assert machine.run("systemctl is-active ssh; sshd -T | grep ^usepam") == "active\nusepam yes"
         assert machine.run("id bob") == "uid=1000(bob) gid=1000(bob) groups=1000(bob)"

@@ -348,6 +348,19 @@ def test_what_seed_moved_before_is_linked_all_the_same(tmp_path: Path) -> None:
     assert lines(root) == ["L /etc/shells - - - - ../usr/share/accounts/shells"]
 
 
+def test_a_copy_comes_back_where_a_link_would_be_copied_as_one(tmp_path: Path) -> None:
+    rule = "mv skel -> /usr/share/accounts/skel as=copy"
+    root = make(tmp_path / "root", {"etc/skel/.profile": "p"})
+    for _ in range(2):
+        run(root, rule)
+        assert lines(root) == ["C /etc/skel - - - - /usr/share/accounts/skel"]
+    assert (root / "usr/share/accounts/skel/.profile").read_text() == "p"
+    (root / "usr/share/accounts/skel/.profile").unlink()
+    (root / "usr/share/accounts/skel").rmdir()
+    run(root, rule)
+    assert lines(root) == []
+
+
 @pytest.mark.parametrize(("check", "failed"), [("no", False), ("warn", False), ("error", True)])
 def test_what_is_left_is_listed(tmp_path: Path, check: str, failed: bool) -> None:
     root = make(tmp_path / "root", {"etc/k": "", "etc/d/x": "", "etc/l -> k": None, "etc/rm": ""})

@@ -60,6 +60,7 @@ def run(root: Path, rules: str) -> Report:
                 "ld.so.cache",
                 "login.defs",
                 "nsswitch.conf",
+                "os-release -> ../usr/lib/os-release",
                 "pam.d/",
                 "pam.d/common-account",
                 "pam.d/common-auth",

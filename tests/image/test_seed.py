@@ -266,10 +266,17 @@ def test_configuration_moves_to_where_the_tools_look(tmp_path: Path) -> None:
     assert names(root) == ["default/", "default/other"]
     lines = (root / "usr/lib/tmpfiles.d/accounts-image.conf").read_text().splitlines()[1:]
     assert lines == [
+        "C /etc/skel - - - - /usr/share/accounts/skel",
         "L /etc/login.defs - - - - ../usr/share/accounts/login.defs",
         "L /etc/shells - - - - ../usr/share/accounts/shells",
-        "L /etc/skel - - - - ../usr/share/accounts/skel",
     ]
+    # An image of before, seeded again: the link goes.
+    (root / "usr/lib/tmpfiles.d/accounts-image.conf").write_text(
+        "# x\nL /etc/shells - - - - ../usr/share/accounts/shells\nL /etc/skel - - - - ../usr/share/accounts/skel\n"
+    )
+    make(root, {"etc/login.defs": "UID_MIN 500\n"})
+    seed(root)
+    assert (root / "usr/lib/tmpfiles.d/accounts-image.conf").read_text().splitlines()[1:] == lines
     other = make(make_image(tmp_path / "o"), files)
     seed(other, configuration=False)
     assert "login.defs" in names(other)

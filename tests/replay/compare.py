@@ -82,10 +82,10 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     verdict = Verdict()
     view_before = view({}, case.before.etc)
     # What the real tool left, half-written or not, is what a refusal may be about.
-    refusable = inexpressible(before.image, view_before, view({}, case.after.etc), before.merge)
+    refusable = inexpressible(before.image, view_before, view({}, case.after.etc))
     case = _all_or_nothing(case, verdict)
     view_after = view({}, case.after.etc)
-    reasons = inexpressible(before.image, view_before, view_after, before.merge)
+    reasons = inexpressible(before.image, view_before, view_after)
     if outcome.exit and REFUSAL.search(outcome.stderr):
         verdict.refused = refusable
         if not refusable:

@@ -165,7 +165,7 @@ def _must_change(shadow: Entry | None) -> bool:
     return changed == b"0" or bool(changed and longest and 0 <= int(longest) < days)
 
 
-def inexpressible(image: Mapping[str, File], before: View, after: View, merge: bool = True) -> list[str]:
+def inexpressible(image: Mapping[str, File], before: View, after: View) -> list[str]:
     """Why no delta over this image can give the view `after`: the law's three kinds, as `kind: what`."""
     reasons = []
     for name in entries_of(image, "passwd"):
@@ -180,8 +180,9 @@ def inexpressible(image: Mapping[str, File], before: View, after: View, merge: b
             reasons.append(f"image group deleted or renamed: {_text(name)}")
         elif then.fields[2] != before.entries["group"][name].fields[2]:
             reasons.append(f"image group's GID changed: {_text(name)}")
-        elif merge and merges(then, base) and base.lists[0] - then.lists[0]:
-            gone = b",".join(sorted(base.lists[0] - then.lists[0]))
+        elif gone_members := (base.lists[0] & before.entries["group"][name].lists[0]) - then.lists[0]:
+            # Whether rows are merged or not: initgroups(3) asks every service.
+            gone = b",".join(sorted(gone_members))
             reasons.append(f"image-listed member removed: {_text(gone)} from {_text(name)}")
     for database in ("shadow", "gshadow"):
         for name in entries_of(image, database):

@@ -93,9 +93,17 @@ def test_a_second_edit_keeps_the_first_base() -> None:
 
 def test_without_merge_a_group_is_copied_whole() -> None:
     db = database(merge=False)
-    edit(db, "group", b"adm", members=(b"bob",))
-    assert changes(db)["group"] == b"adm:x:4:bob\n"
-    assert db.group.get(b"adm").members == (b"bob",)
+    edit(db, "group", b"adm", members=(b"syslog", b"bob"))
+    assert changes(db)["group"] == b"adm:x:4:syslog,bob\n"
+    assert db.group.get(b"adm").members == (b"syslog", b"bob")
+
+
+def test_without_merge_a_member_of_the_image_cannot_go_either() -> None:
+    """getgrnam(3) would show it gone, but initgroups(3) asks the image, too (tests/clients/test_initgroups.py)."""
+    db = database(merge=False)
+    with pytest.raises(GroupRefusal, match="user 'syslog' is a member of group 'adm' in the read-only image"):
+        edit(db, "group", b"adm", members=(b"bob",))
+    assert changes(db) == {}
 
 
 def test_merged_view_needs_name_and_gid() -> None:
@@ -122,7 +130,7 @@ def test_view_lists_each_name_once_local_first() -> None:
     [
         ("passwd", b"www", {"uid": 5}, UserRefusal, "ledger"),
         ("group", b"video", {"gid": 5}, GroupRefusal, "ledger"),
-        ("group", b"adm", {"members": ()}, GroupRefusal, "nsswitch.conf"),
+        ("group", b"adm", {"members": ()}, GroupRefusal, "only a new image"),
         ("shadow", b"www", {"inactive": 2**32}, UserRefusal, "smaller"),
     ],
 )

@@ -1004,6 +1004,25 @@ def test_login_records_are_reset_where_they_exist(place: Place) -> None:
     assert place.warnings == []
 
 
+def test_a_read_only_log_directory_is_a_fault_only_where_there_is_a_record() -> None:
+    out = run_in_namespace(
+        """
+        import os, subprocess, tempfile
+        root = tempfile.mkdtemp()
+        subprocess.run(["mount", "-t", "tmpfs", "none", root], check=True)
+        from accounts.system import logs
+        os.makedirs(root + "/var/log")
+        open(root + "/var/log/lastlog", "wb").write(b"x" * logs.lastlog_size() * 3)
+        open(root + "/var/log/faillog", "wb").close()
+        subprocess.run(["mount", "-o", "remount,ro", root], check=True)
+        fd = os.open(root, os.O_RDONLY)
+        for uid in (5, 2):
+            logs.reset_login_records(fd, uid, logs.LASTLOG_UID_MAX, print)
+        """
+    )
+    assert out == "failed to open the lastlog file for UID 2: Read-only file system\n"
+
+
 def test_login_record_sizes_are_those_of_the_systems_own_tools(place: Place) -> None:
     """The C compiler and the real lastlog(8) know."""
     shown = subprocess.run(["getconf", "LONG_BIT"], capture_output=True, text=True, check=True).stdout
