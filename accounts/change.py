@@ -112,9 +112,12 @@ class Change:
 
     def _commit(self, request: Request, report: Report) -> None:
         facts = self.facts
-        locked = False
         try:
             plan = request.look(facts, report)
+        finally:
+            self._warn(report)
+        locked = False
+        try:
             names, read = request.files(plan, facts)
             database = facts.database = self.store.open(names, read)
             locked = True

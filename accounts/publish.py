@@ -7,7 +7,7 @@ step's own arguments.
 
 from __future__ import annotations
 
-from accounts.errors import HomeError, SelinuxError
+from accounts.errors import E_HOMEDIR, HomeError, SelinuxError
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from accounts.edit.request import Record, Report
+    from accounts.edit.usermod import UserChange
+    from accounts.model.records import Passwd
     from accounts.system.known import Facts
 
     Audit = Callable[[Record], None]
@@ -80,3 +82,83 @@ def create_mail(
     defs = facts.defs
     directory = mail_directory(defs.get("MAIL_DIR"), defs.get("MAIL_FILE"))
     create_mail(facts.target.root, directory, name, uid, gid, mail_gid, facts.complain)
+
+
+def follow_user(
+    facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool
+) -> None:
+    """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
+    from accounts.system.homes import chown_home, mail_directory, move_home, move_mailbox
+    from accounts.system.logs import LASTLOG_UID_MAX, move_login_records
+    from accounts.system.trees import KEEP, Ids
+
+    target, defs, warn = facts.target, facts.defs, facts.warn
+    root, home = target.root, change.old_home
+
+    def done(operation: str) -> None:
+        audit((report.kind, operation, name, report.uid, True))
+
+    new_uid = KEEP if change.uid is None else change.uid
+    ids = Ids(change.old_uid, new_uid, change.old_gid, KEEP if change.gid is None else change.gid)
+    new_home = change.home
+    if new_home is not None and len(new_home) > 1:
+        new_home = new_home.removesuffix(b"/")
+    moves = move and new_home is not None
+    new_owner = change.uid is not None or change.gid is not None
+    if moves and new_home and home is not None and move_home(root, home, new_home, ids, warn, target.prefix):
+        if new_owner:
+            done("changing home directory owner")
+        done("moving home directory")
+    if change.name is not None or change.uid is not None:
+        directory = mail_directory(defs.get("MAIL_DIR"), defs.get("MAIL_FILE"))
+        if move_mailbox(
+            root, directory, name, change.name or name, change.old_uid, new_uid, warn, facts.complain, target.prefix
+        ):
+            if change.uid is not None:
+                done("changing mail file owner")
+            if change.name is not None:
+                done("changing mail file name")
+    if change.uid is not None:
+        limit = defs.get_ulong("LASTLOG_UID_MAX", LASTLOG_UID_MAX)
+        move_login_records(root, change.old_uid, change.uid, limit, warn)
+    place = new_home or home
+    if new_owner and not moves and place is not None and chown_home(root, place, ids):
+        done("changing home directory owner")
+
+
+def run_userdel_cmd(facts: Facts, report: Report, audit: Audit, name: bytes) -> None:
+    """USERDEL_CMD of login.defs(5), a program of the target."""
+    target = facts.target
+    program = facts.defs.get("USERDEL_CMD")
+    if program is not None and not target.prefix:
+        from accounts.system.commands import run_userdel_cmd
+
+        run_userdel_cmd(program, name, facts.warn, None if target.live else target.root)
+
+
+def remove_files(
+    facts: Facts, report: Report, audit: Audit, user: Passwd, force: bool, others: list[tuple[bytes, bytes]]
+) -> None:
+    """Mail spool and home go. others: (name, home) of all other users. What is left makes the report unfinished."""
+    from accounts.system.homes import mail_directory, remove_home, remove_mailbox
+
+    root, prefix, kind = facts.target.root, facts.target.prefix, report.kind
+    said: list[str] = []
+
+    def warn(line: str) -> None:
+        said.append(line)
+        facts.warn(line)
+
+    directory = mail_directory(facts.defs.get("MAIL_DIR"), facts.defs.get("MAIL_FILE"))
+    clean = remove_mailbox(root, directory, user.name, user.uid, force, warn, prefix)
+    # A warning that is no failure says that there was nothing to remove.
+    if directory is not None and not (clean and said):
+        audit((kind, "deleting mail file", user.name, user.uid, clean))
+    said.clear()
+    gone = remove_home(root, user.home, user.uid, user.name, others, warn, prefix)
+    if not said:
+        audit((kind, "deleting home directory", user.name, user.uid, True))
+    if not (gone and clean):
+        # Of the mail file, too.
+        audit((kind, "deleting home directory", user.name, None, False))
+        report.unfinished = E_HOMEDIR

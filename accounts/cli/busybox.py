@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from accounts.change import Change
-from accounts.cli import passwd, useradd, userdel
+from accounts.cli import passwd, useradd
 from accounts.cli.options import scan
 from accounts.cli.run import Run
 from accounts.cli.session import Done, Session, run
@@ -19,6 +19,7 @@ from accounts.cli.values import parse_id_of
 from accounts.edit.groups import AddGroup, RemoveGroup
 from accounts.edit.members import add_member, get_pair, put_pair, remove_member
 from accounts.edit.useradd import AddUser
+from accounts.edit.userdel import RemoveUser
 from accounts.errors import AccountsError, NoSuchGroup, NoSuchUser, NotMember, Usage
 
 TYPE_CHECKING = False
@@ -133,7 +134,8 @@ def delete_user(session: Session, argv: list[bytes]) -> int:
     given, operands = parse(session, argv, "", DELUSER_LONG, DELUSER, 2)
     if len(operands) == 2:
         return change_member(session, operands[0], operands[1], True)
-    return userdel.body(session, [*([b"-r"] if "r" in given else []), b"--", operands[0]])
+    request = RemoveUser(name=operands[0], files_too="r" in given)
+    return 1 if Change(target=session.target, listener=session).do(request).unfinished else 0
 
 
 def delete_group(session: Session, argv: list[bytes]) -> int:

@@ -7,6 +7,7 @@ from accounts.cli.run import run
 from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given, override_key
 from accounts.cli.values import (
     is_field,
+    take_day,
     take_days,
     take_field,
     take_group,
@@ -118,11 +119,7 @@ def take_defaults(given: Given, _: bytes) -> bool:
 
 def take_expire(given: Given, value: bytes) -> int:
     """-e: a date, which only shadow can hold. Days since the epoch."""
-    from accounts.model.dates import parse_day
-
-    day = parse_day(value)
-    if day < -1:
-        raise Fail(E_BAD_ARG, f"invalid date '{fsdecode(value)}'")
+    day = take_day(given, value)
     if day != -1 and not given.run.facts.is_present("shadow"):
         raise Fail(E_USAGE, "shadow passwords required for -e")
     given.values["expire_text"] = value

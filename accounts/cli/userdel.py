@@ -3,39 +3,29 @@
 
 from __future__ import annotations
 
-from accounts.cli.accountargs import check_busy, check_selinux, map_selinux_user, run_hooks
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.edit.request import Report
-from accounts.edit.users import delete_user
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
+from accounts.cli.values import take_selinux_user
+from accounts.edit.userdel import RemoveUser
 from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    GroupFileError,
-    GroupRefusal,
-    NoSuchUser,
-    PasswdFileError,
-    PasswdOpenError,
-    SelinuxError,
-    SubgidFileError,
-    SubuidFileError,
-    Usage,
-    UserBusy,
-    UserRefusal,
+    E_BAD_ARG,
+    E_GRP_UPDATE,
+    E_HOMEDIR,
+    E_NOTFOUND,
+    E_PW_UPDATE,
+    E_SE_UPDATE,
+    E_SUB_GID_UPDATE,
+    E_SUB_UID_UPDATE,
+    E_USAGE,
+    E_USER_BUSY,
 )  # fmt: skip
-from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from accounts.model.records import Passwd
+    from accounts.cli.tool import Given
 
-STATUSES: dict[type[AccountsError], int] = {
-    PasswdFileError: 1, UserRefusal: 1, Usage: 2, BadArgument: 3, NoSuchUser: 6, UserBusy: 8,
-    GroupFileError: 10, GroupRefusal: 10, SelinuxError: 14, SubuidFileError: 16, SubgidFileError: 18,
-}  # fmt: skip
-E_HOMEDIR = 12
 USAGE = """\
 Usage: userdel [options] LOGIN
 
@@ -50,144 +40,39 @@ Options:
   -Z, --selinux-user            remove any SELinux user mapping for the user
 
 """
-LONG = {"force": "f", "help": "h", "remove": "r", "root=": "R", "prefix=": "P", "selinux-user": "Z"}
+EXITS = {
+    E_PW_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_NOTFOUND: 6, E_USER_BUSY: 8, E_GRP_UPDATE: 10, E_HOMEDIR: 12,
+    E_SE_UPDATE: 14, E_SUB_UID_UPDATE: 16, E_SUB_GID_UPDATE: 18,
+}  # fmt: skip
 
 
-class Request:
-    """What the command line asks for."""
-
-    name = b""
-    force = False
-    remove = False
-    selinux = False
+def take_selinux(given: Given, value: bytes) -> bool:
+    """-Z: the mapping goes as well."""
+    take_selinux_user(given, value)
+    return True
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage and BadArgument, or Done after --help."""
-    request = Request()
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "fhrR:P:Z", LONG, operands):
-        if option == "f":
-            request.force = True
-        elif option == "h":
-            session.print(USAGE)
-            raise Done
-        elif option == "r":
-            request.remove = True
-        elif option == "Z":
-            check_selinux(session)
-            request.selinux = True
-    if len(operands) != 1:
-        raise Usage
-    request.name = operands[0]
-    return request
+TOOL = Tool(
+    "userdel",
+    USAGE,
+    (
+        Option("f", "force", "force"),
+        HELP,
+        Option("r", "remove", "files_too"),
+        ROOT,
+        PREFIX,
+        Option("Z", "selinux-user", "selinux", take_selinux, flag=True),
+    ),
+    EXITS,
+)
 
 
-def find_user(session: Session, request: Request) -> Passwd:
-    """The user's row as it is before anything is locked. Raises NoSuchUser, and UserBusy without -f."""
-    try:
-        user: Passwd | None = session.store.load(("passwd",), ("passwd",)).passwd.get(request.name)
-    except PasswdOpenError:
-        user = None
-    if user is None:
-        session.audit("DEL_USER", "deleting user not found", request.name, success=False)
-        raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
-    # The real tool, started with --root, does not ask.
-    if session.target.live:
-        try:
-            check_busy(session, user.name, user.uid)
-        except UserBusy as error:
-            if not request.force:
-                session.audit("DEL_USER", "deleting user logged in", user.name, success=False)
-                raise
-            session.warn(str(error))
-    return user
-
-
-def delete_accounts(session: Session, request: Request) -> tuple[Passwd, list[tuple[bytes, bytes]]]:
-    """The locked part: the user's row as it was, and with -r (name, home) of all other users.
-
-    Raises AccountsErrors of STATUSES.
-    """
-    target = session.target
-    database = session.store.open(("passwd", "shadow", "group", "gshadow", "subuid", "subgid"))
-    user: Passwd | None = database.passwd.get(request.name)
-    if user is None:
-        raise NoSuchUser(f"user '{fsdecode(request.name)}' does not exist")
-    if database.passwd.image.find(request.name) is not None:
-        # Before shadow's warnings about groups, which would be about nothing.
-        from accounts.model.refusals import refuse_removal
-
-        raise refuse_removal("passwd", request.name)
-    report = Report("DEL_USER", user.uid)
-    try:
-        private_groups = session.defs.get_bool("USERGROUPS_ENAB")
-        delete_user(database, request.name, request.force, private_groups, target.shown, report)
-    finally:
-        for line in report.warnings:
-            session.warn(line)
-    others = []
-    if request.remove:
-        others = [(row.name, row.home) for row in database.passwd]
-    if not target.prefix:
-        # crontab -r -u and the like need the account, so this comes before the commit.
-        program = session.defs.get("USERDEL_CMD")
-        if program is not None:
-            from accounts.system.commands import run_userdel_cmd
-
-            run_userdel_cmd(program, request.name, session.warn, None if target.live else target.root)
-    session.commit(database)
-    for line in report.log:
-        session.log(line)
-    for record in report.audit:
-        session.audit(*record)
-    return user, others
-
-
-def remove_files(session: Session, request: Request, user: Passwd, others: list[tuple[bytes, bytes]]) -> bool:
-    """Mail spool and home go; False when something was left."""
-    from accounts.system.homes import mail_directory, remove_home, remove_mailbox
-
-    target = session.target
-    said: list[str] = []
-
-    def warn(line: str) -> None:
-        said.append(line)
-        session.warn(line)
-
-    directory = mail_directory(session.defs.get("MAIL_DIR"), session.defs.get("MAIL_FILE"))
-    clean = remove_mailbox(target.root, directory, user.name, user.uid, request.force, warn, target.prefix)
-    # A warning that is no failure says that there was nothing to remove.
-    if directory is not None and not (clean and said):
-        session.audit("DEL_USER", "deleting mail file", user.name, user.uid, clean)
-    said.clear()
-    gone = remove_home(target.root, user.home, user.uid, user.name, others, warn, target.prefix)
-    if not said:
-        session.audit("DEL_USER", "deleting home directory", user.name, user.uid)
-    if not (gone and clean):
-        # Of the mail file, too.
-        session.audit("DEL_USER", "deleting home directory", user.name, success=False)
-    return gone and clean
-
-
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run userdel; the exit status."""
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    run_hooks(session, "pre", request.name)
-    uid = find_user(session, request).uid
-    try:
-        user, others = delete_accounts(session, request)
-    except AccountsError:
-        session.audit("DEL_USER", "deleting user", request.name, uid, success=False)
-        raise
-    clean = not request.remove or remove_files(session, request, user, others)
-    if request.selinux:
-        map_selinux_user(session, request.name, b"")
-    run_hooks(session, "post", request.name)
-    return 0 if clean else E_HOMEDIR
+def body(given: Given) -> int:
+    """Remove the user; the exit status."""
+    report = given.run.do(RemoveUser(name=given.operands[0], **given.values))
+    return EXITS.get(report.unfinished, 0)
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("userdel", body, STATUSES, USAGE)
+    run(TOOL, body)

@@ -68,6 +68,16 @@ def take_days(_: Given, value: bytes) -> int:
     return days
 
 
+def take_day(_: Given, value: bytes) -> int:
+    """A date: days since the epoch, -1 for never."""
+    from accounts.model.dates import parse_day
+
+    day = parse_day(value)
+    if day < -1:
+        raise Fail(E_BAD_ARG, f"invalid date '{fsdecode(value)}'")
+    return day
+
+
 def take_group(given: Given, value: bytes) -> int:
     """The GID of an existing group, by GID or name."""
     group = given.run.facts.find_group_or_gid(value)

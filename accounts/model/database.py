@@ -117,6 +117,16 @@ class Layered:
             return "both"
         return "local" if local else "image" if image else None
 
+    def rows_about(self, user: bytes, names: Iterable[bytes] = ()) -> Iterator[Any]:
+        """The rows of the groups that list user and of those named, all rows of a name, local ones in file order."""
+
+        def place(name: bytes) -> tuple[bool, int]:
+            position: int | None = self.local.find(name)
+            return position is None, position or 0
+
+        for name in sorted(dict.fromkeys((*self.names_with_member(user), *names)), key=place):
+            yield from self.rows_named(name)
+
     def __iter__(self) -> Iterator[Any]:
         """All rows of the view, one a name where the image has it too: local ones first."""
         for record in self.local:

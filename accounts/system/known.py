@@ -41,6 +41,7 @@ class Facts:
     ) -> None:
         """warn: gets lines for after "PROG: "; complain: whole texts."""
         self.target = target
+        self.live = target.live
         self.release = release
         self.complain = complain
         self.warn = warn
@@ -61,6 +62,10 @@ class Facts:
             self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain)
         return self._defs
 
+    def ageing(self) -> tuple[int, int, int]:
+        """PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE, for a new row of shadow(5)."""
+        return self.defs.ageing()
+
     @property
     def useradd_defaults(self) -> Defaults:
         """default/useradd of the target, read once."""
@@ -79,16 +84,16 @@ class Facts:
 
     # Files
 
-    def view(self, names: Sequence[str]) -> Database:
+    def view(self, names: Sequence[str], strict: Sequence[str] = ()) -> Database:
         """The database with at least these of the files: the opened one, else read now and good for checks only.
 
-        Raises FileError.
+        strict: as Store.load(). Raises FileError.
         """
         if self.database is not None:
             return self.database
         missing = [name for name in names if name not in self._names]
         if missing:
-            loaded = self.store.load(missing)
+            loaded = self.store.load(missing, strict)
             self._names.update(missing)
             if self._loaded is None:
                 self._loaded = loaded

@@ -14,8 +14,9 @@ import pytest
 from accounts.cli.usermod import parse_range
 from accounts.edit.request import Report
 from accounts.edit.useradd import add_user
-from accounts.edit.users import Change, change_user, delete_user
-from accounts.errors import DuplicateRow, GroupRefusal, NameInUse, PasswdFileError, Refusal, UserRefusal
+from accounts.edit.userdel import delete_user
+from accounts.edit.usermod import UserChange, change_user
+from accounts.errors import DuplicateRow, Fail, FileError, GroupRefusal, Refusal, UserRefusal
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
@@ -63,7 +64,7 @@ def add(*groups: bytes) -> Edit:
 
 
 def change(user: bytes, **values: Any) -> Edit:
-    wanted = Change()
+    wanted = UserChange()
     wanted.today = 20000
     wanted.ageing = lambda: (0, 99999, 7)
     for name, value in values.items():
@@ -72,7 +73,7 @@ def change(user: bytes, **values: Any) -> Edit:
 
 
 def delete(user: bytes, force: bool = False, private_groups: bool = True) -> Edit:
-    return lambda db, report: delete_user(db, user, force, private_groups, shown, report)
+    return lambda db, report: delete_user(db, user, force, private_groups, report)
 
 
 @pytest.mark.parametrize(
@@ -187,18 +188,18 @@ def test_a_shadow_row_of_the_image_keeps_its_local_user() -> None:
 @pytest.mark.parametrize(
     ("local", "edit", "error", "words"),
     [
-        (LOCAL, change(b"bob", name=b"eve"), NameInUse, "user 'eve' already exists in /etc/passwd"),
+        (LOCAL, change(b"bob", name=b"eve"), Fail, "user 'eve' already exists in /etc/passwd"),
         (
             {"passwd": BOB, "shadow": LOCAL["shadow"]},
             change(b"bob", name=b"eve"),
-            NameInUse,
+            Fail,
             "user 'eve' already exists in /etc/shadow",
         ),
         # No row in shadow: the new one is made under the new name, and there is no old one to remove.
         (
             {"passwd": BOB, "shadow": b""},
             change(b"bob", name=b"rob", expire=9),
-            PasswdFileError,
+            FileError,
             "cannot remove entry 'bob' from /etc/shadow",
         ),
     ],
@@ -211,7 +212,7 @@ def test_errors_in_words_of_shadow(
 
 
 def test_what_shadow_cannot_write_either_comes_before_a_refusal() -> None:
-    with pytest.raises(PasswdFileError, match="failure while writing changes to /etc/passwd"):
+    with pytest.raises(FileError, match="failure while writing changes to /etc/passwd"):
         change(b"www", name=b"web", gecos=b"a\tb")(database({}, IMAGE), Report())
 
 

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: MIT
+"""Changes of a user: passwd and shadow kept in step, memberships, subordinate ids. Pure. Hot path."""
+
+from __future__ import annotations
+
+from accounts.edit.request import Request
+from accounts.errors import (
+    E_BAD_ARG,
+    E_NAME_IN_USE,
+    E_NOTFOUND,
+    E_UID_IN_USE,
+    E_USAGE,
+    E_USER_BUSY,
+    Done,
+    Fail,
+    FileError,
+    Refusal,
+    Usage,
+)  # fmt: skip
+from accounts.model.names import is_valid_user_name
+from accounts.model.records import MAX_ULONG, SHADOWED, Passwd, Shadow, drop_member, join_members
+from accounts.text import fsdecode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, ClassVar
+
+    from accounts.edit.request import Facts, Report
+    from accounts.errors import AccountsError
+    from accounts.model.database import Database
+
+    # Table, whether to add, first, last.
+    Range = tuple[str, bool, int, int]
+
+DAY = 86400
+AUDIT = "USER_CHAUTHTOK"
+_PASSWORDLESS = (
+    "unlocking the user's password would result in a passwordless account.\n"
+    "You should set a password with usermod -p to unlock this user's password."
+)
+
+
+class ChangeUser(Request):
+    """Changes of a user; what is None or False stays.
+
+    passwd: encrypted. expire: days since the epoch, -1 for never; inactive: days, -1 for never. groups: names of all
+    the groups to be a member of; with append besides those that there are, with remove no longer. subids: ranges to
+    add and remove, in this order. move_home: what is in the home directory comes along. selinux_user: b"" for no
+    mapping. non_unique: fine if the UID is taken. bad_name: any new name.
+    """
+
+    __slots__ = (
+        "append", "bad_name", "expire", "gecos", "gid", "groups", "home", "inactive", "lock", "move_home", "name",
+        "new_name", "non_unique", "passwd", "remove", "selinux_user", "shell", "subids", "uid", "unlock",
+    )  # fmt: skip
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "new_name": None, "uid": None, "gid": None, "gecos": None, "home": None, "shell": None, "passwd": None,
+        "lock": False, "unlock": False, "expire": None, "inactive": None, "groups": None, "append": False,
+        "remove": False, "subids": (), "move_home": False, "selinux_user": None, "non_unique": False, "bad_name": False,
+    }  # fmt: skip
+    name: bytes
+    new_name: bytes | None
+    uid: int | None
+    gid: int | None
+    gecos: bytes | None
+    home: bytes | None
+    shell: bytes | None
+    passwd: bytes | None
+    lock: bool
+    unlock: bool
+    expire: int | None
+    inactive: int | None
+    groups: tuple[bytes, ...] | None
+    append: bool
+    remove: bool
+    subids: tuple[Range, ...]
+    move_home: bool
+    selinux_user: bytes | None
+    non_unique: bool
+    bad_name: bool
+
+    def validate(self, facts: Facts) -> None:
+        if self.new_name is not None and not is_valid_user_name(self.new_name, self.bad_name, facts.release):
+            raise Fail(E_BAD_ARG, f"invalid user name '{fsdecode(self.new_name)}': use --badname to ignore")
+
+    def look(self, facts: Facts, report: Report) -> UserChange:
+        change = self._decide(facts)
+        if change.moves or any(not add for _, add, _, _ in self.subids):
+            pid = facts.find_process(self.name, change.old_uid)
+            if pid is not None:
+                raise Fail(E_USER_BUSY, f"user {fsdecode(self.name)} is currently used by process {pid}")
+        report.kind = AUDIT
+        report.if_failed("modifying account", self.name)
+        return change
+
+    def files(self, plan: UserChange, facts: Facts) -> tuple[list[str], tuple[str, ...]]:
+        groups = plan.groups is not None or plan.name is not None
+        return ["passwd", "shadow", *["group", "gshadow"] * groups, *self._subid_tables()], ()
+
+    def _subid_tables(self) -> list[str]:
+        return [name for name in ("subuid", "subgid") if any(table == name for table, _, _, _ in self.subids)]
+
+    def check(self, facts: Facts, report: Report, looked: UserChange) -> UserChange:
+        report.if_failed("modifying account", self.name)
+        return self._decide(facts)
+
+    def edit(self, database: Database, plan: UserChange, facts: Facts, report: Report) -> None:
+        report.uid = plan.old_uid if plan.uid is None else plan.uid
+        change_user(database, self.name, plan, facts.shown, report)
+        if self.selinux_user is not None:
+            report.steps.append(("map_selinux_user", (self.name, self.selinux_user)))
+        if any(value is not None for value in (plan.name, plan.uid, plan.gid, plan.home)):
+            report.steps.append(("follow_user", (self.name, plan, self.move_home)))
+
+    def give_up(self, error: AccountsError, locked: bool, facts: Facts, report: Report) -> None:
+        """What the real tool prints when it gives up: it also unlocks files that do not exist."""
+        database = error.database if isinstance(error, FileError) else ""
+        if isinstance(error, Refusal) or (not locked and database in ("passwd", "shadow")):
+            return
+        grouped = self.groups is not None or self.new_name not in (None, self.name)
+        gshadow = grouped and (locked or database not in ("group", "gshadow"))
+        report.notes += [
+            f"failed to unlock {facts.shown(name)}"
+            for name in ["gshadow"] * gshadow + ["shadow"]
+            if not facts.is_present(name)
+        ]
+
+    def _decide(self, facts: Facts) -> UserChange:
+        """What is to change, less what is so already."""
+        database = facts.view(("passwd", "shadow"))
+        user = database.passwd.get(self.name)
+        ids = facts.find_user(self.name)
+        if ids is None:
+            raise Fail(E_NOTFOUND, f"user '{fsdecode(self.name)}' does not exist")
+        shadow = database.shadow.get(self.name)
+        self._check_fields()
+        change = UserChange()
+        change.old_uid, change.old_gid = ids
+        change.old_home = user and user.home
+        change.lock, change.unlock, change.append, change.remove = self.lock, self.unlock, self.append, self.remove
+        change.groups, change.passwd, change.subids = self.groups, self.passwd, self.subids
+        change.uid = _unless(self.uid, ids[0])
+        change.gid = _unless(self.gid, ids[1])
+        change.name = _unless(self.new_name, self.name)
+        change.shell = _unless(self.shell, user and user.shell)
+        change.home = _unless(self.home, user and user.home)
+        change.gecos = _unless(self.gecos, user and user.gecos)
+        # As in the real tool 0 is what a user without a shadow row has.
+        change.inactive = _unless(self.inactive, 0 if shadow is None else shadow.inactive)
+        change.expire = _unless(self.expire, 0 if shadow is None else shadow.expire)
+        dated = self.passwd is not None or self.expire is not None or self.inactive is not None
+        change.today = facts.today() if dated else 0
+        change.ageing = facts.ageing
+        touched = change.touches_passwd() or change.touches_shadow()
+        if not (touched or change.groups is not None or change.subids or self.selinux_user is not None):
+            raise Done("no changes")
+        if not database.shadow.present and (change.expire is not None or change.inactive is not None):
+            raise Fail(E_USAGE, "shadow passwords required for -e and -f")
+        if change.name is not None and facts.find_user(change.name) is not None:
+            raise Fail(E_NAME_IN_USE, f"user '{fsdecode(change.name)}' already exists")
+        if change.uid is not None and not self.non_unique and facts.has_uid(change.uid):
+            raise Fail(E_UID_IN_USE, f"UID '{change.uid}' already exists")
+        for table in self._subid_tables():
+            if not facts.is_present(table):
+                flags = "-v or -V" if table == "subuid" else "-w or -W"
+                raise Fail(E_USAGE, f"{facts.shown(table)} does not exist, you cannot use the flags {flags}")
+        return change
+
+    def _check_fields(self) -> None:
+        """What needs or excludes something else, in the order and the words of shadow. Raises Usage."""
+        if self.groups is None and (self.append or self.remove):
+            raise Usage(f"-{'a' if self.append else 'r'} flag is only allowed with the -G flag")
+        if self.append and self.remove:
+            raise Usage("-r and -a are mutually exclusive flags")
+        if self.lock + self.unlock + (self.passwd is not None) > 1:
+            raise Usage("the -L, -p, and -U flags are exclusive")
+        if self.non_unique and self.uid is None:
+            raise Usage("-o flag is only allowed with the -u flag")
+        if self.move_home and self.home is None:
+            raise Usage("-m flag is only allowed with the -d flag")
+
+
+def _unless(wanted: Any, current: Any) -> Any:
+    return None if wanted == current else wanted
+
+
+class UserChange:
+    """What a ChangeUser comes to; None and False stay as they are.
+
+    old_uid, old_gid, old_home: what the user has (None: only NSS knows it). today: days since the epoch. ageing: the
+    PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE of a shadow row that has to be made.
+    """
+
+    old_uid = old_gid = 0
+    old_home: bytes | None = None
+    name: bytes | None = None
+    uid: int | None = None
+    gid: int | None = None
+    gecos: bytes | None = None
+    home: bytes | None = None
+    shell: bytes | None = None
+    passwd: bytes | None = None
+    lock = False
+    unlock = False
+    expire: int | None = None
+    inactive: int | None = None
+    groups: Sequence[bytes] | None = None
+    append = False
+    remove = False
+    subids: Sequence[Range] = ()
+    today = 0
+    ageing: Callable[[], tuple[int, int, int]]
+
+    @property
+    def moves(self) -> bool:
+        """Whether a process of the user would be left behind."""
+        return self.uid is not None or self.name is not None or self.home is not None
+
+    def touches_passwd(self) -> bool:
+        """Whether the passwd row is written."""
+        texts = (self.name, self.uid, self.gid, self.gecos, self.home, self.shell, self.passwd)
+        return self.lock or self.unlock or any(value is not None for value in texts)
+
+    def touches_shadow(self) -> bool:
+        """Whether the shadow row is written."""
+        values = (self.name, self.passwd, self.expire, self.inactive)
+        return self.lock or self.unlock or any(value is not None for value in values)
+
+
+def change_user(
+    database: Database, name: bytes, change: UserChange, shown: Callable[[str], str], report: Report
+) -> None:
+    """Apply a UserChange to a user. shown: file name -> its path in messages. Raises Fail, FileError and Refusal."""
+    try:
+        if change.touches_passwd() or change.touches_shadow():
+            _change_rows(database, name, change, shown, report)
+        if change.groups is not None or change.name is not None:
+            _change_groups(database, name, change, report)
+            if database.gshadow.present:
+                _change_gshadow(database, name, change, report)
+    except Refusal:
+        if report.unwritable:
+            # What fails without an image fails in the same way with one.
+            raise FileError("passwd", "write") from None
+        raise
+    if not change.subids:
+        return
+    from accounts.model.ids import add_subid_range, remove_subid_range
+
+    for table, add, first, last in change.subids:
+        edit = add_subid_range if add else remove_subid_range
+        edit(database.tables[table].local, name, first, (last - first + 1) & MAX_ULONG)
+
+
+def _change_rows(
+    database: Database, name: bytes, change: UserChange, shown: Callable[[str], str], report: Report
+) -> None:
+    old = database.passwd.get(name)
+    if old is None:
+        raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist in {shown('passwd')}")
+    _check_free(database, "passwd", change, shown)
+    shadow_in_use = database.shadow.present
+    user = _changed_user(old, change, shadow_in_use, report)
+    shadow = database.shadow.get(name) if shadow_in_use else None
+    if shadow is None and shadow_in_use and (
+        (change.passwd is not None and user.passwd == SHADOWED)
+        or change.expire is not None
+        or change.inactive is not None
+    ):  # fmt: skip
+        # What is asked for can only be kept in shadow, so a row is made that takes over the password.
+        shadow = Shadow(name, user.passwd, _shadow_day(change.today), *change.ageing())
+        user = user.replace(passwd=SHADOWED)
+    if shadow is not None:
+        _check_free(database, "shadow", change, shown)
+        shadow = _changed_shadow(shadow, change, user.name, report)
+    report.unwritable = change.touches_passwd() and not user.is_writable()
+    if change.name is not None and database.passwd.image.find(name) is not None:
+        from accounts.model.refusals import refuse_rename
+
+        raise refuse_rename("passwd", name)
+    if change.touches_passwd():
+        _replace(database, "passwd", name, user)
+    if shadow is not None and change.touches_shadow():
+        _replace(database, "shadow", name, shadow)
+
+
+def _check_free(database: Database, table: str, change: UserChange, shown: Callable[[str], str]) -> None:
+    if change.name is not None and database.tables[table].get(change.name) is not None:
+        raise Fail(E_NAME_IN_USE, f"user '{fsdecode(change.name)}' already exists in {shown(table)}")
+
+
+def _replace(database: Database, table: str, name: bytes, row: Any) -> None:
+    layered = database.tables[table]
+    layered.put(row)
+    if row.name != name and not layered.remove(name):
+        raise FileError(table, "remove", name)
+
+
+def _changed_user(old: Passwd, change: UserChange, shadow_in_use: bool, report: Report) -> Passwd:
+    user = old.replace()
+    done = report.done
+    if change.name is not None:
+        done(f"change user name '{fsdecode(old.name)}' to '{fsdecode(change.name)}'", "changing name")
+        user.name = change.name
+    who = fsdecode(user.name)
+    if not shadow_in_use or old.passwd != SHADOWED:
+        user.passwd = _changed_password(old.passwd, change, who, report)
+    if change.uid is not None:
+        done(f"change user '{who}' UID from '{_c_int(old.uid)}' to '{_c_int(change.uid)}'", "changing uid")
+        user.uid = change.uid
+    if change.gid is not None:
+        done(f"change user '{who}' GID from '{_c_int(old.gid)}' to '{_c_int(change.gid)}'", "changing primary group")
+        user.gid = change.gid
+    if change.gecos is not None:
+        done("", "changing comment")
+        user.gecos = change.gecos
+    if change.home is not None:
+        homes = f"from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'"
+        done(f"change user '{who}' home {homes}", "changing home directory")
+        user.home = change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
+    if change.shell is not None:
+        shells = f"from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'"
+        done(f"change user '{who}' shell {shells}", "changing user shell")
+        user.shell = change.shell
+    return user
+
+
+def _changed_shadow(old: Shadow, change: UserChange, name: bytes, report: Report) -> Shadow:
+    shadow = old.replace(name=name)
+    who = fsdecode(name)
+    if change.inactive is not None:
+        days = f"from '{old.inactive}' to '{change.inactive}'"
+        report.done(f"change user '{who}' inactive {days}", "changing inactive days")
+        shadow.inactive = change.inactive
+    if change.expire is not None:
+        was, now = _format_day(old.expire), _format_day(change.expire)
+        report.done(f"change user '{who}' expiration from '{was}' to '{now}'", "changing expiration date")
+        shadow.expire = change.expire
+    shadow.passwd = _changed_password(old.passwd, change, who, report)
+    if change.passwd is not None:
+        shadow.lstchg = _shadow_day(change.today)
+    return shadow
+
+
+def _changed_password(passwd: bytes, change: UserChange, who: str, report: Report) -> bytes:
+    if change.lock and not passwd.startswith(b"!"):
+        # A success that shadow audits as failed, and so the next.
+        report.done(f"lock user '{who}' password", "updating passwd", success=False)
+        return b"!" + passwd
+    if change.unlock and passwd.startswith(b"!"):
+        if passwd == b"!":
+            report.warnings.append(_PASSWORDLESS)
+            return passwd
+        report.done(f"unlock user '{who}' password", "updating password", success=False)
+        return passwd[1:]
+    if change.passwd is not None:
+        report.done(f"change user '{who}' password", "changing password")
+        return change.passwd
+    return passwd
+
+
+def _shadow_day(today: int) -> int:
+    # Day 0 would mean that the password has to be changed; no ageing is better.
+    return today or -1
+
+
+def _c_int(value: int) -> int:
+    """As printf's %d shows an id."""
+    return value - 0x100000000 if value > 0x7FFFFFFF else value
+
+
+def _format_day(day: int) -> str:
+    """date_to_str(): 2030-12-31, or "never"."""
+    import time
+
+    if day < 0:
+        return "never"
+    try:
+        return time.strftime("%Y-%m-%d", time.gmtime(day * DAY))
+    except (OverflowError, ValueError, OSError):
+        return "future"
+
+
+def _stays(change: UserChange, was_member: bool, group: bytes) -> bool:
+    """Whether the user is to be a member afterwards, for a group that lists it or is named after -G."""
+    if change.groups is None:
+        return False
+    wanted = (was_member and change.append) or group in change.groups
+    return not wanted if change.remove else wanted
+
+
+def _change_groups(database: Database, user: bytes, change: UserChange, report: Report) -> None:
+    new_name = user if change.name is None else change.name
+    who, new_who = fsdecode(user), fsdecode(new_name)
+    for row in database.group.rows_about(user, change.groups or ()):
+        group = fsdecode(row.name)
+        was_member = user in row.members
+        stays = _stays(change, was_member, row.name)
+        if was_member and (stays or change.groups is None):
+            if change.name is None:
+                continue
+            members = join_members(drop_member(row.members, user), (new_name,))
+            report.done(f"change '{who}' to '{new_who}' in group '{group}'", "changing group member", new_name)
+        elif was_member:
+            members = drop_member(row.members, user)
+            report.done(f"delete '{who}' from group '{group}'", "removing group member", user)
+        elif stays:
+            members = join_members(row.members, (new_name,))
+            report.done(f"add '{new_who}' to group '{group}'", "adding user to group", user)
+        else:
+            continue
+        database.group.put(row.replace(members=members))
+
+
+def _change_gshadow(database: Database, user: bytes, change: UserChange, report: Report) -> None:
+    new_name = user if change.name is None else change.name
+    who, new_who = fsdecode(user), fsdecode(new_name)
+    for row in database.gshadow.rows_about(user, change.groups or ()):
+        group = fsdecode(row.name)
+        admins, members = row.admins, row.members
+        if user in admins and change.name is not None:
+            admins = join_members(drop_member(admins, user), (new_name,))
+            report.done(
+                f"change admin '{who}' to '{new_who}' in shadow group '{group}'",
+                "changing admin name in shadow group",
+                user,
+            )
+        was_member = user in members
+        stays = _stays(change, was_member, row.name)
+        if was_member and (stays or change.groups is None):
+            if change.name is not None:
+                members = join_members(drop_member(members, user), (new_name,))
+                report.done(
+                    f"change '{who}' to '{new_who}' in shadow group '{group}'", "changing member in shadow group", user
+                )
+        elif was_member:
+            members = drop_member(members, user)
+            report.done(f"delete '{who}' from shadow group '{group}'", "removing user from shadow group", user)
+        elif stays:
+            members = join_members(members, (new_name,))
+            report.done(f"add '{new_who}' to shadow group '{group}'", "adding user to shadow group", new_name)
+        if (admins, members) != (row.admins, row.members):
+            database.gshadow.put(row.replace(admins=admins, members=members))
