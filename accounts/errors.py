@@ -21,6 +21,7 @@ E_SE_UPDATE = "E_SE_UPDATE"
 E_SUB_UID_UPDATE = "E_SUB_UID_UPDATE"
 E_SUB_GID_UPDATE = "E_SUB_GID_UPDATE"
 E_NOPERM = "E_NOPERM"
+E_SHADOW_NOTFOUND = "E_SHADOW_NOTFOUND"
 E_FAILURE = "E_FAILURE"
 
 # What it is called when a database cannot be locked, opened, changed or written.
@@ -166,6 +167,8 @@ class ConfigError(AccountsError):
 
 class NotPermitted(AccountsError):
     """The caller may not do this."""
+
+    why = E_NOPERM
 
 
 class _OldFileError(FileError):

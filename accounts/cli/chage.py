@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import time
 
-from accounts.cli.options import scan
-from accounts.cli.session import DAY, Done, Session, run
-from accounts.cli.setuid import hand_over
-from accounts.edit.passwords import NEVER, change_ageing
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    BadOption,
-    NoSuchUser,
-    NotPermitted,
-    PasswdFileError,
-    Usage,
-    UserRefusal,
-)  # fmt: skip
-from accounts.model.dates import format_day, parse_day
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.edit.ageing import (
+    AGEING_AUDIT,
+    FAILED_AUDIT,
+    FILES,
+    SetAgeing,
+    check_shadowed,
+    find_ageing,
+)
+from accounts.edit.passwords import NEVER
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_SHADOW_NOTFOUND, E_USAGE, AccountsError, Fail, Usage
+from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
 from accounts.text import fsdecode
 
@@ -27,13 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from accounts.model.database import Database
-    from accounts.model.records import Passwd
+    from accounts.cli.console import Console
+    from accounts.cli.tool import Given
 
-# BadOption: there is no shadow file, shadow's E_SHADOW_NOTFOUND.
-STATUSES: dict[type[AccountsError], int] = {
-    NotPermitted: 1, NoSuchUser: 1, PasswdFileError: 1, UserRefusal: 1, Usage: 2, BadArgument: 3, BadOption: 15,
-}  # fmt: skip
 USAGE = """\
 Usage: chage [options] LOGIN
 
@@ -53,69 +47,46 @@ Options:
   -W, --warndays WARN_DAYS      set expiration warning days to WARN_DAYS
 
 """
-LONG = {
-    "lastday=": "d", "expiredate=": "E", "help": "h", "inactive=": "I", "list": "l", "mindays=": "m",
-    "maxdays=": "M", "root=": "R", "prefix=": "P", "warndays=": "W", "iso8601": "i",
-}  # fmt: skip
-AUDIT = "USER_CHAUTHTOK"
-# Fields and what shadow's audit calls them, in its order.
-AUDITED = {
-    "max": "change max age", "min": "change min age", "lstchg": "change last change date",
-    "warn": "change passwd warning", "inactive": "change inactive days", "expire": "change passwd expiration",
-}  # fmt: skip
-DATES = {"d": "lstchg", "E": "expire"}
-NUMBERS = {"I": "inactive", "m": "min", "M": "max", "W": "warn"}
+
+
+def take_date(given: Given, value: bytes) -> int:
+    """Days since the epoch, -1 for never."""
+    day = parse_day(value, release=given.run.release)
+    if day < -1:
+        raise Usage(f"invalid date '{fsdecode(value)}'")
+    return day
+
+
+def take_days(_: Given, value: bytes) -> int:
+    """A number of days, -1 for never."""
+    days = parse_long(value)
+    if days is None or days < -1:
+        raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
+    return days
+
+
+# The values are called as the fields of shadow(5).
+TOOL = Tool(
+    "chage",
+    USAGE,
+    (
+        Option("d", "lastday", "lstchg", take_date),
+        Option("E", "expiredate", "expire", take_date),
+        HELP,
+        Option("I", "inactive", "inactive", take_days),
+        Option("l", "list"),
+        Option("m", "mindays", "min", take_days),
+        Option("M", "maxdays", "max", take_days),
+        ROOT,
+        HIDDEN_PREFIX,
+        Option("W", "warndays", "warn", take_days),
+        Option("i", "iso8601"),
+    ),
+    {E_USAGE: 2, E_BAD_ARG: 3, E_SHADOW_NOTFOUND: 15},
+    setuid=True,
+)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MUST_CHANGE = "password must be changed"
-
-
-class Request:
-    """What the command line asks for. changes: fields of shadow(5) -> days."""
-
-    def __init__(self) -> None:
-        self.name = b""
-        self.list = False
-        self.iso = False
-        self.changes: dict[str, int] = {}
-
-
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage, or Done after --help."""
-    request = Request()
-    operands: list[bytes] = []
-    for option, value in scan(argv, "d:E:hiI:lm:M:R:P:W:", LONG, operands):
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        if option in DATES:
-            day = parse_day(value)
-            if day < -1:
-                raise Usage(f"invalid date '{fsdecode(value)}'")
-            request.changes[DATES[option]] = day
-        elif option in NUMBERS:
-            days = parse_long(value)
-            if days is None or days < -1:
-                raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
-            request.changes[NUMBERS[option]] = days
-        elif option == "i":
-            request.iso = True
-        elif option == "l":
-            request.list = True
-    if len(operands) != 1:
-        raise Usage
-    if request.list and request.changes:
-        raise Usage('do not include "l" with other flags')
-    request.name = operands[0]
-    return request
-
-
-def find_ageing(session: Session, database: Database, name: bytes) -> tuple[Passwd, Shadow]:
-    """The user's passwd and shadow rows, the latter with nothing set if there is none. Raises NoSuchUser."""
-    user = database.passwd.get(name)
-    if user is None:
-        path = session.target.shown("passwd")
-        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
-    return user, database.shadow.get(name) or Shadow(name, b"")
 
 
 def list_lines(row: Shadow, iso: bool) -> str:
@@ -147,10 +118,10 @@ def show_day(day: int, iso: bool) -> str:
     return f"{MONTHS[date.tm_mon - 1]} {date.tm_mday:02}, {date.tm_year}"
 
 
-def ask_changes(session: Session, row: Shadow) -> dict[str, int]:
-    """All fields, asked for one by one. Raises NotPermitted for an answer that is none."""
-    session.print(f"Changing the aging information for {fsdecode(row.name)}\n")
-    session.print("Enter the new value, or press ENTER for the default\n\n")
+def ask_changes(console: Console, row: Shadow) -> dict[str, int]:
+    """All fields, asked for one by one. Raises Fail for an answer that is none."""
+    console.print(f"Changing the aging information for {fsdecode(row.name)}\n")
+    console.print("Enter the new value, or press ENTER for the default\n\n")
     return {
         "min": ask_number("Minimum Password Age", row.min),
         "max": ask_number("Maximum Password Age", row.max),
@@ -162,62 +133,57 @@ def ask_changes(session: Session, row: Shadow) -> dict[str, int]:
 
 
 def ask_number(label: str, current: int) -> int:
-    """An answer that is a number of days. Raises NotPermitted."""
+    """An answer that is a number of days. Raises Fail."""
     from accounts.system.terminal import change_field
 
     days = parse_long(change_field(label, b"%d" % current))
     if days is None or days < -1:
-        raise NotPermitted("error changing fields")
+        raise Fail(E_FAILURE, "error changing fields")
     return days
 
 
 def ask_date(label: str, current: int) -> int:
-    """An answer that is a day since the epoch, -1 for none. Raises NotPermitted."""
+    """An answer that is a day since the epoch, -1 for none. Raises Fail."""
     from accounts.system.terminal import change_field
 
     shown = "-1" if current == -1 or current > LONG_MAX // DAY else format_day(current)
     answer = change_field(label, shown.encode())
     day = parse_day(answer)
     if day <= -1 and answer != b"-1":
-        raise NotPermitted("error changing fields")
+        raise Fail(E_FAILURE, "error changing fields")
     return day
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run chage; the exit status."""
-    hand_over(session.tool, session.prog, argv)
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    store = session.store
-    if not store.is_present("shadow"):
-        raise BadOption("the shadow password file is not present")
-    files = ("passwd", "shadow")
-    uid: int | None = None
+def show_ageing(given: Given) -> None:
+    """-l."""
+    run, name = given.run, given.operands[0]
+    check_shadowed(run.facts)
     try:
-        database = store.load(files, files) if request.list else store.open(files)
-        user, row = find_ageing(session, database, request.name)
-        uid = user.uid
-        if request.list:
-            session.audit(AUDIT, "display aging info", request.name, uid)
-            session.print(list_lines(row, request.iso))
-            return 0
-        changes = request.changes or ask_changes(session, row)
-        change_ageing(database, user, row.replace(**changes), int(time.time()) // DAY)
-        session.commit(database)
+        database = run.facts.store.load(FILES, FILES)
+        user, row = find_ageing(database, name, run.facts)
     except AccountsError:
-        # Without an id shadow has no name yet, either.
-        session.audit(AUDIT, "change age", b"", uid, success=False)
+        run.change.audit((AGEING_AUDIT, FAILED_AUDIT, b"", None, False))
         raise
-    if request.changes:
-        for field, operation in AUDITED.items():
-            if field in changes:
-                session.audit(AUDIT, operation, request.name, uid)
-    else:
-        session.audit(AUDIT, "change all aging information", request.name, uid)
-    session.log(f"changed password expiry for {fsdecode(request.name)}")
-    return 0
+    run.change.audit((AGEING_AUDIT, "display aging info", name, user.uid, True))
+    run.console.print(list_lines(row, "i" in given.letters))
+
+
+def body(given: Given) -> None:
+    """Show or change the ageing of a password."""
+    run = given.run
+    if "l" in given.letters:
+        if given.values:
+            raise Usage('do not include "l" with other flags')
+        show_ageing(given)
+        return
+    # PAM goes by the clock, whatever SOURCE_DATE_EPOCH says.
+    today = int(time.time()) // DAY
+    def ask(row: Shadow) -> dict[str, int]:
+        return ask_changes(run.console, row)
+
+    run.do(SetAgeing(name=given.operands[0], days=given.values, ask=ask, today=today))
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("chage", body, STATUSES, USAGE)
+    run(TOOL, body)

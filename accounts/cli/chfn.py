@@ -3,19 +3,11 @@
 
 from __future__ import annotations
 
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.cli.setuid import hand_over
-from accounts.cli.userargs import change_user, find_account
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    NoSuchUser,
-    NotPermitted,
-    PasswdFileError,
-    Usage,
-    UserRefusal,
-)  # fmt: skip
+from accounts.cli.caller import find_account
+from accounts.cli.run import run
+from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool, as_given, show_usage
+from accounts.edit.person import SetGecos
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, Fail
 from accounts.model.names import valid_field
 from accounts.text import fsdecode
 
@@ -23,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-STATUSES: dict[type[AccountsError], int] = {
-    NotPermitted: 1, NoSuchUser: 1, PasswdFileError: 1, UserRefusal: 1, Usage: 2, BadArgument: 3,
-}  # fmt: skip
+    from accounts.cli.console import Console
+    from accounts.cli.tool import Given
+
 USAGE = """\
 Usage: chfn [options] [LOGIN]
 
@@ -39,10 +31,6 @@ Options:
   -w, --work-phone WORK_PHONE   change user's office phone number
 
 """
-LONG = {
-    "full-name=": "f", "home-phone=": "h", "other=": "o", "room=": "r", "root=": "R", "prefix=": "P", "help": "u",
-    "work-phone=": "w",
-}  # fmt: skip
 # The parts of the GECOS field in their order; what is left over and what holds a "=" is the last.
 PARTS = "frwho"
 LABELS = {"f": "Full Name", "r": "Room Number", "w": "Work Phone", "h": "Home Phone", "o": "Other"}
@@ -53,29 +41,31 @@ CHECKS = (
 MAX_LENGTH = 80
 
 
-class Request:
-    """What the command line asks for. parts: letter of PARTS -> text."""
+def take_other(_: Given, value: bytes) -> bytes:
+    """-o: what fits by itself."""
+    if len(value) > MAX_LENGTH:
+        raise Fail(E_FAILURE, "fields too long")
+    return value
 
-    def __init__(self) -> None:
-        self.name: bytes | None = None
-        self.parts: dict[str, bytes] = {}
 
-
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage and NotPermitted, or Done after --help."""
-    request = Request()
-    operands: list[bytes] = []
-    for option, value in scan(argv, "f:h:o:r:R:P:uw:", LONG, operands):
-        if option == "u":
-            session.print(USAGE)
-            raise Done
-        if option in LABELS:
-            if option == "o" and len(value) > MAX_LENGTH:
-                raise NotPermitted("fields too long")
-            request.parts[option] = value
-    # Operands behind the first are passed over, as in 4.13.
-    request.name = operands[0] if operands else None
-    return request
+TOOL = Tool(
+    "chfn",
+    USAGE,
+    (
+        Option("f", "full-name", "f", as_given),
+        Option("h", "home-phone", "h", as_given),
+        Option("o", "other", "o", take_other),
+        Option("r", "room", "r", as_given),
+        ROOT,
+        HIDDEN_PREFIX,
+        Option("u", "help", "", show_usage, flag=True),
+        Option("w", "work-phone", "w", as_given),
+    ),
+    {E_USAGE: 2, E_BAD_ARG: 3},
+    # Those behind the first are passed over.
+    operands=(0, None),
+    setuid=True,
+)
 
 
 def split_gecos(gecos: bytes, given: dict[str, bytes]) -> dict[str, bytes]:
@@ -104,49 +94,45 @@ def join_gecos(parts: dict[str, bytes]) -> bytes:
     return b",".join(parts[letter] for letter in PARTS if letter != "o" or parts["o"])
 
 
-def ask_parts(session: Session, name: bytes, parts: dict[str, bytes]) -> dict[str, bytes]:
+def ask_parts(console: Console, name: bytes, parts: dict[str, bytes]) -> dict[str, bytes]:
     """All parts, asked for one by one."""
     from accounts.system.terminal import change_field
 
-    session.print(f"Changing the user information for {fsdecode(name)}\n")
-    session.print("Enter the new value, or press ENTER for the default\n")
+    console.print(f"Changing the user information for {fsdecode(name)}\n")
+    console.print("Enter the new value, or press ENTER for the default\n")
     return {letter: change_field(LABELS[letter], parts[letter]) for letter in PARTS}
 
 
-def check_parts(session: Session, parts: dict[str, bytes]) -> None:
-    """Whether the parts may stand in passwd(5). Raises NotPermitted."""
+def check_parts(console: Console, parts: dict[str, bytes]) -> None:
+    """Whether the parts may stand in passwd(5). Raises Fail."""
     for letter, what, foreign in CHECKS:
         shown = fsdecode(parts[letter])
         valid = valid_field(parts[letter], b":,=\n")
         if valid < 0 or (valid > 0 and not foreign):
-            raise NotPermitted(f"invalid {what}: '{shown}'")
+            raise Fail(E_FAILURE, f"invalid {what}: '{shown}'")
         if valid > 0:
-            session.warn(f"{what} with non-ASCII characters: '{shown}'")
+            console.warn(f"{what} with non-ASCII characters: '{shown}'")
     shown = fsdecode(parts["o"])
     valid = valid_field(parts["o"], b":\n")
     if valid < 0:
-        raise NotPermitted(f"'{shown}' contains illegal characters")
+        raise Fail(E_FAILURE, f"'{shown}' contains illegal characters")
     if valid > 0:
-        session.warn(f"'{shown}' contains non-ASCII characters")
+        console.warn(f"'{shown}' contains non-ASCII characters")
     if sum(map(len, parts.values())) > MAX_LENGTH:
-        raise NotPermitted("fields too long")
+        raise Fail(E_FAILURE, "fields too long")
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run chfn; the exit status."""
-    hand_over(session.tool, session.prog, argv)
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    user = find_account(session, session.store.load(("passwd",)), request.name)
-    parts = split_gecos(user.gecos, request.parts)
-    if not request.parts:
-        parts = ask_parts(session, user.name, parts)
-    check_parts(session, parts)
-    change_user(session, user.name, gecos=join_gecos(parts))
-    session.log(f"changed user '{fsdecode(user.name)}' information")
-    return 0
+def body(given: Given) -> None:
+    """Change the GECOS field."""
+    console = given.run.console
+    user = find_account(given.run.facts.view(("passwd",)), given.operands)
+    parts = split_gecos(user.gecos, given.values)
+    if not given.values:
+        parts = ask_parts(console, user.name, parts)
+    check_parts(console, parts)
+    given.run.do(SetGecos(name=user.name, gecos=join_gecos(parts)))
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("chfn", body, STATUSES, USAGE)
+    run(TOOL, body)

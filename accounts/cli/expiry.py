@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.cli.setuid import hand_over
-from accounts.cli.userargs import find_caller
+from accounts.cli.caller import find_caller
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, Option, Tool
 from accounts.edit.passwords import expiry_state
-from accounts.errors import AccountsError, NotPermitted, PasswdFileError, Usage
+from accounts.errors import E_NOPERM, E_PW_UPDATE, E_USAGE, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.console import Console
+    from accounts.cli.tool import Given
     from accounts.model.records import Passwd, Shadow
 
-STATUSES: dict[type[AccountsError], int] = {Usage: 2, NotPermitted: 10, PasswdFileError: 10}
 USAGE = """\
 Usage: expiry [options]
 
@@ -29,27 +29,16 @@ Options:
   -h, --help                    display this help message and exit
 
 """
-LONG = {"check": "c", "force": "f", "help": "h"}
+TOOL = Tool(
+    "expiry",
+    USAGE,
+    (Option("c", "check", "check", excludes="f"), Option("f", "force", "force", excludes="c"), HELP),
+    {E_USAGE: 2, E_NOPERM: 10, E_PW_UPDATE: 10},
+    operands=(0, None),
+    setuid=True,
+)
 STATES = ("", "Your password has expired.", "Your password is inactive.", "Your login has expired.")
 PASSWD = "/bin/passwd"
-
-
-def parse_arguments(session: Session, argv: list[bytes]) -> str:
-    """argv -> "c" or "f". Raises Usage, or Done after --help."""
-    given = set()
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "cfh", LONG, operands):
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        given.add(option)
-    if not given:
-        raise Usage
-    if len(given) > 1:
-        raise Usage("options -c and -f conflict")
-    if operands:
-        raise Usage(f"unexpected argument: {os.fsdecode(operands[0])}")
-    return given.pop()
 
 
 def warning(shadow: Shadow, today: int) -> str:
@@ -65,34 +54,37 @@ def warning(shadow: Shadow, today: int) -> str:
     return f"Your password will expire {when}.\n"
 
 
-def force_change(session: Session, user: Passwd, shadow: Shadow, state: int) -> int:
+def force_change(console: Console, user: Passwd, shadow: Shadow, state: int) -> int:
     """-f for an expired account: passwd, where that can help; the exit status."""
-    session.print(STATES[state])
+    console.print(STATES[state])
     if state > 1 or shadow.max < shadow.min:
-        session.print("  Contact the system administrator.\n")
+        console.print("  Contact the system administrator.\n")
         return 1
-    session.print("  Choose a new password.\n")
+    console.print("  Choose a new password.\n")
     status = os.spawnv(os.P_WAIT, PASSWD, [PASSWD, os.fsdecode(user.name)])
     return 0 if status == 0 else 1
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run expiry; the exit status."""
-    hand_over(session.tool, session.prog, argv)
-    action = parse_arguments(session, argv)
-    database = session.store.load(("passwd", "shadow"))
-    user = find_caller(session, database)
+def body(given: Given) -> int:
+    """Say how long the password is good, or have it changed."""
+    if not given.letters:
+        raise Usage
+    if given.operands:
+        raise Usage(f"unexpected argument: {os.fsdecode(given.operands[0])}")
+    facts, console = given.run.facts, given.run.console
+    database = facts.view(("passwd", "shadow"))
+    user = find_caller(database)
     shadow = database.shadow.get(user.name)
     if shadow is None:
         return 0
-    today = session.today()
+    today = facts.today()
     state = expiry_state(user, shadow, today)
-    if action == "c":
-        session.print(warning(shadow, today))
+    if "c" in given.letters:
+        console.print(warning(shadow, today))
         return state
-    return force_change(session, user, shadow, state) if state else 0
+    return force_change(console, user, shadow, state) if state else 0
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("expiry", body, STATUSES, USAGE)
+    run(TOOL, body)

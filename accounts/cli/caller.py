@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Whom passwd, chsh, chfn and expiry mean: the account that is named, or the caller's own. Hot path."""
+
+from __future__ import annotations
+
+import posix
+
+from accounts.errors import E_NOPERM, E_NOTFOUND, Fail
+from accounts.system.notify import syslog
+from accounts.text import fsdecode, fsencode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.model.database import Database
+    from accounts.model.records import Passwd
+
+LOG_WARNING = 4
+
+
+def find_caller(database: Database) -> Passwd:
+    """The row of the name logged in with if its UID is the caller's, else the first row of that UID. Raises Fail."""
+    uid = posix.getuid()
+    try:
+        row: Passwd | None = database.passwd.get(fsencode(posix.getlogin()))
+    except OSError:
+        row = None
+    if row is None or row.uid != uid:
+        row = database.passwd.get_id(uid)
+    if row is None:
+        syslog(LOG_WARNING, f"Cannot determine the user name of the caller (UID {uid})")
+        raise Fail(E_NOPERM, "Cannot determine your user name.")
+    return row
+
+
+def find_account(database: Database, operands: list[bytes]) -> Passwd:
+    """The row of the first operand, without one the caller's. Raises Fail."""
+    if not operands:
+        return find_caller(database)
+    row: Passwd | None = database.passwd.get(operands[0])
+    if row is None:
+        raise Fail(E_NOTFOUND, f"user '{fsdecode(operands[0])}' does not exist")
+    return row
