@@ -50,7 +50,7 @@ debian-13-sysusers)
 debian-13-packages)
     include=adduser
     install='python3'
-    download='at chrony cron dbus dnsmasq openssh-server plocate polkitd rpcbind tcpdump uuid-runtime' ;;
+    download='at base-passwd chrony cron dbus dnsmasq openssh-server plocate polkitd rpcbind tcpdump uuid-runtime' ;;
 *) echo "make-root.sh: no root is called $name" >&2; exit 2 ;;
 esac
 
@@ -86,7 +86,7 @@ if [ ! -d "$root" ]; then
             inside apt-get -q install -y --no-install-recommends $install
             inside apt-get clean
             # shellcheck disable=SC2086
-            inside apt-get -q install -y --no-install-recommends --download-only $download
+            inside apt-get -q install -y --no-install-recommends --reinstall --download-only $download
         else
             inside apt-get clean
             rm -rf "$work/root/var/lib/apt/lists"
