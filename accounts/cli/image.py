@@ -147,6 +147,11 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rules", nargs="+", action="extend", type=_source, default=[], metavar="FILE", help="what /etc may keep"
     )
+    parser.add_argument(
+        "--machine",
+        action=argparse.BooleanOptionalAction,
+        help="ROOT is a machine with accounts of its own, not an image; without this, when it is the system that runs",
+    )
 
 
 def _add_stateless(parser: argparse.ArgumentParser) -> None:

@@ -125,6 +125,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         pins=arguments.pins,
         severities=dict(arguments.rule),
         rules=load_rules(arguments.rules) if arguments.rules else None,
+        machine=is_running(arguments.root) if arguments.machine is None else arguments.machine,
     )
     if arguments.json:
         print_json({"root": str(arguments.root)} | checked.to_json())

@@ -25,6 +25,7 @@ from accounts.image.findings import (
     check_rows,
     find_unowned,
 )
+from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
@@ -70,13 +71,16 @@ def check(
     pins: Iterable[str] = (),
     severities: dict[str, str] | None = None,
     rules: Rules | None = None,
+    machine: bool = False,
 ) -> Checked:
     """Check a root that seed, stateless and wire are through with.
 
     shared, previous, pins: as in pins.gather(). severities: rule -> severity. rules: what may stay in /etc;
-    without them only the leftovers of account files are looked for. Raises BadArgument, OSError.
+    without them only the leftovers of account files are looked for. machine: the root is that of a machine,
+    with people, packages and files of its own: the rules that are about a build find nothing unless severities
+    ask for them. Raises BadArgument, OSError.
     """
-    findings = Findings(severities)
+    findings = Findings(severities, machine=machine)
     result = Checked()
     with Tree(root) as tree:
         layers = Layers(tree, root)
@@ -87,11 +91,13 @@ def check(
         check_rows(layers, findings)
         check_modes(layers, findings)
         check_ids(layers, known, uses, findings)
-        check_owners(find_unowned(layers), known, findings)
+        if findings.wants("orphan-files") or findings.wants("unknown-owner"):
+            check_owners(find_unowned(layers), known, findings)
         check_names(layers, uses, findings)
-        _check_ledger(layers, findings, result)
+        _check_ledger(layers, findings, result, machine)
         _check_module(tree, findings, result)
         _check_nsswitch(tree, root, findings, result)
+        _check_first_boot(layers, findings)
         _check_etc(tree, rules, findings)
     result.findings = findings.found
     return result
@@ -135,13 +141,13 @@ def _check_files(layers: Layers, findings: Findings) -> None:
             findings.add("layer", f"{path} is {owner}: not everybody can read it", files=[path])
 
 
-def _check_ledger(layers: Layers, findings: Findings, result: Checked) -> None:
+def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: bool) -> None:
     own = load_own(layers.tree)
     if own is None:
         findings.add("ledger", f"{PATH} is missing: run accounts image seed", files=[PATH])
         return
     result.facts["ledger"] = f"{len(own.entries)} ids, {sum(own.entries.values())} present"
-    now = own.describe(layers.ids)
+    now = own.describe(layers.image_ids if machine else layers.ids)
     behind = sorted({name for (_, name, _), _ in now.entries.items() ^ own.entries.items()})
     for name in behind:
         findings.add("ledger", f"{PATH} does not say what the accounts say of '{os.fsdecode(name)}'", name, [PATH])
@@ -224,6 +230,20 @@ def _check_boot_unit(tree: Tree, path: str, findings: Findings) -> None:
         findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is masked", files=[unit])
     elif not any(tree.lstat(f"{one}/{WANTS}/{UNIT}") for one in _UNIT_DIRECTORIES):
         findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is not enabled", files=[unit])
+
+
+def _check_first_boot(layers: Layers, findings: Findings) -> None:
+    """systemd takes a boot for the first one when /etc/machine-id is missing or says so (machine-id(5))."""
+    tree = layers.tree
+    if find_asker(tree) is None or has_guard(tree, layers.image_dir):
+        return
+    try:
+        text = tree.read(MACHINE_ID).strip()
+    except OSError:
+        text = b"uninitialized"
+    if text == b"uninitialized":
+        message = f"{MACHINE_ID} makes the boot a first one, and {ASKER} will ask: run accounts image wire"
+        findings.add("first-boot", message, files=[MACHINE_ID])
 
 
 def _check_etc(tree: Tree, rules: Rules | None, findings: Findings) -> None:

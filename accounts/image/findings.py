@@ -32,6 +32,7 @@ RULES = {
     "no-primary-group": ("fail", "a user's primary group does not exist"),
     "no-such-member": ("warn", "a group lists a member or administrator that is no user"),
     "empty-password": ("fail", "an account that needs no password"),
+    "hidden-password": ("fail", "a row of /etc hides the password that the image has for the account"),
     "readable-hash": ("fail", "a password hash that others than root can read"),
     "undefined-name": ("warn", "configuration names a user or group that nobody defines"),
     "created-at-boot": ("warn", "sysusers.d adds an account to /etc at boot"),
@@ -41,10 +42,16 @@ RULES = {
     "module": ("fail", "the NSS module is missing or of another architecture"),
     "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
     "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),
+    "first-boot": ("fail", "systemd-firstboot asks on the console, and the boot waits for an answer"),
     "ledger": ("warn", "the image's id ledger is missing or behind"),
     "account-leftovers": ("warn", "locks and backups of account files in /etc"),
     "etc-not-empty": ("warn", "an entry of /etc that no keep rule allows"),
 }
+# What is right or wrong in a build only: a machine's own accounts, backups and files are no fault of its image.
+BUILD_RULES = (
+    "unpinned-id", "reused-id", "orphan-files", "unknown-owner", "undefined-name", "created-at-boot", "sysusers-id",
+    "account-leftovers", "etc-not-empty",
+)  # fmt: skip
 _KINDS = {"passwd": "user", "group": "group"}
 _DES = re.compile(rb"[./0-9A-Za-z]{13}$")
 # Account files with hashes, below the root, besides those of the layers.
@@ -70,11 +77,14 @@ class Finding:
 class Findings:
     """Findings as they are made, with the severities in force.
 
-    rules: rule -> severity where it differs from the default. Raises BadArgument for one it does not know.
+    rules: rule -> severity where it differs from the default. machine: the root is a machine's, not a build's.
+    Raises BadArgument for a rule it does not know.
     """
 
-    def __init__(self, rules: dict[str, str] | None = None) -> None:
+    def __init__(self, rules: dict[str, str] | None = None, *, machine: bool = False) -> None:
         self.severities = {rule: default for rule, (default, _) in RULES.items()}
+        if machine:
+            self.severities |= dict.fromkeys(BUILD_RULES, "ignore")
         for rule, severity in (rules or {}).items():
             if rule not in RULES:
                 raise BadArgument(f"there is no rule {rule!r}: {', '.join(RULES)}")
@@ -198,6 +208,13 @@ def check_rows(layers: Layers, findings: Findings) -> None:
         secret = view.shadow.get(user.name)
         if user.passwd == b"" or (user.passwd == b"x" and secret is not None and secret.passwd == b""):
             findings.add("empty-password", f"user '{os.fsdecode(user.name)}' needs no password", user.name)
+    for name in ("passwd", "group"):
+        for row in layers.local[name]:
+            image = layers.image[name].get(row.name) if layers.image[name].present else None
+            if image is not None and image.passwd == b"x" != row.passwd:
+                shown = os.fsdecode(row.passwd if not is_hash(row.passwd) else b"a hash")
+                message = f"/etc/{name}: '{shown}' of '{os.fsdecode(row.name)}' is in place of the image's 'x'"
+                findings.add("hidden-password", message, row.name, [f"/etc/{name}"])
     for database in ("group", "gshadow"):
         for group in view.tables[database]:
             for member in dict.fromkeys((*getattr(group, "admins", ()), *group.members)):

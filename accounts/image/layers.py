@@ -62,6 +62,14 @@ class Layers:
         ]  # fmt: skip
 
     @cached_property
+    def image_ids(self) -> list[Key]:
+        """(database, name, id) of each user and group of the image layer, in order."""
+        return [
+            (name, row.name, getattr(row, attribute))
+            for name, attribute in ID_FIELDS.items() for row in self.image[name]
+        ]  # fmt: skip
+
+    @cached_property
     def defs(self) -> LoginDefs:
         """The root's login.defs."""
         return LoginDefs(read_layered(self.tree, "login.defs") or b"", lambda _: None)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from accounts.errors import BadArgument
 from accounts.image import pam, tmpfiles
+from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
+from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
@@ -73,6 +75,7 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
         run.write_nsswitch()
         if boot:
             run.install_unit()
+        run.guard_first_boot(root)
         run.add_pam_helper()
         run.move_pam()
         run.result.changed = sorted(set(run.result.changed))
@@ -184,6 +187,12 @@ class _Wiring:
         elif not linked:
             self.tree.symlink(LINK, NSSWITCH)
             self.result.changed.append(NSSWITCH)
+
+    def guard_first_boot(self, root: Path) -> None:
+        """Keep systemd-firstboot from asking, and from writing root's rows to /etc, at the first boot."""
+        image_dir = Layers(self.tree, root).image_dir
+        if find_asker(self.tree) is not None and not has_guard(self.tree, image_dir):
+            self._write(GUARD, format_guard(image_dir))
 
     def install_unit(self) -> None:
         """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""

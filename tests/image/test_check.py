@@ -101,6 +101,8 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("no-such-member", edit("usr/lib/gshadow", "adm:*:alice", "adm:*:carol"), "gshadow 'adm' lists 'carol'"),
     ("empty-password", edit("usr/lib/shadow", "sshd:!", "sshd:"), "user 'sshd' needs no password"),
     ("empty-password", edit("usr/lib/passwd", "sshd:x", "sshd:"), "user 'sshd' needs no password"),
+    ("hidden-password", add("etc/passwd", "root:*:0:0:root:/root:/bin/bash\n"), "passwd: '*' of 'root' is in place"),
+    ("hidden-password", add("etc/group", "adm:*:4:\n"), "/etc/group: '*' of 'adm' is in place of the image's 'x'"),
     ("readable-hash", edit("usr/lib/passwd", "sshd:x", f"sshd:!{HASH}"), "/usr/lib/passwd has the password hash of"),
     ("readable-hash", edit("usr/lib/group", "adm:x", f"adm:{HASH}"), "/usr/lib/group has the password hash of 'adm'"),
     ("readable-hash", mode("usr/lib/shadow", 0o644), "/usr/lib/shadow is 0644 0:42, not 0640 root:shadow or less"),
@@ -149,6 +151,10 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("nsswitch", both(remove("etc/nsswitch.conf"), add("usr/share/accounts/nsswitch.conf", NSSWITCH),
                       lambda root: make(root, {"etc/systemd/system/accounts-nsswitch.service -> /dev/null": None})),
      "is masked"),
+    ("first-boot", add("usr/lib/systemd/system/systemd-firstboot.service", ""), "machine-id makes the boot a first"),
+    ("first-boot", both(add("usr/lib/systemd/system/systemd-firstboot.service", ""),
+                        add("etc/machine-id", "uninitialized\n")),
+     "systemd-firstboot.service will ask"),
     ("ledger", remove("usr/share/accounts/ids"), "/usr/share/accounts/ids is missing"),
     ("ledger", add("usr/lib/group", "new:x:50:\n"), "does not say what the accounts say of 'new'"),
     ("account-leftovers", add("etc/.pwd.lock", ""), "/etc/.pwd.lock is left over"),
@@ -381,3 +387,43 @@ def test_the_dispatcher_does_not_import_what_it_does_not_call() -> None:
     code = "import sys, accounts.cli.main; print([m for m in ('argparse', 'json', 'pathlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_first_boot_that_asks_nothing_is_fine(root: Path) -> None:
+    asker = "usr/lib/systemd/system/systemd-firstboot.service"
+
+    def asks() -> bool:
+        return any(one.rule == "first-boot" for one in check(root).findings)
+
+    make(root, {asker: "", "etc/machine-id": "0123456789abcdef0123456789abcdef\n"})
+    assert not asks()
+    make(root, {"etc/machine-id": "uninitialized\n"})
+    assert asks()
+    make(root, {"etc/systemd/system/systemd-firstboot.service -> /dev/null": None})
+    assert not asks()
+    (root / "etc/systemd/system/systemd-firstboot.service").unlink()
+    make(root, {f"{asker}.d/x.conf": "[Unit]\nConditionPathExists=!/usr/lib/passwd\n"})
+    assert not asks()
+
+
+def test_the_ordinary_delta_of_a_machine_is_no_finding(root: Path) -> None:
+    """People, a daemon of a later package, an override and a member row, with their backups and files."""
+    make(
+        root,
+        {
+            "etc/passwd": "bob:x:1001:1001::/home/bob:/bin/sh\nntp:x:997:997::/:/bin/false\n"
+            "sshd:x:100:65534::/run/sshd:/bin/false\n",
+            "etc/group": "bob:x:1001:\nntp:x:997:\nadm:x:4:bob\n", "etc/passwd-": "x", "etc/.pwd.lock": "",
+            "etc/shadow": "bob:$6$s$h:19703::::::\nntp:!:19703::::::\n", "home/bob/f": "",
+            "etc/systemd/system/own.service": "[Service]\nUser=nobody-here\n",
+        },
+    )  # fmt: skip
+    (root / "etc/shadow").chmod(0o640)
+    os.chown(root / "home/bob/f", 4711, 4711)
+    assert [one.message for one in check(root, machine=True).findings] == []
+    rules = {one.rule for one in check(root).findings}
+    assert {"unpinned-id", "account-leftovers", "unknown-owner", "undefined-name", "ledger"} <= rules
+    # What is wrong with a machine is found on it, and a rule that is asked for counts.
+    add("etc/passwd", "root:*:0:0::/:/bin/sh\n")(root)
+    found = check(root, machine=True, severities={"account-leftovers": "warn"}).findings
+    assert {one.rule for one in found} == {"hidden-password", "account-leftovers"}

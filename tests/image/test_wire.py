@@ -246,3 +246,19 @@ def test_links_that_leave_the_root_are_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n............", elf(62)[:19], b"\x7fELF\x03\x01" + bytes(20)])
 def test_what_is_no_elf_file_has_no_machine(data: bytes) -> None:
     assert parse_machine(data) is None
+
+
+@pytest.mark.parametrize("machine_id", [None, "uninitialized\n"])
+def test_a_first_boot_asks_nothing(tmp_path: Path, machine_id: str | None) -> None:
+    """systemd-firstboot held the boot up: "Press any key to proceed"."""
+    files: dict[str, str | None] = {"usr/lib/systemd/system/systemd-firstboot.service": "", "usr/lib/passwd": ""}
+    if machine_id is not None:
+        files["etc/machine-id"] = machine_id
+    root = make_root(tmp_path / "root", files)
+    assert "/usr/lib/systemd/system/systemd-firstboot.service.d/accounts.conf" in wire(root).changed
+    guard = root / "usr/lib/systemd/system/systemd-firstboot.service.d/accounts.conf"
+    assert guard.read_text().endswith("[Unit]\nConditionPathExists=!/usr/lib/passwd\n")
+    assert wire(root).changed == []
+    # The rule sets have a drop-in of their own.
+    guard.rename(guard.with_name("accounts-etc.conf"))
+    assert wire(root).changed == []
