@@ -28,7 +28,7 @@ from accounts.image.findings import (
 from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
-from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
+from accounts.image.module import LIBRARY, find_modules
 from accounts.image.pins import gather, load_own
 from accounts.image.reader import point_at
 from accounts.image.rules import Rules
@@ -95,7 +95,7 @@ def check(
             check_owners(find_unowned(layers), known, findings)
         check_names(layers, uses, findings)
         _check_ledger(layers, findings, result, machine)
-        _check_module(tree, findings, result)
+        _check_module(layers, findings, result)
         _check_nsswitch(tree, root, findings, result)
         _check_first_boot(layers, findings)
         _check_etc(tree, rules, findings)
@@ -153,22 +153,19 @@ def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: 
         findings.add("ledger", f"{PATH} does not say what the accounts say of '{os.fsdecode(name)}'", name, [PATH])
 
 
-def _check_module(tree: Tree, findings: Findings, result: Checked) -> None:
-    """The module must be there for the C library's architecture."""
-    libraries = set(find_libraries(tree, LIBRARY).values()) - {None}
-    modules = find_libraries(tree, MODULE)
-    shown = ", ".join(f"{path} ({machine or 'no ELF file'})" for path, machine in modules.items())
-    if modules:
-        result.facts["module"] = shown
-    missing = missing_machines(tree)
-    if not libraries:
-        findings.add("module", f"there is no glibc ({LIBRARY}), so nothing reads the image layer")
-    elif len(missing) == len(libraries):
-        found = f"; there is {shown}" if shown else ""
-        findings.add("module", f"no {MODULE} for the C library, {', '.join(missing)}{found}", files=modules)
-    else:
-        for machine in missing:
-            findings.add("module-partial", f"programs for {machine} find no account of the image: no {MODULE} for them")
+def _check_module(layers: Layers, findings: Findings, result: Checked) -> None:
+    """The module must be what the linker of the root's own programs loads."""
+    modules = find_modules(layers.tree, layers.image_dir)
+    if modules.usable:
+        result.facts["module"] = ", ".join(f"{path} ({machine})" for machine, path in modules.usable.items())
+    if not modules.usable and not modules.faults:
+        what = "the C library is musl, which has no NSS" if modules.musl else f"there is no glibc ({LIBRARY})"
+        findings.add("module", f"{what}, so nothing reads the image layer")
+    for machine, why in modules.faults.items():
+        if modules.failed and modules.main in (None, machine):
+            findings.add("module", f"programs for {machine} find no account of the image: {why}")
+        else:
+            findings.add("module-partial", f"programs for {machine} find no account of the image: {why}")
 
 
 def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked) -> None:

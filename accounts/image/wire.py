@@ -18,7 +18,7 @@ from accounts.errors import BadArgument
 from accounts.image import pam, tmpfiles
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
-from accounts.image.module import LIBRARY, MODULE, find_libraries, missing_machines
+from accounts.image.module import LIBRARY, MODULE, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
@@ -68,7 +68,7 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
     with Tree(root, source_date_epoch) as tree:
         if tree.lstat("/etc") is None:
             raise BadArgument(f"{root} has no /etc")
-        notes = _check_module(tree)
+        notes = _check_module(tree, Layers(tree, root).image_dir)
         if boot is None:
             boot = _first(tree, SYSTEMD) is not None
         run = _Wiring(tree, Wired(boot, notes=notes))
@@ -82,16 +82,16 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
         return run.result
 
 
-def _check_module(tree: Tree) -> list[str]:
-    found = find_libraries(tree, MODULE)
-    missing = missing_machines(tree)
-    libraries = find_libraries(tree, LIBRARY)
-    if not found:
+def _check_module(tree: Tree, image_dir: str) -> list[str]:
+    modules = find_modules(tree, image_dir)
+    if modules.failed and not find_libraries(tree, MODULE):
         raise BadArgument(f"the root has no {MODULE}: install it first, the accounts would be unknown without")
-    if missing and len(missing) == len(set(libraries.values())):
-        others = ", ".join(f"{path} is for {machine}" for path, machine in found.items())
-        raise BadArgument(f"no {MODULE} for the root's C library ({', '.join(missing)}): {others}")
-    return [f"programs for {machine} will not find the image's accounts: no {MODULE} for them" for machine in missing]
+    if modules.failed:
+        faults = "; ".join(f"{machine}: {why}" for machine, why in modules.faults.items())
+        raise BadArgument(f"no {MODULE} for the root's C library: {faults or f'there is no {LIBRARY}'}")
+    return [
+        f"programs for {machine} will not find the image's accounts: {why}" for machine, why in modules.faults.items()
+    ]
 
 
 def merge_nsswitch(text: bytes) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.image.elf_files import make_library, make_module
 from tests.image.rootfs import make
 
 PASSWD = """\
@@ -50,10 +51,6 @@ group: files [SUCCESS=merge] altfiles
 shadow: files altfiles
 gshadow: files altfiles
 """
-# elf(5): enough of a 64-bit little-endian header; byte 18 is the machine.
-X86_64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00"
-AARCH64 = X86_64[:18] + b"\xb7\x00"
-
 
 def make_image(root: Path, **files: str) -> Path:
     """A root whose package scripts have run: all accounts in /etc. files: other texts for passwd and so on."""
@@ -68,10 +65,10 @@ def make_image(root: Path, **files: str) -> Path:
 def wire_image(root: Path) -> Path:
     """Put what wire and the module's package put in place."""
     make(root, {"etc/nsswitch.conf": NSSWITCH})
-    for name, header in (("libc.so.6", X86_64), ("libnss_altfiles.so.2", X86_64)):
-        path = root / "usr/lib/x86_64-linux-gnu" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(header + bytes(44))
+    directory = root / "usr/lib/x86_64-linux-gnu"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "libc.so.6").write_bytes(make_library())
+    (directory / "libnss_altfiles.so.2").write_bytes(make_module())
     return root
 
 

@@ -21,7 +21,8 @@ from accounts.image.layers import Layers
 from accounts.image.rules import parse_rules
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
-from tests.image.accounts import AARCH64, NSSWITCH, change, make_image, wire_image
+from tests.image.accounts import NSSWITCH, change, make_image, wire_image
+from tests.image.elf_files import AARCH64, make_library, make_module
 from tests.image.rootfs import make, tell
 
 TOP = Path(__file__).resolve().parents[2]
@@ -77,7 +78,8 @@ def remove(path: str) -> Callable[[Path], None]:
     return lambda root: (root / path).unlink()
 
 
-LIB = "usr/lib/x86_64-linux-gnu"
+LIB, MODULE = "usr/lib/x86_64-linux-gnu", "libnss_altfiles.so.2"
+OTHER = make_library(AARCH64)
 # Rule; what is done to a fine root; what the finding says.
 BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("changed-id", edit("usr/lib/passwd", "sshd:x:100:", "sshd:x:102:"), "user 'sshd' had id 100, now 102"),
@@ -131,11 +133,13 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("layer", remove("usr/lib/shadow"), "/usr/lib/shadow is missing"),
     ("layer", mode("usr/lib/passwd", 0o664, 0), "/usr/lib/passwd is 0664 0:0: others than root can write it"),
     ("layer", mode("usr/lib/group", 0o640, 0), "/usr/lib/group is 0640 0:0: not everybody can read it"),
-    ("module", remove(f"{LIB}/libnss_altfiles.so.2"), "no libnss_altfiles.so.2 for the C library, x86_64"),
-    ("module", lambda root: (root / LIB / "libnss_altfiles.so.2").write_bytes(AARCH64), "(aarch64 64 little)"),
+    ("module", remove(f"{LIB}/{MODULE}"), f"x86_64 64 little find no account of the image: no {MODULE} in "),
+    ("module", lambda root: (root / LIB / MODULE).write_bytes(make_module(AARCH64)), f"{MODULE} is for aarch64 64"),
+    ("module", lambda root: (root / LIB / MODULE).write_bytes(make_module(image_dir="/usr/etc")),
+     "is built for another directory than /usr/lib"),
     ("module", remove(f"{LIB}/libc.so.6"), "there is no glibc (libc.so.6)"),
     ("module-partial", both(lambda root: make(root, {"usr/lib/aarch64-linux-gnu/": None}),
-                            lambda root: (root / "usr/lib/aarch64-linux-gnu/libc.so.6").write_bytes(AARCH64)),
+                            lambda root: (root / "usr/lib/aarch64-linux-gnu/libc.so.6").write_bytes(OTHER)),
      "programs for aarch64"),
     ("nsswitch", edit("etc/nsswitch.conf", "passwd: files altfiles", "passwd: files"), "passwd does not reach"),
     ("nsswitch", edit("etc/nsswitch.conf", "passwd: files altfiles", "passwd: altfiles files"), "asks altfiles before"),

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
 
 from accounts.errors import BadArgument
-from accounts.image.module import parse_machine
+from accounts.image.elf import parse_machine
 from accounts.image.wire import VENDOR_DATA, merge_nsswitch, wire
 from accounts.model.policy import DATABASES, parse_nsswitch
+from tests.image.elf_files import AARCH64, I386, MIPS, make_library, make_module
 from tests.image.rootfs import make, names, tell
 
 TRIPLET = "usr/lib/x86_64-linux-gnu"
@@ -19,19 +19,14 @@ SHARE = "usr/share/accounts"
 UNIT = "accounts-nsswitch.service"
 
 
-def elf(machine: int, bits: int = 64, big: bool = False) -> bytes:
-    ident = b"\x7fELF" + bytes([bits // 32, 1 + big, 1]) + bytes(9)
-    return ident + struct.pack(">HH" if big else "<HH", 3, machine)
-
-
-LIBPAM = elf(62) + b"\0/etc/pam.d/%s\0/usr/lib/pam.d/%s\0"
+LIBPAM = make_library() + b"\0/etc/pam.d/%s\0/usr/lib/pam.d/%s\0"
 
 
 def make_root(path: Path, files: dict[str, str | None], systemd: bool = True, pam: bytes = LIBPAM) -> Path:
     """A root with a C library, the module and libpam, and with systemd when asked for."""
     root = make(path, {"etc/": None, f"{TRIPLET}/": None, **files})
-    (root / TRIPLET / "libc.so.6").write_bytes(elf(62))
-    (root / TRIPLET / "libnss_altfiles.so.2").write_bytes(elf(62))
+    (root / TRIPLET / "libc.so.6").write_bytes(make_library())
+    (root / TRIPLET / "libnss_altfiles.so.2").write_bytes(make_module())
     (root / TRIPLET / "libpam.so.0").write_bytes(pam)
     if systemd:
         programs = ["usr/lib/systemd/systemd", "usr/bin/systemd-tmpfiles", "usr/lib/systemd/system/sysinit.target"]
@@ -170,7 +165,7 @@ def test_without_tmpfiles_included_services_stay(tmp_path: Path) -> None:
 
 
 def test_a_libpam_without_vendor_directory_keeps_its_services(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/pam.d/su": ""}, pam=elf(62) + b"/etc/pam.d/%s")
+    root = make_root(tmp_path / "root", {"etc/pam.d/su": ""}, pam=make_library() + b"/etc/pam.d/%s")
     wired = wire(root)
     assert names(root) == ["pam.d/", "pam.d/su"]
     assert wired.notes == ["/etc/pam.d stays: this libpam is built without /usr/lib/pam.d"]
@@ -205,10 +200,11 @@ def test_repairs_what_was_undone(tmp_path: Path) -> None:
     [
         ({}, None),
         ({"libnss_altfiles.so.2": None}, "the root has no libnss_altfiles.so.2"),
-        ({"libnss_altfiles.so.2": elf(183)}, "no libnss_altfiles.so.2 for the root's C library (x86_64 64 little)"),
-        ({"libc.so.6": elf(8, 32, big=True)}, "no libnss_altfiles.so.2 for the root's C library (mips 32 big)"),
+        ({"libnss_altfiles.so.2": make_module(AARCH64)}, "for the root's C library: x86_64 64 little: no "),
+        ({"libc.so.6": make_library(MIPS, 32, big=True)}, "for the root's C library: mips 32 big: no "),
+        ({"libnss_altfiles.so.2": make_module(image_dir="/etc")}, "is built for another directory than /usr/lib"),
     ],
-    ids=["good", "missing", "other machine", "other C library"],
+    ids=["good", "missing", "other machine", "other C library", "other directory"],
 )
 def test_the_module_must_be_there(tmp_path: Path, change: dict[str, bytes | None], message: str | None) -> None:
     root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"})
@@ -229,10 +225,9 @@ def test_the_module_must_be_there(tmp_path: Path, change: dict[str, bytes | None
 
 def test_a_second_architecture_without_module_is_told(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", {"usr/lib/i386-linux-gnu/": None})
-    (root / "usr/lib/i386-linux-gnu/libc.so.6").write_bytes(elf(3, 32))
-    assert wire(root).notes == [
-        "programs for i386 32 little will not find the image's accounts: no libnss_altfiles.so.2 for them"
-    ]
+    (root / "usr/lib/i386-linux-gnu/libc.so.6").write_bytes(make_library(I386, 32))
+    (note,) = wire(root).notes
+    assert note.startswith("programs for i386 32 little will not find the image's accounts: no libnss_altfiles.so.2 ")
 
 
 def test_links_that_leave_the_root_are_not_followed(tmp_path: Path) -> None:
@@ -243,7 +238,7 @@ def test_links_that_leave_the_root_are_not_followed(tmp_path: Path) -> None:
     assert (outside / "nsswitch.conf").read_text() == "outside\n"
 
 
-@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n............", elf(62)[:19], b"\x7fELF\x03\x01" + bytes(20)])
+@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n............", make_library()[:19], b"\x7fELF\x03\x01" + bytes(20)])
 def test_what_is_no_elf_file_has_no_machine(data: bytes) -> None:
     assert parse_machine(data) is None
 
