@@ -22,6 +22,13 @@ E_SUB_UID_UPDATE = "E_SUB_UID_UPDATE"
 E_SUB_GID_UPDATE = "E_SUB_GID_UPDATE"
 E_NOPERM = "E_NOPERM"
 E_SHADOW_NOTFOUND = "E_SHADOW_NOTFOUND"
+E_GSHADOW_NOTFOUND = "E_GSHADOW_NOTFOUND"
+# Those of groupmems, which calls them EXIT_NOT_ROOT and so on.
+E_NOT_PRIMARY = "E_NOT_PRIMARY"
+E_NOT_MEMBER = "E_NOT_MEMBER"
+E_MEMBER_EXISTS = "E_MEMBER_EXISTS"
+E_INVALID_USER = "E_INVALID_USER"
+E_INVALID_GROUP = "E_INVALID_GROUP"
 E_FAILURE = "E_FAILURE"
 
 # What it is called when a database cannot be locked, opened, changed or written.
@@ -139,14 +146,6 @@ class NoSuchGroup(AccountsError):
 
 class NameInUse(AccountsError):
     """The user or group name is taken."""
-
-
-class NotMember(AccountsError):
-    """The user is not a member of the group."""
-
-
-class AlreadyMember(AccountsError):
-    """The user is a member of the group already."""
 
 
 class UserBusy(AccountsError):

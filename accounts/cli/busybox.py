@@ -20,7 +20,7 @@ from accounts.edit.groups import AddGroup, RemoveGroup
 from accounts.edit.members import add_member, get_pair, put_pair, remove_member
 from accounts.edit.useradd import AddUser
 from accounts.edit.userdel import RemoveUser
-from accounts.errors import AccountsError, NoSuchGroup, NoSuchUser, NotMember, Usage
+from accounts.errors import E_NOT_MEMBER, AccountsError, Fail, NoSuchGroup, NoSuchUser, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def delete_group(session: Session, argv: list[bytes]) -> int:
 
 
 def change_member(session: Session, user: bytes, group: bytes, remove: bool) -> int:
-    """Make the user a member of the group, or no more. Raises NoSuchUser, NoSuchGroup and NotMember."""
+    """Make the user a member of the group, or no more. Raises NoSuchUser, NoSuchGroup and Fail."""
     database = session.store.open(("group", "gshadow"), read=("passwd",))
     who, what = os.fsdecode(user), os.fsdecode(group)
     if session.find_user(database, user) is None:
@@ -156,10 +156,10 @@ def change_member(session: Session, user: bytes, group: bytes, remove: bool) -> 
     pair = get_pair(database, group)
     if pair is None:
         raise NoSuchGroup(f"unknown group {what}")
-    try:
-        put_pair(database, remove_member(pair, user, True) if remove else add_member(pair, user))
-    except NotMember:
-        raise NotMember(f"can't find {who} in {session.target.shown('group')}") from None
+    changed = remove_member(pair, user, True) if remove else add_member(pair, user)
+    if changed is None:
+        raise Fail(E_NOT_MEMBER, f"can't find {who} in {session.target.shown('group')}")
+    put_pair(database, changed)
     session.commit(database)
     session.log(f"{'remove' if remove else 'add'} '{who}' {'from' if remove else 'to'} group '{what}'")
     return 0

@@ -5,41 +5,19 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.cli.setuid import hand_over
-from accounts.edit.members import (
-    add_member,
-    get_pair,
-    put_pair,
-    remove_member,
-    set_admins,
-    set_members,
-    set_password,
-)  # fmt: skip
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    BadOption,
-    GroupFileError,
-    GroupRefusal,
-    NotMember,
-    NotPermitted,
-    Usage,
-)  # fmt: skip
-from accounts.model.database import Database
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, Option, Tool, as_given
+from accounts.edit.members import FILES, ChangeMembers, find_pair
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_GRP_UPDATE, E_GSHADOW_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from accounts.edit.members import Pair
+    from accounts.cli.run import Run
+    from accounts.cli.tool import Given
 
-# BadOption: -A without gshadow, shadow's E_GSHADOW_NOTFOUND.
-STATUSES: dict[type[AccountsError], int] = {
-    NotPermitted: 1, GroupFileError: 1, GroupRefusal: 1, Usage: 2, BadArgument: 3, BadOption: 17,
-}  # fmt: skip
 USAGE = """\
 Usage: gpasswd [option] GROUP
 
@@ -55,201 +33,104 @@ Options:
                                 set the list of administrators for GROUP
 Except for the -A and -M options, the options cannot be combined.
 """
-LONG = {
-    "add=": "a", "administrators=": "A", "delete=": "d", "help": "h", "members=": "M", "root=": "Q",
-    "prefix=": "P", "remove-password": "r", "restrict": "R",
-}  # fmt: skip
 TRIES = 3
 
 
-class Request:
-    """What the command line asks for; None where nothing."""
-
-    name = b""
-    add: bytes | None = None
-    delete: bytes | None = None
-    members: bytes | None = None
-    admins: bytes | None = None
-    remove_password = False
-    restrict = False
-    # An encrypted password, once it has been asked for.
-    passwd: bytes | None = None
+def take_user(given: Given, value: bytes) -> bytes:
+    """A user that exists."""
+    return check_users(given, value, [value])
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Users are looked up on the way. Raises Usage, BadArgument, BadOption; Done after -h."""
-    request = Request()
-    operands: list[bytes] = []
-    for option, value in scan(argv, "a:A:d:ghM:Q:P:rR", LONG, operands):
-        if option == "a":
-            check_users(session, [value])
-            request.add = value
-        elif option == "A":
-            if not session.store.is_present("gshadow"):
-                raise BadOption("shadow group passwords required for -A")
-            check_users(session, value.removesuffix(b",").split(b",") if value else [])
-            request.admins = value
-        elif option == "d":
-            request.delete = value
-        elif option == "h":
-            session.print(USAGE)
-            raise Done
-        elif option == "M":
-            check_users(session, value.removesuffix(b",").split(b",") if value else [])
-            request.members = value
-        elif option == "r":
-            request.remove_password = True
-        elif option == "R":
-            request.restrict = True
-    actions = (
-        request.add is not None, request.delete is not None, request.remove_password, request.restrict,
-        request.admins is not None or request.members is not None,
-    )  # fmt: skip
-    if sum(actions) > 1 or len(operands) != 1:
-        raise Usage
-    request.name = operands[0]
-    return request
+def take_users(given: Given, value: bytes) -> bytes:
+    """Users that exist, joined with commas."""
+    return check_users(given, value, value.removesuffix(b",").split(b",") if value else [])
 
 
-def check_users(session: Session, users: list[bytes]) -> None:
-    """Raises BadArgument with a line for each user that does not exist."""
-    database = session.store.load(("passwd",))
-    lines = [
-        f"user '{fsdecode(user)}' does not exist"
-        for user in users
-        if session.find_user(database, user) is None
-    ]
+def take_admins(given: Given, value: bytes) -> bytes:
+    """Users that exist, where gshadow has a place for them."""
+    if not given.run.facts.is_present("gshadow"):
+        raise Fail(E_GSHADOW_NOTFOUND, "shadow group passwords required for -A")
+    return take_users(given, value)
+
+
+def check_users(given: Given, value: bytes, users: list[bytes]) -> bytes:
+    """The value, when all of the users exist. Raises Fail with a line for each that does not."""
+    facts = given.run.facts
+    lines = [f"user '{fsdecode(user)}' does not exist" for user in users if facts.find_user(user) is None]
     if lines:
-        raise BadArgument(None, tuple(lines))
+        raise Fail(E_BAD_ARG, *lines)
+    return value
 
 
-def find_pair(session: Session, database: Database, name: bytes) -> Pair:
-    """The group's rows as they are. Raises BadArgument."""
-    pair = get_pair(database, name)
-    if pair is None:
-        path = session.target.shown("group")
-        raise BadArgument(f"group '{fsdecode(name)}' does not exist in {path}")
-    return pair
+TOOL = Tool(
+    "gpasswd",
+    USAGE,
+    (
+        Option("a", "add", "add", take_user),
+        Option("A", "administrators", "administrators", take_admins),
+        Option("d", "delete", "remove", as_given),
+        # Means nothing, as in shadow.
+        Option("g", "", hidden=True),
+        HELP,
+        Option("M", "members", "members", take_users),
+        Option("Q", "root", "", as_given),
+        HIDDEN_PREFIX,
+        Option("r", "remove-password", "no_password"),
+        Option("R", "restrict", "restrict"),
+    ),
+    {E_FAILURE: 1, E_GRP_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_GSHADOW_NOTFOUND: 17},
+    setuid=True,
+)
 
 
-def edit(pair: Pair, request: Request) -> Pair:
-    """The group's rows as they are to be. Raises BadArgument."""
-    if request.remove_password:
-        return set_password(pair, b"")
-    if request.restrict:
-        return set_password(pair, b"!")
-    if request.add is not None:
-        return add_member(pair, request.add)
-    if request.delete is not None:
-        try:
-            return remove_member(pair, request.delete)
-        except NotMember:
-            user, group = fsdecode(request.delete), fsdecode(request.name)
-            raise BadArgument(f"user '{user}' is not a member of '{group}'") from None
-    if request.admins is not None:
-        pair = set_admins(pair, tuple(request.admins.split(b",")) if request.admins else ())
-    if request.members is not None:
-        pair = set_members(pair, tuple(request.members.split(b",")) if request.members else ())
-    if request.passwd is not None:
-        pair = set_password(pair, request.passwd)
-    return pair
-
-
-def ask_password(session: Session, group: str) -> bytes:
-    """A new password from the terminal, typed twice, encrypted. Raises NotPermitted."""
+def ask_password(run: Run, group: str) -> bytes:
+    """A new password from the terminal, typed twice, encrypted. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
     from accounts.system.terminal import read_password
 
     if not (posix.isatty(0) and posix.isatty(1)):
-        raise NotPermitted("Not a tty")
+        raise Fail(E_FAILURE, "Not a tty")
     forbid_core_dumps()
-    session.print(f"Changing the password for group {group}\n")
+    run.console.print(f"Changing the password for group {group}\n")
     for turn in range(TRIES):
         first = read_password("New Password: ")
         if first is None:
-            raise NotPermitted
+            raise Fail(E_FAILURE)
         second = read_password("Re-enter new password: ")
         try:
             if second is None:
-                raise NotPermitted
+                raise Fail(E_FAILURE)
             if first == second:
-                settings = settings_from(session.defs)
-                session.print_error("".join(settings.notes))
+                settings = settings_from(run.facts.defs)
+                run.console.complain("".join(settings.notes))
                 return hash_password(first, settings)
         finally:
             wipe(first)
             wipe(second or bytearray())
         if turn + 1 < TRIES:
-            session.print("They don't match; try again\n")
-    raise NotPermitted("Try again later")
+            run.console.print("They don't match; try again\n")
+    raise Fail(E_FAILURE, "Try again later")
 
 
-def describe(request: Request) -> list[tuple[str, str]]:
-    """(what was done, what failed) for syslog and audit."""
-    group = fsdecode(request.name)
+def body(given: Given) -> None:
+    """Change the group."""
+    run, values, name = given.run, given.values, given.operands[0]
+    if len(given.letters & set("adrR")) + bool(given.letters & set("AM")) > 1:
+        raise Usage
+    request = ChangeMembers(name=name, **values)
+    group = fsdecode(name)
+    pair = find_pair(run.facts.store.load(FILES, FILES), name, run.facts)
     if request.add is not None:
-        user = fsdecode(request.add)
-        return [(f"user {user} added by root to group {group}", f"failed to add user {user} to group {group}")]
-    if request.delete is not None:
-        user = fsdecode(request.delete)
-        return [
-            (f"user {user} removed by root from group {group}", f"failed to remove user {user} from group {group}")
-        ]
-    if request.remove_password:
-        return [(f"password of group {group} removed by root", f"failed to remove password of group {group}")]
-    if request.restrict:
-        return [(f"access to group {group} restricted by root", f"failed to restrict access to group {group}")]
-    if request.passwd is not None:
-        return [(f"password of group {group} changed by root", f"failed to change password of group {group}")]
-    lists = (("administrators", request.admins), ("members", request.members))
-    return [
-        (
-            f"{what} of group {group} set by root to {fsdecode(users)}",
-            f"failed to set the {what} of group {group} to {fsdecode(users)}",
-        )
-        for what, users in lists
-        if users is not None
-    ]
-
-
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run gpasswd; the exit status."""
-    hand_over(session.tool, session.prog, argv)
-    session.select_root(argv, letter=b"-Q")
-    request = parse_arguments(session, argv)
-    group = fsdecode(request.name)
-    store = session.store
-    files = ("group", "gshadow")
-    pair = find_pair(session, store.load(files, files), request.name)
-    if request.add is not None:
-        session.print(f"Adding user {fsdecode(request.add)} to group {group}\n")
-    elif request.delete is not None:
-        session.print(f"Removing user {fsdecode(request.delete)} from group {group}\n")
-    edit(pair, request)
-    if not describe(request):
-        request.passwd = ask_password(session, group)
-    paths: list[str] = []
-    about_users = not (request.remove_password or request.restrict or request.passwd is not None)
-    kind = "USER_ACCT" if about_users else "USER_CHAUTHTOK"
-    try:
-        database = store.open(files)
-        paths = session.group_paths(database)
-        put_pair(database, edit(find_pair(session, database, request.name), request))
-        session.commit(database)
-    except AccountsError:
-        for _, failed in describe(request):
-            session.log(f"root {failed}", 3)
-        for path in paths:
-            for _, failed in describe(request):
-                session.audit(kind, f"root {failed} in {path}", request.name, success=False)
-        raise
-    for done, _ in describe(request):
-        session.log(done)
-        session.audit(kind, done, request.name)
-    return 0
+        run.console.print(f"Adding user {fsdecode(request.add)} to group {group}\n")
+    elif request.remove is not None:
+        run.console.print(f"Removing user {fsdecode(request.remove)} from group {group}\n")
+    request.apply(pair)
+    if not values:
+        request = ChangeMembers(name=name, passwd=ask_password(run, group))
+    run.do(request)
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("gpasswd", body, STATUSES, USAGE)
+    run(TOOL, body)

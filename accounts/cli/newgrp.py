@@ -12,16 +12,20 @@ import os
 import pwd
 import signal
 
-from accounts.cli.session import Session, run
+from accounts.cli.run import run
 from accounts.cli.setuid import DIVERTED, exec_diverted
-from accounts.errors import AccountsError, NoSuchGroup, NotPermitted, Usage
+from accounts.cli.tool import Tool
+from accounts.errors import E_NOPERM, E_NOTFOUND, Fail, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-STATUSES: dict[type[AccountsError], int] = {}
-USAGES = {"newgrp": "Usage: newgrp [-] [group]\n", "sg": "Usage: sg group [[-c] command]\n"}
+    from accounts.cli.tool import Given
+
+# What "-" and "-c" mean depends on where they stand.
+TOOL_NEWGRP = Tool("newgrp", "Usage: newgrp [-] [group]\n", (), {}, raw=True)
+TOOL_SG = Tool("sg", "Usage: sg group [[-c] command]\n", (), {}, raw=True)
 SHELL = "/bin/sh"
 
 
@@ -51,13 +55,13 @@ def parse_arguments(prog: str, argv: list[bytes]) -> Request:
 
 
 def find_gid(request: Request) -> int:
-    """The GID to run with: of the group, or the caller's primary one. Raises NoSuchGroup."""
+    """The GID to run with: of the group, or the caller's primary one. Raises Fail."""
     if request.group is None:
         return pwd.getpwuid(os.getuid()).pw_gid
     try:
         return grp.getgrnam(request.group).gr_gid
     except KeyError:
-        raise NoSuchGroup(f"group '{request.group}' does not exist") from None
+        raise Fail(E_NOTFOUND, f"group '{request.group}' does not exist") from None
 
 
 def execute(request: Request, gid: int) -> NoReturn:
@@ -84,22 +88,22 @@ def execute(request: Request, gid: int) -> NoReturn:
     os.execve(shell, ["-" + name], environment)
 
 
-def body(session: Session, argv: list[bytes]) -> int:
+def body(given: Given) -> NoReturn:
     """Run newgrp or sg; returns only by an error."""
-    exec_diverted(session.prog, "newgrp", argv)
-    request = parse_arguments(session.tool, argv)
+    exec_diverted(given.run.console.prog, "newgrp", given.operands)
+    request = parse_arguments(given.run.tool.name, given.operands)
     gid = find_gid(request)
     if os.geteuid():
         path = DIVERTED.format("newgrp")
-        raise NotPermitted(f"Permission denied: this needs a set-uid program, there is no {path}")
+        raise Fail(E_NOPERM, f"Permission denied: this needs a set-uid program, there is no {path}")
     execute(request, gid)
 
 
 def main() -> NoReturn:
     """Entry point of the shim of newgrp."""
-    run("newgrp", body, STATUSES, USAGES["newgrp"])
+    run(TOOL_NEWGRP, body)
 
 
 def main_sg() -> NoReturn:
     """Entry point of the shim of sg."""
-    run("sg", body, STATUSES, USAGES["sg"])
+    run(TOOL_SG, body)

@@ -74,7 +74,8 @@ class Tool:
     that of the table. needs_text, excludes_text: what it says then, None for the usage text alone.
     late_rules: the rules are not looked at before the tool asks for it (check_rules).
     setuid: callers who are not root get the distribution's own program.
-    stop_early: options end at the first operand.
+    stop_early: options end at the first operand. raw: the
+    words are all operands.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Tool:
         late_rules: bool = False,
         setuid: bool = False,
         stop_early: bool = False,
+        raw: bool = False,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -105,6 +107,7 @@ class Tool:
         self.late_rules = late_rules
         self.setuid = setuid
         self.stop_early = stop_early
+        self.raw = raw
 
     def usage_for(self, release: Release) -> str:
         """The usage text of a release."""
@@ -146,6 +149,9 @@ def parse(run: Run, argv: list[bytes]) -> Given:
     tool = run.tool
     rows = tool.rows(run.release)
     given = Given(run)
+    if tool.raw:
+        given.operands = argv
+        return given
     for row, value in scan(argv, rows, given.operands, tool.stop_early):
         if row.convert is not None:
             result = row.convert(given, value)

@@ -6,13 +6,176 @@ A pair is what shadow works on: the group row and, where gshadow is in use, its 
 
 from __future__ import annotations
 
-from accounts.errors import NotMember
+from accounts.edit.groups import group_paths
+from accounts.edit.request import Request
+from accounts.errors import E_BAD_ARG, E_INVALID_GROUP, E_MEMBER_EXISTS, E_NOT_MEMBER, Fail
 from accounts.model.database import Database
 from accounts.model.records import SHADOWED, Group, Gshadow, drop_member, join_members
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
+    from accounts.edit.request import Facts, Report
+
     Pair = tuple[Group, Gshadow | None]
+
+LOG_ERR = 3
+FILES = ("group", "gshadow")
+
+
+class ChangeMembers(Request):
+    """What gpasswd(1) changes of a group: one thing, or its members and administrators.
+
+    add, remove: a user; members, administrators: the new list, joined with commas; no_password: whether the password
+    is taken away; restrict: whether it is locked; passwd: a new one, already encrypted.
+    """
+
+    __slots__ = ("add", "administrators", "members", "name", "no_password", "passwd", "remove", "restrict")
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "add": None, "remove": None, "members": None, "administrators": None, "no_password": False, "restrict": False,
+        "passwd": None,
+    }  # fmt: skip
+    name: bytes
+    add: bytes | None
+    remove: bytes | None
+    members: bytes | None
+    administrators: bytes | None
+    no_password: bool
+    restrict: bool
+    passwd: bytes | None
+
+    def look(self, facts: Facts, report: Report) -> None:
+        """What is wrong before the locks is found by who asks: the tool speaks in between."""
+        self._note_failure(report, [])
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return FILES, ()
+
+    def check(self, facts: Facts, report: Report, looked: None) -> Pair:
+        """The rows as they are to be."""
+        database = facts.view(FILES)
+        self._note_failure(report, group_paths(database, facts))
+        return self.apply(find_pair(database, self.name, facts))
+
+    def edit(self, database: Database, plan: Pair, facts: Facts, report: Report) -> None:
+        put_pair(database, plan)
+        for done, _ in self._describe():
+            report.log.append(done)
+            report.audit.append((self._kind(), done, self.name, None, True))
+
+    def apply(self, pair: Pair) -> Pair:
+        """The rows as they are to be, of those that are there. Raises Fail."""
+        if self.no_password:
+            return set_password(pair, b"")
+        if self.restrict:
+            return set_password(pair, b"!")
+        if self.add is not None:
+            return add_member(pair, self.add)
+        if self.remove is not None:
+            left = remove_member(pair, self.remove)
+            if left is None:
+                user = fsdecode(self.remove)
+                raise Fail(E_BAD_ARG, f"user '{user}' is not a member of '{fsdecode(self.name)}'")
+            return left
+        if self.administrators is not None:
+            pair = set_admins(pair, _split(self.administrators))
+        if self.members is not None:
+            pair = set_members(pair, _split(self.members))
+        return pair if self.passwd is None else set_password(pair, self.passwd)
+
+    def _note_failure(self, report: Report, paths: list[str]) -> None:
+        """What syslog and audit are told of a failure, last one first. paths: of the files, once they are open."""
+        failures = [f"root {failed}" for _, failed in self._describe()]
+        for path in reversed(paths):
+            for failed in reversed(failures):
+                report.if_failed(f"{failed} in {path}", self.name, kind=self._kind())
+        report.failed += [(LOG_ERR, failed, False) for failed in reversed(failures)]
+
+    def _kind(self) -> str:
+        about_users = not (self.no_password or self.restrict or self.passwd is not None)
+        return "USER_ACCT" if about_users else "USER_CHAUTHTOK"
+
+    def _describe(self) -> list[tuple[str, str]]:
+        """(what was done, what failed) for syslog and audit."""
+        group = fsdecode(self.name)
+        if self.add is not None:
+            user = fsdecode(self.add)
+            return [(f"user {user} added by root to group {group}", f"failed to add user {user} to group {group}")]
+        if self.remove is not None:
+            user = fsdecode(self.remove)
+            done = f"user {user} removed by root from group {group}"
+            return [(done, f"failed to remove user {user} from group {group}")]
+        if self.no_password:
+            return [(f"password of group {group} removed by root", f"failed to remove password of group {group}")]
+        if self.restrict:
+            return [(f"access to group {group} restricted by root", f"failed to restrict access to group {group}")]
+        if self.passwd is not None:
+            return [(f"password of group {group} changed by root", f"failed to change password of group {group}")]
+        lists = (("administrators", self.administrators), ("members", self.members))
+        return [
+            (
+                f"{what} of group {group} set by root to {fsdecode(users)}",
+                f"failed to set the {what} of group {group} to {fsdecode(users)}",
+            )
+            for what, users in lists
+            if users is not None
+        ]
+
+
+class ChangeOwnGroup(Request):
+    """What groupmems(8) changes of a group: add or remove a member, or purge them all and the administrators."""
+
+    __slots__ = ("add", "name", "purge", "remove")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"add": None, "remove": None, "purge": False}
+    name: bytes
+    add: bytes | None
+    remove: bytes | None
+    purge: bool
+
+    def look(self, facts: Facts, report: Report) -> None:
+        """Nothing is looked at before the locks."""
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return FILES, ()
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        check_group(database, self.name, facts)
+        pair = get_pair(database, self.name)
+        assert pair is not None
+        group = fsdecode(self.name)
+        if self.add is not None:
+            if self.add in pair[0].members:
+                raise Fail(E_MEMBER_EXISTS, f"user '{fsdecode(self.add)}' is already a member of '{group}'")
+            put_pair(database, add_member(pair, self.add))
+        elif self.remove is not None:
+            left = remove_member(pair, self.remove, admin_too=True) if self.remove in pair[0].members else None
+            if left is None:
+                raise Fail(E_NOT_MEMBER, f"user '{fsdecode(self.remove)}' is not a member of '{group}'")
+            put_pair(database, left)
+        elif self.purge:
+            put_pair(database, set_admins(set_members(pair, ()), ()))
+
+
+def check_group(database: Database, name: bytes, facts: Facts) -> Group:
+    """The row of a group that groupmems is to list or change. Raises Fail."""
+    group: Group | None = database.group.get(name)
+    if group is None:
+        raise Fail(E_INVALID_GROUP, f"group '{fsdecode(name)}' does not exist in {facts.shown('group')}")
+    return group
+
+
+def find_pair(database: Database, name: bytes, facts: Facts) -> Pair:
+    """The rows of a group that gpasswd is to change. Raises Fail."""
+    pair = get_pair(database, name)
+    if pair is None:
+        raise Fail(E_BAD_ARG, f"group '{fsdecode(name)}' does not exist in {facts.shown('group')}")
+    return pair
+
+
+def _split(names: bytes) -> tuple[bytes, ...]:
+    return tuple(names.split(b",")) if names else ()
 
 
 def get_pair(database: Database, name: bytes) -> Pair | None:
@@ -57,11 +220,11 @@ def add_member(pair: Pair, user: bytes) -> Pair:
     return group, shadow
 
 
-def remove_member(pair: Pair, user: bytes, admin_too: bool = False) -> Pair:
-    """The pair without a member (and administrator). Raises NotMember when no row lists the user."""
+def remove_member(pair: Pair, user: bytes, admin_too: bool = False) -> Pair | None:
+    """The pair without a member (and administrator); None when no row lists the user."""
     group, shadow = pair
     if user not in group.members and (shadow is None or user not in shadow.members):
-        raise NotMember
+        return None
     group = group.replace(members=drop_member(group.members, user))
     if shadow is not None:
         shadow = shadow.replace(members=drop_member(shadow.members, user))
