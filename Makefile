@@ -67,7 +67,7 @@ $(VENV)/stamp: pyproject.toml
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd.
-TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv pseudo
+TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv pseudo fakeroot fakechroot proot bindfs e2fsprogs
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

@@ -102,7 +102,10 @@ def check_busy(session: Session, name: bytes, uid: int) -> None:
         return
     from accounts.system.commands import find_process
 
-    ranges = [(row.start, row.count) for row in session.store.load(("subuid",)).subuid if row.name == name]
+    try:
+        ranges = [(row.start, row.count) for row in session.store.load(("subuid",)).subuid if row.name == name]
+    except AccountsError:
+        ranges = []  # usermod changes nothing in it; the real one looks no closer, either
     pid = find_process(uid, ranges, target.root)
     if pid is not None:
         raise UserBusy(f"user {fsdecode(name)} is currently used by process {pid}")

@@ -260,6 +260,10 @@ class Work:
             # shadow writes backups in place, so one must not share its inode with somebody's file.
             step.copied = status.st_nlink > 1 or stat.S_IMODE(status.st_mode) & ~_MODE != 0
         try:
+            if b"libpseudo" in posix.environ.get(b"LD_PRELOAD", b""):
+                # OpenEmbedded's pseudo knows files by inode and path, aborts on a second path of one that it has
+                # not seen made, and does the link first.
+                raise OSError(errno.ENOTSUP, posix.strerror(errno.ENOTSUP))
             posix.link(
                 step.base,
                 self._temporary(step, "old"),
@@ -327,7 +331,14 @@ class Work:
             line = f"{step.number} {step.old or '-'} {step.new or '-'} {backup} {step.name}\n"
             lines.append(fsencode(line))
         text = b"".join(lines)
-        shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
+        try:
+            shield.write_all(self._journal, text + b"end %08x\n" % zlib.crc32(text))
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
+            # Half a journal would have what is done by halves taken for what was never begun.
+            self._remove([JOURNAL])
+            return
         # A single rename is atomic by itself: after a power cut either outcome is right.
         if len(self.steps) > 1:
             shield.sync(self._journal)

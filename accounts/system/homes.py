@@ -513,7 +513,12 @@ def move_mailbox(
                 say(f"{shown}: {error.strerror}\n")
             return False
         try:
-            if posix.fstat(fd).st_uid != uid:
+            try:
+                owner = posix.fstat(fd).st_uid
+            except OSError as error:
+                say(f"fstat: {error.strerror}\n")
+                return False
+            if owner != uid:
                 warn(f"warning: {shown} not owned by {fsdecode(name)}")
                 return False
             if new_uid != KEEP:

@@ -63,6 +63,8 @@ class Locks:
         self._own_fd = -1
         # Of the file that the held locks are links of.
         self._inode = 0
+        # What could not be done with that file, in shadow's words.
+        self._failed = ""
         self._held: list[str] = []
 
     @property
@@ -152,7 +154,7 @@ class Locks:
             return self._wait(self._try_own_lock, _OWN)
         except OSError as error:
             # shadow names its own file, NAME.PID, which a killed process would leave behind for good.
-            details[:] = [f"{self._path}/{name}.{posix.getpid()}: {error.strerror}"]
+            details[:] = [f"{self._path}/{name}.{posix.getpid()}{self._failed}: {error.strerror}"]
             return False
 
     def _try_own_lock(self) -> bool:
@@ -189,6 +191,7 @@ class Locks:
             # owner is dead, whatever the file says.
             shield.write_all(fd, b"%d\0" % posix.getpid())
         except BaseException:
+            self._failed = " file write error"
             self._remove(_OWN)
             raise
 
@@ -266,7 +269,9 @@ class Locks:
         try:
             # As shadow's test of the link count: nobody has broken the lock again in this moment.
             return posix.stat(lock, dir_fd=self._etc, follow_symlinks=False).st_ino == self._inode
-        except OSError:
+        except OSError as error:
+            if error.errno in shield.REFUSED:
+                return True
             self._remove(lock)
             raise
 

@@ -31,7 +31,7 @@ from accounts.system import shield
 from accounts.system.commit import Change, CommitError, commit, recover
 from accounts.system.locks import LockError, Locks
 from accounts.system.notify import LOG_ERR, syslog
-from accounts.system.target import MAX_ACCOUNT_FILE, READ, read_fd
+from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE, READ, read_fd
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -91,8 +91,10 @@ class Store:
             if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
                 try:
                     target.stat(path)
-                except OSError:
-                    continue
+                except OSError as error:
+                    # A file that cannot be looked at is there, and will be found unreadable.
+                    if error.errno in NOT_THERE:
+                        continue
                 return True
         return self._is_forced(name)
 

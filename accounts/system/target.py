@@ -23,7 +23,7 @@ READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
 MAX_ACCOUNT_FILE = 1 << 28
 MAX_CONFIG = 1 << 24
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def read_fd(fd: int, limit: int = MAX_ACCOUNT_FILE) -> bytes:
@@ -144,7 +144,7 @@ class Target:
         try:
             return read_fd(self.open(path, READ), limit)
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in NOT_THERE:
                 return None
             shown = fsdecode(self.prefix + b"/" + path)
             if path.endswith(LOGIN_DEFS):
@@ -166,7 +166,7 @@ class Target:
             try:
                 self.stat(directory + b"/" + name)
             except OSError as error:
-                if error.errno in _NOT_THERE:
+                if error.errno in NOT_THERE:
                     continue
             return b"/" + directory + b"/" + name
         return b"/etc/" + name

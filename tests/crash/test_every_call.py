@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import posix
 import shutil
 import signal
 import tempfile
@@ -68,7 +69,12 @@ def _commit_calls(etc: Etc) -> list[int]:
     return outcome.calls
 
 
-def test_killed_at_any_call_the_next_tool_finds_all_old_or_all_new(etc: Etc) -> None:
+@pytest.mark.parametrize("preload", [b"", b"libpseudo.so"], ids=["by links", "by copies"])
+def test_killed_at_any_call_the_next_tool_finds_all_old_or_all_new(
+    etc: Etc, monkeypatch: pytest.MonkeyPatch, preload: bytes
+) -> None:
+    """Also where old files are copied because they may not be linked."""
+    monkeypatch.setitem(posix.environ, b"LD_PRELOAD", preload)
     seen = []
     for at in itertools.count():
         etc.reset()
