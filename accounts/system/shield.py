@@ -142,8 +142,8 @@ def refuse_special(name: str | bytes, dir_fd: int) -> None:
     """Raise OSError (ENXIO) when a name is there and is a device, FIFO or socket."""
     try:
         kind = stat.S_IFMT(posix.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return
+    except OSError:
+        return  # not there, or open(2) has the same to say
     if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         raise OSError(errno.ENXIO, "not a regular file")
 
