@@ -183,7 +183,8 @@ def change_account(session: Session, name: bytes, change: StatusChange, in_image
 def set_password(session: Session, name: bytes, from_stdin: bool) -> None:
     """Ask for a new password and set it. Raises TokenError and others of STATUSES."""
     from accounts.system.coredump import forbid_core_dumps
-    from accounts.system.hashing import hash_password, settings_from, wipe
+    from accounts.system.hashing import hash_password, wipe
+    from accounts.system.pam import settings_for
 
     store = session.store
     if not can_set_token(store.load(("passwd", "shadow")), name):
@@ -193,7 +194,7 @@ def set_password(session: Session, name: bytes, from_stdin: bool) -> None:
     if password is None:
         raise token_error()
     try:
-        hashed = hash_password(password, settings_from(session.defs))
+        hashed = hash_password(password, settings_for(session.target, session.tool, session.defs))
     except BadArgument as error:
         raise TokenError("password unchanged", (error.message or "",)) from None
     finally:

@@ -23,13 +23,14 @@ class Tokens:
     """The passwords of a run, hashed when made: that takes long and needs no lock. entries are not kept."""
 
     def __init__(self, session: Session, entries: list[Entry]) -> None:
-        from accounts.system.hashing import MAX_LENGTH, hash_many, settings_from
+        from accounts.system.hashing import MAX_LENGTH, hash_many
+        from accounts.system.pam import settings_for
 
         self._session = session
         # pam_unix asks others for the old password, and gets none; no tool of the distribution is set-uid here.
         self._is_root = is_root()
         usable = [plain for _, _, plain in entries if self._is_root and 0 < len(plain) <= MAX_LENGTH]
-        hashes = iter(hash_many(usable, settings_from(session.defs)) if usable else ())
+        hashes = iter(hash_many(usable, settings_for(session.target, session.tool, session.defs)) if usable else ())
         # Line, user, hash; what pam_unix says in place of a hash.
         self._tokens: list[tuple[int, bytes, bytes | str]] = []
         for number, name, plain in entries:

@@ -84,11 +84,23 @@ def context() -> passlib.context.CryptContext:
     )
 
 
+def preferred_method() -> str:
+    """libxcrypt's choice among HANDLERS, else SHA512."""
+    prefix = libxcrypt.preferred_prefix()
+    for method, (_, prefixes) in HANDLERS.items():
+        if prefix in prefixes:
+            return method
+    return "SHA512"
+
+
 def make_hash(method: str, cost: int, plain: bytes | bytearray) -> bytes:
-    """A new salted hash. method: a key of HANDLERS; cost: rounds or cost factor, 0 where a method has none.
+    """A new salted hash. method: a key of HANDLERS, or BIGCRYPT; cost: rounds or cost factor, 0 where it has none.
 
     Raises KeyError for a method that this machine cannot compute, OSError as libxcrypt.crypt().
     """
+    if method == "BIGCRYPT" and libxcrypt.load() is not None:
+        # For libxcrypt a setting of DES that is longer than a hash of DES.
+        return libxcrypt.crypt(plain, libxcrypt.gensalt(b"", 0) + b"." * 12)
     handler = context().handler(HANDLERS[method][0])
     if cost:
         handler = handler.using(rounds=cost)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from accounts.system.logindefs import LoginDefs
 
+# As ENCRYPT_METHOD has them. pam_unix knows one more, BIGCRYPT.
 METHODS = ("DES", "MD5", "SHA256", "SHA512", "BCRYPT", "YESCRYPT", "GOST_YESCRYPT", "SCRYPT")
 # Least, greatest and default cost, as in shadow 4.13's libmisc/salt.c; those of SCRYPT are libxcrypt's.
 COSTS = {
@@ -35,7 +36,7 @@ THREADS_FROM = 16  # hashes, below which starting threads costs more than it sav
 class HashSettings:
     """How to hash.
 
-    method: one of METHODS. low, high: the cost is drawn between them (both included) for each hash and
+    method: one of METHODS, or BIGCRYPT. low, high: the cost is drawn between them (both included) for each hash and
     then brought into the method's limits; 0 for a method without cost. notes: complaints, to be printed on
     standard error as they stand (shadow does so for each salt that it makes).
     """
@@ -99,6 +100,13 @@ def _cost_range(login_defs: LoginDefs, method: str, rounds: int | None) -> tuple
     if low == high == -1:
         return default, default
     return (high if low == -1 else low), (low if high == -1 else high)
+
+
+def preferred_method() -> str:
+    """The strongest of METHODS by libxcrypt's own choice, SHA512 without it."""
+    from accounts.system import hashers
+
+    return hashers.preferred_method()
 
 
 def hash_password(plain: bytes | bytearray, settings: HashSettings) -> bytes:

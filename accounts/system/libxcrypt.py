@@ -40,6 +40,16 @@ def load() -> ctypes.CDLL | None:
     return None
 
 
+def preferred_prefix() -> bytes | None:
+    """Prefix of the strongest method, by crypt_preferred_method(3); None where the library does not say."""
+    library = load()
+    if library is None or not hasattr(library, "crypt_preferred_method"):
+        return None
+    library.crypt_preferred_method.restype = ctypes.c_char_p
+    prefix: bytes | None = library.crypt_preferred_method()
+    return prefix
+
+
 def gensalt(prefix: bytes, cost: int) -> bytes:
     """A new setting of a method ("$6$") at a cost (0: the method's own), its salt from the kernel.
 

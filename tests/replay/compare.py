@@ -18,6 +18,7 @@ from tests.support.view import DATABASES, delta_faults, entry_of, inexpressible,
 
 RULES = {
     "salted-hash": "new salt (rounds too, if login.defs gives a range): same method, crypt(3) verifies both",
+    "no-des": "where nobody names a method, libxcrypt's preferred one in place of pam_unix's DES (decisions/pam.md)",
     "pid-in-message": "the process id in `currently used by process N`",
     "no-op-backup": "a file whose content stays is not rewritten, nor its NAME- (design.md 4.6)",
     "row-order": "pwck, grpck, passwd -Sa, groupmems -l print in file order; there are two files now",
@@ -258,6 +259,12 @@ def _unsalted(want: File, have: File, case: Case, verdict: Verdict, oracle: bool
     data = hashes.unsalt(have.data, want.data, words, rounds) if words else have.data
     if data != have.data:
         verdict.rules.add("salted-hash")
+    if data != want.data and not oracle:
+        defs = case.before.etc["login.defs"].data if "login.defs" in case.before.etc else b""
+        stronger = hashes.unsalt(data, want.data, words, no_des=hashes.asks_for_no_method(case.command, defs))
+        if stronger != data:
+            verdict.rules.add("no-des")
+            data = stronger
     if oracle and data != want.data and len(data.split(b"\n")) == len(want.data.split(b"\n")):
         lines = []
         for mine, theirs in zip(data.split(b"\n"), want.data.split(b"\n"), strict=True):

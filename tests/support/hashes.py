@@ -62,27 +62,55 @@ def sha_rounds(login_defs: bytes) -> tuple[int, int] | None:
     return (low, high) if low is not None and high is not None and low < high else None
 
 
+def asks_for_no_method(command: Command, login_defs: bytes) -> bool:
+    """Whether pam_unix hashes for the command, and neither it nor login.defs was told how (tests/support/root.py)."""
+    through_pam = command.tool == "newusers" or (command.tool == "chpasswd" and not command.argv)
+    return through_pam and not re.search(rb"^\s*(ENCRYPT_METHOD|MD5_CRYPT_ENAB)\s", login_defs, re.MULTILINE)
+
+
 def same_hash(expected: bytes, got: bytes, words: set[bytes], rounds: tuple[int, int] | None = None) -> bool:
     """Whether two different hashes are as good as the same: one method and cost, and one word behind both."""
-    mine, theirs = method(expected), method(got)
-    if mine is None or theirs is None or mine[0] != theirs[0]:
-        return False
-    drawn = rounds is not None and theirs[1].isdigit() and rounds[0] <= int(theirs[1]) <= rounds[1]
-    if mine[1] != theirs[1] and not drawn:
-        return False
+    return _same_cost(method(expected), method(got), rounds) and _same_word(expected, got, words)
+
+
+def better_than_des(expected: bytes, got: bytes, words: set[bytes]) -> bool:
+    """Whether got is libxcrypt's preferred hash of the word behind a DES hash."""
+    chosen = (b"$y$", b"j9T")
+    return method(expected) == (b"des", b"") and method(got) == chosen and _same_word(expected, got, words)
+
+
+def _same_word(expected: bytes, got: bytes, words: set[bytes]) -> bool:
     return any(verifies(word, expected) and verifies(word, got) for word in words)
 
 
+def _same_cost(
+    mine: tuple[bytes, bytes] | None, theirs: tuple[bytes, bytes] | None, rounds: tuple[int, int] | None
+) -> bool:
+    if mine is None or theirs is None or mine[0] != theirs[0]:
+        return False
+    drawn = rounds is not None and theirs[1].isdigit() and rounds[0] <= int(theirs[1]) <= rounds[1]
+    return mine[1] == theirs[1] or drawn
+
+
 def unsalt(
-    data: bytes, reference: bytes, words: dict[bytes, set[bytes]], rounds: tuple[int, int] | None = None
+    data: bytes,
+    reference: bytes,
+    words: dict[bytes, set[bytes]],
+    rounds: tuple[int, int] | None = None,
+    no_des: bool = False,
 ) -> bytes:
-    """data with each hash replaced by that of reference for the same name where same_hash() holds."""
+    """data with each hash replaced by that of reference for the same name where same_hash() holds.
+
+    no_des: or better_than_des() does.
+    """
     theirs = {row[0]: row for row in (line.split(b":") for line in reference.split(b"\n")) if len(row) > 1}
     lines = []
     for line in data.split(b"\n"):
         row = line.split(b":")
         other = theirs.get(row[0])
-        if len(row) > 1 and other and same_hash(other[1], row[1], words.get(row[0], set()), rounds):
-            row[1] = other[1]
+        if len(row) > 1 and other:
+            known = words.get(row[0], set())
+            if same_hash(other[1], row[1], known, rounds) or (no_des and better_than_des(other[1], row[1], known)):
+                row[1] = other[1]
         lines.append(b":".join(row))
     return b"\n".join(lines)
