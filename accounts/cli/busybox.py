@@ -15,8 +15,9 @@ from accounts.cli.options import scan
 from accounts.cli.run import Run
 from accounts.cli.session import Done, Session, run
 from accounts.cli.tool import parse as parse_options
-from accounts.cli.values import parse_id_of
-from accounts.edit.groups import AddGroup, RemoveGroup
+from accounts.cli.tool import parse_id_of
+from accounts.edit.groupadd import AddGroup
+from accounts.edit.groupdel import RemoveGroup
 from accounts.edit.members import add_member, get_pair, put_pair, remove_member
 from accounts.edit.useradd import AddUser
 from accounts.edit.userdel import RemoveUser

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from accounts.cli.run import run
-from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given
-from accounts.cli.values import take_gid, take_names
-from accounts.edit.groups import AddGroup
+from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given, take_gid, take_names
+from accounts.edit.groupadd import AddGroup
 from accounts.errors import E_BAD_ARG, E_GID_IN_USE, E_GRP_UPDATE, E_NAME_IN_USE, E_USAGE
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
-from accounts.edit.groups import RemoveGroup
+from accounts.edit.groupdel import RemoveGroup
 from accounts.errors import E_BAD_ARG, E_GROUP_BUSY, E_GRP_UPDATE, E_NOTFOUND, E_USAGE
 
 TYPE_CHECKING = False

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given
-from accounts.cli.values import take_gid, take_names
-from accounts.edit.groups import ChangeGroup
+from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given, take_gid, take_names
+from accounts.edit.groupmod import ChangeGroup
 from accounts.errors import (
     E_BAD_ARG,
     E_GID_IN_USE,

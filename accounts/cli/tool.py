@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posix
 
-from accounts.errors import AccountsError, BadArgument, Done, FileError, Usage
+from accounts.errors import E_BAD_ARG, AccountsError, BadArgument, Done, Fail, FileError, Usage
+from accounts.model.records import MAX_ID, parse_id
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -268,7 +269,7 @@ def find_value(argv: list[bytes], row: Option) -> bytes | None:
     return found
 
 
-# Rows that many tools have
+# Rows and values that many tools have
 
 
 def show_usage(given: Given, _: bytes) -> None:
@@ -289,6 +290,24 @@ def override_key(given: Given, pair: bytes) -> None:
 def as_given(_: Given, value: bytes) -> bytes:
     """The value as it is."""
     return value
+
+
+def take_gid(_: Given, value: bytes) -> int:
+    """A GID that a group may have."""
+    return parse_id_of(value, "group")
+
+
+def parse_id_of(value: bytes, what: str) -> int:
+    """An id that a user or group (what) may have."""
+    number = parse_id(value)
+    if number is None or number == MAX_ID:
+        raise Fail(E_BAD_ARG, f"invalid {what} ID '{fsdecode(value)}'")
+    return number
+
+
+def take_names(_: Given, value: bytes) -> tuple[bytes, ...]:
+    """The names of a list with commas."""
+    return tuple(name for name in value.split(b",") if name)
 
 
 HELP = Option("h", "help", "", show_usage, flag=True)

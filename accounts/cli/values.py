@@ -9,8 +9,9 @@ from __future__ import annotations
 import _stat as stat
 import posix
 
+from accounts.cli.tool import parse_id_of
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail
-from accounts.model.records import MAX_ID, parse_id, parse_long
+from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -28,24 +29,6 @@ def take_no(_: Given, value: bytes) -> bool:
 def take_uid(_: Given, value: bytes) -> int:
     """A UID that a user may have."""
     return parse_id_of(value, "user")
-
-
-def take_gid(_: Given, value: bytes) -> int:
-    """A GID that a group may have."""
-    return parse_id_of(value, "group")
-
-
-def parse_id_of(value: bytes, what: str) -> int:
-    """An id that a user or group (what) may have."""
-    number = parse_id(value)
-    if number is None or number == MAX_ID:
-        raise Fail(E_BAD_ARG, f"invalid {what} ID '{fsdecode(value)}'")
-    return number
-
-
-def take_names(_: Given, value: bytes) -> tuple[bytes, ...]:
-    """The names of a list with commas."""
-    return tuple(name for name in value.split(b",") if name)
 
 
 def is_field(value: bytes) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accounts.edit.groups import add_group
+from accounts.edit.groupadd import add_group
 from accounts.edit.request import Request
 from accounts.errors import (
     E_BAD_ARG,

@@ -18,7 +18,7 @@ from accounts.errors import (
     Usage,
 )  # fmt: skip
 from accounts.model.names import is_valid_user_name
-from accounts.model.records import MAX_ULONG, SHADOWED, Passwd, Shadow, drop_member, join_members
+from accounts.model.records import MAX_ULONG, SHADOWED, Passwd, Shadow
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -236,9 +236,11 @@ def change_user(
         if change.touches_passwd() or change.touches_shadow():
             _change_rows(database, name, change, shown, report)
         if change.groups is not None or change.name is not None:
-            _change_groups(database, name, change, report)
+            from accounts.edit.memberships import change_groups, change_gshadow
+
+            change_groups(database, name, change, report)
             if database.gshadow.present:
-                _change_gshadow(database, name, change, report)
+                change_gshadow(database, name, change, report)
     except Refusal:
         if report.unwritable:
             # What fails without an image fails in the same way with one.
@@ -380,65 +382,3 @@ def _format_day(day: int) -> str:
         return time.strftime("%Y-%m-%d", time.gmtime(day * DAY))
     except (OverflowError, ValueError, OSError):
         return "future"
-
-
-def _stays(change: UserChange, was_member: bool, group: bytes) -> bool:
-    """Whether the user is to be a member afterwards, for a group that lists it or is named after -G."""
-    if change.groups is None:
-        return False
-    wanted = (was_member and change.append) or group in change.groups
-    return not wanted if change.remove else wanted
-
-
-def _change_groups(database: Database, user: bytes, change: UserChange, report: Report) -> None:
-    new_name = user if change.name is None else change.name
-    who, new_who = fsdecode(user), fsdecode(new_name)
-    for row in database.group.rows_about(user, change.groups or ()):
-        group = fsdecode(row.name)
-        was_member = user in row.members
-        stays = _stays(change, was_member, row.name)
-        if was_member and (stays or change.groups is None):
-            if change.name is None:
-                continue
-            members = join_members(drop_member(row.members, user), (new_name,))
-            report.done(f"change '{who}' to '{new_who}' in group '{group}'", "changing group member", new_name)
-        elif was_member:
-            members = drop_member(row.members, user)
-            report.done(f"delete '{who}' from group '{group}'", "removing group member", user)
-        elif stays:
-            members = join_members(row.members, (new_name,))
-            report.done(f"add '{new_who}' to group '{group}'", "adding user to group", user)
-        else:
-            continue
-        database.group.put(row.replace(members=members))
-
-
-def _change_gshadow(database: Database, user: bytes, change: UserChange, report: Report) -> None:
-    new_name = user if change.name is None else change.name
-    who, new_who = fsdecode(user), fsdecode(new_name)
-    for row in database.gshadow.rows_about(user, change.groups or ()):
-        group = fsdecode(row.name)
-        admins, members = row.admins, row.members
-        if user in admins and change.name is not None:
-            admins = join_members(drop_member(admins, user), (new_name,))
-            report.done(
-                f"change admin '{who}' to '{new_who}' in shadow group '{group}'",
-                "changing admin name in shadow group",
-                user,
-            )
-        was_member = user in members
-        stays = _stays(change, was_member, row.name)
-        if was_member and (stays or change.groups is None):
-            if change.name is not None:
-                members = join_members(drop_member(members, user), (new_name,))
-                report.done(
-                    f"change '{who}' to '{new_who}' in shadow group '{group}'", "changing member in shadow group", user
-                )
-        elif was_member:
-            members = drop_member(members, user)
-            report.done(f"delete '{who}' from shadow group '{group}'", "removing user from shadow group", user)
-        elif stays:
-            members = join_members(members, (new_name,))
-            report.done(f"add '{new_who}' to shadow group '{group}'", "adding user to shadow group", new_name)
-        if (admins, members) != (row.admins, row.members):
-            database.gshadow.put(row.replace(admins=admins, members=members))

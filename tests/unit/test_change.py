@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from accounts.change import Change
-from accounts.edit.groups import AddGroup, RemoveGroup
+from accounts.edit.groupadd import AddGroup
+from accounts.edit.groupdel import RemoveGroup
 from accounts.edit.request import edit
 from accounts.edit.useradd import AddUser
 from accounts.errors import E_NAME_IN_USE, E_NOTFOUND, Fail

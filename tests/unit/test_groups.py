@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from accounts.edit import groups, gshadow, members
+from accounts.edit import groupadd, groupdel, groupmod, gshadow, members
 from accounts.errors import DuplicateRow, FileError, GroupRefusal, Refusal
 from accounts.model.database import KINDS, Base, Database
 from accounts.model.policy import default_policy
@@ -63,13 +63,13 @@ MEMBER = {"group": b"video:x:44:alice\n", "gshadow": b"video:*::alice\n"}
 @pytest.mark.parametrize(
     ("local", "image", "merge", "edit", "expected"),
     [
-        pytest.param({}, IMAGE, True, lambda db: groups.add_group(db, b"own", 1000, None, ()),
+        pytest.param({}, IMAGE, True, lambda db: groupadd.add_group(db, b"own", 1000, None, ()),
             {"group": b"own:x:1000:\n", "gshadow": b"own:!::\n"}, id="own row"),
-        pytest.param({}, IMAGE, True, lambda db: groups.add_group(db, b"own", 1000, b"$1$", (b"a", b"b", b"a")),
+        pytest.param({}, IMAGE, True, lambda db: groupadd.add_group(db, b"own", 1000, b"$1$", (b"a", b"b", b"a")),
             {"group": b"own:x:1000:a,b\n", "gshadow": b"own:$1$::\n"}, id="password to gshadow, members to group"),
-        pytest.param({}, GROUP_ONLY, True, lambda db: groups.add_group(db, b"own", 1000, b"$1$", ()),
+        pytest.param({}, GROUP_ONLY, True, lambda db: groupadd.add_group(db, b"own", 1000, b"$1$", ()),
             {"group": b"own:$1$:1000:\n"}, id="password to group without gshadow"),
-        pytest.param({"group": b"a:x:1:\n+nis\n"}, {}, True, lambda db: groups.add_group(db, b"own", 7, None, ()),
+        pytest.param({"group": b"a:x:1:\n+nis\n"}, {}, True, lambda db: groupadd.add_group(db, b"own", 7, None, ()),
             {"group": b"a:x:1:\nown:x:7:\n+nis\n"}, id="classic: before NIS rows"),
         pytest.param({}, IMAGE, True, add(b"video", b"alice"),
             {"group": b"video:x:44:alice\n", "gshadow": b"video:*::alice\n", "accounts/base": b"gshadow:video:*::\n"},
@@ -98,23 +98,23 @@ MEMBER = {"group": b"video:x:44:alice\n", "gshadow": b"video:*::alice\n"}
             id="password without gshadow: override row, members stay in the image"),
         pytest.param({}, IMAGE, True, pair_edit(b"adm", lambda pair: members.set_admins(pair, (b"www",))),
             {"gshadow": b"adm:*:www:syslog\n", "accounts/base": b"gshadow:adm:*:boss:syslog\n"}, id="admins"),
-        pytest.param({}, IMAGE, True, lambda db: groups.change_group(db, b"video", passwd=b"$6$"),
+        pytest.param({}, IMAGE, True, lambda db: groupmod.change_group(db, b"video", passwd=b"$6$"),
             {"gshadow": b"video:$6$::\n", "accounts/base": b"gshadow:video:*::\n"}, id="groupmod -p"),
-        pytest.param({}, IMAGE, True, lambda db: groups.change_group(db, b"video", members=(b"alice",)),
+        pytest.param({}, IMAGE, True, lambda db: groupmod.change_group(db, b"video", members=(b"alice",)),
             {"group": b"video:x:44:alice\n"}, id="groupmod -U: group only"),
         pytest.param({"group": b"own:x:1000:a\nlast:x:9:\n", "gshadow": b"own:!::a\nlast:!::\n"}, IMAGE, True,
-            lambda db: groups.change_group(db, b"own", new_name=b"new", passwd=b"p"),
+            lambda db: groupmod.change_group(db, b"own", new_name=b"new", passwd=b"p"),
             {"group": b"last:x:9:\nnew:x:1000:a\n", "gshadow": b"last:!::\nnew:p::a\n"}, id="rename moves to the end"),
         pytest.param({"group": b"own:x:1000:\n", "passwd": b"bob:x:7:1000::/:/bin/sh\neve:x:1000:9::/:/bin/sh\n"},
             {**IMAGE, "passwd": b"www:x:33:1000::/:/bin/sh\n"}, True,
-            lambda db: groups.change_group(db, b"own", gid=1001),
+            lambda db: groupmod.change_group(db, b"own", gid=1001),
             {"group": b"own:x:1001:\n",
              "passwd": b"bob:x:7:1001::/:/bin/sh\neve:x:1000:9::/:/bin/sh\nwww:x:33:1001::/:/bin/sh\n",
              "accounts/base": b"passwd:www:x:33:1000::/:/bin/sh\n"}, id="new GID for its users of both layers"),
         pytest.param({"group": b"own:x:7:\n", "gshadow": b"own:!::\n"}, IMAGE, True,
-            lambda db: groups.delete_group(db, b"own"), {"group": None, "gshadow": None}, id="delete a local group"),
+            lambda db: groupdel.delete_group(db, b"own"), {"group": None, "gshadow": None}, id="delete a local group"),
         pytest.param({"group": b"own:x:7:\n", "gshadow": b"own:!::\n"}, {}, True,
-            lambda db: groups.delete_group(db, b"own"), {"group": b"", "gshadow": b""},
+            lambda db: groupdel.delete_group(db, b"own"), {"group": b"", "gshadow": b""},
             id="classic: an empty file stays"),
         pytest.param({}, IMAGE, True, lambda db: gshadow.update_password(db, b"video", b"h"),
             {"gshadow": b"video:h::\n", "accounts/base": b"gshadow:video:*::\n"}, id="chgpasswd: x in group"),
@@ -148,15 +148,15 @@ def test_edit_writes_the_smallest_delta(
 @pytest.mark.parametrize(
     ("local", "merge", "edit", "words"),
     [
-        ({}, True, lambda db: groups.delete_group(db, b"video"), "only a new image can remove it"),
-        ({}, False, lambda db: groups.delete_group(db, b"video"), "only a new image can remove it"),
-        (MEMBER, True, lambda db: groups.delete_group(db, b"video"), "gpasswd -d USER video"),
-        ({}, True, lambda db: groups.change_group(db, b"video", new_name=b"film"), "only a new image can rename it"),
-        ({}, False, lambda db: groups.change_group(db, b"video", gid=45), "only a new image can change its GID"),
+        ({}, True, lambda db: groupdel.delete_group(db, b"video"), "only a new image can remove it"),
+        ({}, False, lambda db: groupdel.delete_group(db, b"video"), "only a new image can remove it"),
+        (MEMBER, True, lambda db: groupdel.delete_group(db, b"video"), "gpasswd -d USER video"),
+        ({}, True, lambda db: groupmod.change_group(db, b"video", new_name=b"film"), "only a new image can rename it"),
+        ({}, False, lambda db: groupmod.change_group(db, b"video", gid=45), "only a new image can change its GID"),
         ({}, True, drop(b"adm", b"syslog"), "user 'syslog' is a member of group 'adm' in the read-only image"),
-        ({}, True, lambda db: groups.change_group(db, b"adm", members=()), "is a member of group 'adm'"),
+        ({}, True, lambda db: groupmod.change_group(db, b"adm", members=()), "is a member of group 'adm'"),
         ({}, True, gshadow.unshadow_groups, "gshadow row in the read-only image"),
-        ({"group": b"own:x:7:\n"}, True, lambda db: groups.delete_group(db, b"www"), "only a new image"),
+        ({"group": b"own:x:7:\n"}, True, lambda db: groupdel.delete_group(db, b"www"), "only a new image"),
     ],
 )
 def test_what_no_delta_can_say_is_refused(
@@ -177,7 +177,7 @@ def test_changing_back_to_the_image_forgets_the_override_and_its_base_record() -
     db = database(
         {"gshadow": b"video:$6$::\n"}, base=b"gshadow:video:*::\n"
     )
-    groups.change_group(db, b"video", passwd=b"*")
+    groupmod.change_group(db, b"video", passwd=b"*")
     assert changes(db) == {"gshadow": None, "accounts/base": None}
 
 
@@ -186,7 +186,7 @@ def test_a_group_that_is_twice_in_the_local_file_is_not_changed() -> None:
     with pytest.raises(DuplicateRow):
         add(b"own", b"alice")(database(twice))
     with pytest.raises(DuplicateRow) as error:
-        groups.delete_group(database(twice), b"own")
+        groupdel.delete_group(database(twice), b"own")
     assert error.value.removing
 
 
@@ -199,7 +199,7 @@ def test_removing_who_is_no_member() -> None:
 def test_rename_with_a_password_needs_the_gshadow_row() -> None:
     # As in shadow 4.13, which fails to remove the row that it has not got.
     with pytest.raises(FileError) as caught:
-        groups.change_group(
+        groupmod.change_group(
             database({"group": b"own:x:7:\n"}), b"own", new_name=b"new", passwd=b"p"
         )
     assert str(caught.value) == "cannot remove entry 'own' from /etc/gshadow"
