@@ -2,7 +2,7 @@
 """A root directory as a handle, for reading: every path is resolved inside it, whatever its links say.
 
 A built rootfs is full of absolute links (/lib, /usr/bin/awk -> /etc/alternatives/awk). They are relative to
-that root, never to this machine, so nothing here hands a path of more than one component to the kernel.
+that root, never to this machine: accounts.system.paths walks.
 Every error names the path inside the root that it is about.
 """
 
@@ -13,14 +13,15 @@ import functools
 import os
 import posixpath
 import stat
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-MAX_LINKS = 40  # as the kernel's path walk, path_resolution(7)
+from accounts.system import paths
+from accounts.system.paths import DIRECTORY
+from accounts.system.target import READ, read_fd
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -73,48 +74,8 @@ class Reader:
         create: make missing directories, which only a Tree can. Raises FileNotFoundError, NotADirectoryError,
         OSError ELOOP.
         """
-        todo = deque(path.split("/"))
-        fds = [os.dup(self.fd)]
-        names: list[str] = []
-        links = 0
-        try:
-            while todo:
-                name = todo.popleft()
-                if name in ("", "."):
-                    continue
-                if name == "..":
-                    if names:
-                        os.close(fds.pop())
-                        names.pop()
-                    continue
-                try:
-                    fds.append(os.open(name, DIRECTORY, dir_fd=fds[-1]))
-                except FileNotFoundError:
-                    if not create:
-                        raise
-                    self._make_directory(fds[-1], name, "/" + "/".join(names))
-                    fds.append(os.open(name, DIRECTORY, dir_fd=fds[-1]))
-                except OSError as error:
-                    # A link opened with DIRECTORY|O_NOFOLLOW is ENOTDIR on Linux, ELOOP elsewhere.
-                    if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                        raise
-                    link = _readlink(name, fds[-1])
-                    if link is None:
-                        raise
-                    links += 1
-                    if links > MAX_LINKS:
-                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
-                    if link.startswith("/"):
-                        while len(fds) > 1:
-                            os.close(fds.pop())
-                        names.clear()
-                    todo.extendleft(reversed(link.split("/")))
-                    continue
-                names.append(name)
-            return fds.pop(), "/" + "/".join(names)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        fd, real = paths.open_directory(self.fd, _encode(path), self._make_missing if create else None)
+        return fd, os.fsdecode(real)
 
     @contextmanager
     def directory(self, path: str, create: bool = False) -> Iterator[int]:
@@ -173,12 +134,12 @@ class Reader:
     @names_path
     def stat(self, path: str) -> os.stat_result | None:
         """Return the status of what `path` leads to, links followed inside the root; None when that is nothing."""
-        for _ in range(MAX_LINKS):
-            text = self.readlink(path)
-            if text is None:
-                return self.lstat(path)
-            path = point_at(posixpath.dirname(self.real_parent(path)), text)
-        return None
+        try:
+            return paths.stat_beneath(self.fd, _encode(path), any_link=True)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
 
     @names_path
     def readlink(self, path: str) -> str | None:
@@ -193,19 +154,7 @@ class Reader:
     @names_path
     def read(self, path: str) -> bytes:
         """Return the content of regular file `path`; links are followed inside the root. Raises OSError."""
-        for _ in range(MAX_LINKS):
-            head, name = posixpath.split(path)
-            fd, head = self.open_directory(head)
-            try:
-                link = _readlink(name, fd)
-                if link is None:
-                    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-                    with open(os.open(name, flags, dir_fd=fd), "rb") as stream:
-                        return stream.read()
-            finally:
-                os.close(fd)
-            path = point_at(head, link)
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return read_fd(paths.open_beneath(self.fd, _encode(path), READ, any_link=True))
 
     def walk_links(self) -> Iterator[tuple[str, str]]:
         """Yield path and text of every symbolic link of the root's own file system, in stable order."""
@@ -226,8 +175,15 @@ class Reader:
                 if link is not None:
                     yield posixpath.join(head, name), link
 
+    def _make_missing(self, parent: int, name: bytes, place: list[bytes]) -> None:
+        self._make_directory(parent, os.fsdecode(name), "/" + os.fsdecode(b"/".join(place)))
+
     def _make_directory(self, parent: int, name: str, path: str) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _encode(path: str) -> bytes:
+    return b"/" + os.fsencode(path)
 
 
 def _readlink(name: str, directory: int) -> str | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from accounts.errors import BadArgument
 from accounts.image.inodes import Inode, copy_inode, copy_metadata, unlink_if_there
-from accounts.image.reader import DIRECTORY, Reader, names_path
+from accounts.image.reader import Reader, names_path
+from accounts.system.paths import DIRECTORY
 
 
 def refuse_inside_etc(tree: Tree, paths: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 
-from accounts.system.paths import open_beneath
+from accounts.system.paths import open_beneath, stat_beneath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ def run_parts(
         env = {**os.environb, b"ACTION": action, b"SUBJECT": subject}
         for entry in sorted(os.fsencode(name) for name in os.listdir(fd)):
             try:
-                regular = stat.S_ISREG(os.stat(entry, dir_fd=fd).st_mode)
+                script = directory + b"/" + entry
+                regular = stat.S_ISREG(stat_beneath(root, script, any_link=True).st_mode)
             except OSError as error:
                 say(f"stat: {error.strerror}\n")
                 return False
-            script = directory + b"/" + entry
             if regular and run_command(script, [script], warn, env, chroot) != 0:
                 say(f"{os.fsdecode(entry)}: did not exit cleanly.\n")
                 return False

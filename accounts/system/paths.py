@@ -25,7 +25,7 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # As the kernel's MAXSYMLINKS, path_resolution(7).
 MAX_LINKS = 40
@@ -88,6 +88,27 @@ def stat_each(root: int, paths: Iterable[bytes]) -> Iterator[posix.stat_result]:
             continue
 
 
+def open_directory(
+    root: int, path: bytes, make: Callable[[int, bytes, list[bytes]], None] | None = None
+) -> tuple[int, bytes]:
+    """(descriptor of a directory, its path inside the root without links), whatever links lead to it.
+
+    make: called with descriptor, name and path of the parent to make a directory that is missing. Raises OSError.
+    """
+    parent, name, place = _walk(root, path, True, True, make)
+    try:
+        try:
+            fd = posix.open(name, DIRECTORY, dir_fd=parent)
+        except FileNotFoundError:
+            if make is None:
+                raise
+            make(parent, name, place)
+            fd = posix.open(name, DIRECTORY, dir_fd=parent)
+    finally:
+        posix.close(parent)
+    return fd, b"/" + b"/".join(place if name == b"." else [*place, name])
+
+
 def open_parent(root: int, path: bytes) -> tuple[int, bytes]:
     """(descriptor of the directory that holds the last component, that component), which need not exist.
 
@@ -107,10 +128,16 @@ def real_path(root: int, path: bytes, any_link: bool = False) -> bytes:
     return b"/" + b"/".join(place if name == b"." else [*place, name])
 
 
-def _walk(root: int, path: bytes, follow_last: bool, any_link: bool = False) -> tuple[int, bytes, list[bytes]]:
+def _walk(
+    root: int,
+    path: bytes,
+    follow_last: bool,
+    any_link: bool = False,
+    make: Callable[[int, bytes, list[bytes]], None] | None = None,
+) -> tuple[int, bytes, list[bytes]]:
     """(the last directory, the name to open in it, the path of that directory).
 
-    The name is "." where the path ends at the root or in "..".
+    The name is "." where the path ends at the root or in "..". make: as open_directory().
     """
     # Names still to go, last first. The directories passed are kept open, so ".." needs no trust in the disk.
     todo = split_path(path)[::-1]
@@ -127,7 +154,13 @@ def _walk(root: int, path: bytes, follow_last: bool, any_link: bool = False) -> 
                 continue
             if todo:
                 try:
-                    passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
+                    try:
+                        passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
+                    except FileNotFoundError:
+                        if make is None:
+                            raise
+                        make(passed[-1], name, place)
+                        passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
                 except NotADirectoryError:  # which is what Linux says of a link, too
                     target = _read_link(passed[-1], name, path, any_link)
                     if target is None:
