@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""Only accounts.system.paths and accounts.system.target reach a path of a target root (docs/decisions/paths.md).
+
+A call that takes a path is allowed in four places only: in those two doors; of one name relative to a descriptor, in
+modules that get theirs from a door (RELATIVE); of a path that is no target's, in modules that have one (FOREIGN); of
+a kernel interface anywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+DOORS = {"system/paths.py", "system/target.py"}
+# Module -> whose descriptors it works on.
+RELATIVE = {
+    "cli/vipw.py": "etc of the Target",
+    "image/index.py": "the image directory, of the Tree",
+    "image/inodes.py": "directories and files that the Tree has open",
+    "image/layers.py": "directories of the Tree's root, step by step from it; etc of the Target",
+    "image/pin.py": "files and directories of image.layers.walk()",
+    "image/reader.py": "directories by system.paths",
+    "image/stateless.py": "directories of the Tree",
+    "image/diff.py": "directories of the Tree",
+    "image/tree.py": "directories of the Tree",
+    "system/commands.py": "hook directories, by system.paths",
+    "system/commit.py": "etc of the Target",
+    "system/copies.py": "homes, by system.paths",
+    "system/homes.py": "homes and mail spools, by system.paths",
+    "system/locks.py": "etc of the Target",
+    "system/recovery.py": "etc of the Target",
+    "system/shield.py": "whatever its callers have open",
+    "system/trees.py": "homes, by system.paths",
+    "system/useradd_defaults.py": "etc/default, from etc of the Target",
+}
+# Module -> what its paths are, as they are no target's.
+FOREIGN = {
+    "__init__.py": "the byte-code pack beside the program",
+    "pack.py": "the program's own files",
+    "cli/image.py": "operands",
+    "cli/imagecommands.py": "is ROOT the running system; the ledger that an option names",
+    "cli/machine.py": "the default of ROOT",
+    "cli/newgrp.py": "the caller's shell and home, on the running system only",
+    "cli/setuid.py": "the diverted program, on the running system only",
+    "image/configuration.py": "a descriptor of the Tree's",
+    "image/export.py": "the directory that an operand names",
+    "image/importer.py": "files that operands name",
+    "image/ledger.py": "the ledger that an option names",
+    "image/pins.py": "files and BBPATH that options name",
+    "image/rules.py": "rule files that options name",
+    "image/seed.py": "the directory that an option names",
+    "image/wire.py": "the program's own data",
+    "machine/session.py": "the default of ROOT",
+    "system/editor.py": "/bin/sh",
+    "system/logs.py": "pam_tally2, on the running system only",
+    "system/notify.py": "programs, on the running system only",
+}
+# Single calls of such modules that are not of one name: which, and why.
+OTHERS = {
+    ("image/inodes.py", "copyfileobj"): "two open files",
+    ("image/reader.py", "open"): "the root itself, an operand",
+    ("system/commands.py", "posix_spawn"): "programs, on the running system or behind chroot(2)",
+    ("system/commands.py", "execve"): "programs, behind chroot(2)",
+    ("system/commands.py", "chroot"): "the root's own descriptor",
+    ("system/commands.py", "stat"): "our own root, to compare",
+}
+OS_CALLS = {
+    "access", "chdir", "chmod", "chown", "chroot", "execv", "execve", "fwalk", "getxattr", "lchown", "link", "listdir",
+    "listxattr", "lstat", "makedirs", "mkdir", "mkfifo", "mknod", "open", "posix_spawn", "readlink", "remove",
+    "removexattr", "removedirs", "rename", "renames", "replace", "rmdir", "scandir", "setxattr", "stat", "statvfs",
+    "symlink", "truncate", "unlink", "utime", "walk",
+}  # fmt: skip
+PATHLIB_CALLS = {
+    "exists", "glob", "is_dir", "is_file", "is_symlink", "iterdir", "lstat", "open", "read_bytes", "read_text",
+    "readlink", "rename", "resolve", "rglob", "rmdir", "stat", "symlink_to", "touch", "unlink", "write_bytes",
+    "write_text",
+}  # fmt: skip
+OSPATH_CALLS = {"exists", "isdir", "isfile", "islink", "lexists", "realpath", "samefile", "getsize", "getmtime"}
+MODULES = {"glob", "shutil", "tempfile"}
+# Names that hold descriptors, where a call takes one in place of a path.
+DESCRIPTORS = {"copy", "directory", "fd", "file", "new", "old", "reader", "source", "target", "writer", "etc"}
+KERNEL = ("/dev/", "/proc", "/run/", "/sys/")
+
+
+def path_calls(tree: ast.AST) -> list[ast.Call]:
+    """Calls that take a path, or are about one."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in ("open", "Path"):
+            found.append(node)
+        elif isinstance(function, ast.Attribute):
+            owner = ast.unparse(function.value)
+            if (
+                (owner in ("os", "posix") and function.attr in OS_CALLS)
+                or (owner in ("os.path", "posixpath") and function.attr in OSPATH_CALLS)
+                or owner in MODULES
+                or (owner.rpartition(".")[2] in ("path", "file", "directory") and function.attr in PATHLIB_CALLS)
+                or (isinstance(function.value, ast.BinOp) and function.attr in PATHLIB_CALLS)
+                or (isinstance(function.value, ast.Call) and ast.unparse(function.value.func) == "Path")
+            ):
+                found.append(node)
+    return found
+
+
+def name_of(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def is_kernel(call: ast.Call) -> bool:
+    """Whether the path is spelled out and a kernel interface's."""
+    if not call.args:
+        return False
+    argument = call.args[0]
+    if isinstance(argument, ast.JoinedStr):
+        argument = argument.values[0]
+    if not isinstance(argument, ast.Constant):
+        return False
+    text = argument.value.decode() if isinstance(argument.value, bytes) else str(argument.value)
+    return text.startswith(KERNEL)
+
+
+def is_relative(call: ast.Call) -> bool:
+    """Whether it is about one name in an open directory, or about an open file."""
+    keywords = {keyword.arg for keyword in call.keywords}
+    literal = [
+        argument.value
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str | bytes)
+    ]
+    if any("/" in (text.decode() if isinstance(text, bytes) else text) for text in literal):
+        return False
+    if "dir_fd" in keywords or keywords >= {"src_dir_fd", "dst_dir_fd"}:
+        return True
+    first = call.args[0] if call.args else None
+    if isinstance(first, ast.Call):
+        return is_relative(first)
+    return isinstance(first, ast.Name | ast.Attribute) and ast.unparse(first).rpartition(".")[2] in DESCRIPTORS
+
+
+def faults(module: str, source: str) -> tuple[list[str], bool]:
+    """(calls that are not allowed, whether there is any that an entry in the lists is for)."""
+    if module in DOORS:
+        return [], True
+    calls = [call for call in path_calls(ast.parse(source)) if not is_kernel(call)]
+    if module in FOREIGN:
+        return [], bool(calls)
+    bad = [
+        f"{module}:{call.lineno}: {ast.unparse(call)}"
+        for call in calls
+        if not (module in RELATIVE and (is_relative(call) or (module, name_of(call)) in OTHERS))
+    ]
+    return bad, bool(calls)
+
+
+def test_paths_of_a_target_are_reached_through_the_doors_only() -> None:
+    bad, needed = [], set()
+    for path in sorted((TOP / "accounts").rglob("*.py")):
+        module = str(path.relative_to(TOP / "accounts"))
+        found, used = faults(module, path.read_text())
+        bad += found
+        if used:
+            needed.add(module)
+    assert not bad, "reach it by accounts.system.paths or Target:\n" + "\n".join(bad)
+    assert not {*RELATIVE, *FOREIGN} - needed, "modules that need no entry any more"
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed"),
+    [
+        ("os.stat(b'etc/passwd', dir_fd=root)", False),
+        ("posix.open(path, 0)", False),
+        ("os.open('passwd', 0, dir_fd=etc)", True),
+        ("os.rename(a, b, src_dir_fd=etc)", False),
+        ("os.rename(a, b, src_dir_fd=etc, dst_dir_fd=etc)", True),
+        ("open('/etc/login.defs')", False),
+        ("os.listdir(fd)", True),
+        ("os.listdir(b'/etc')", False),
+        ("posix.access('/dev/log', 0)", True),
+        ("posix.stat(f'/proc/{pid}/root')", True),
+        ("os.path.exists(p)", False),
+        ("(root / 'etc').is_dir()", False),
+        ("Path(p).read_bytes()", False),
+        ("shutil.rmtree(p)", False),
+    ],
+)
+def test_the_rule_itself(source: str, allowed: bool) -> None:
+    assert (not faults("system/commit.py", source)[0]) is allowed
+    assert faults("edit/users.py", source)[0] or is_kernel(path_calls(ast.parse(source))[0])
