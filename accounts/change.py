@@ -119,7 +119,7 @@ class Change:
         locked = False
         try:
             names, read = request.files(plan, facts)
-            database = facts.database = self.store.open(names, read)
+            database = facts.database = self.store.open(names, read, request.CREATES)
             locked = True
             # The second check tells its failures itself.
             report.failed.clear()

@@ -3,33 +3,20 @@
 
 from __future__ import annotations
 
-from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
+from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
+from accounts.cli.run import run
+from accounts.cli.tool import Option, Tool
 from accounts.edit.groupck import GroupCheck, sort_groups
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    BadOption,
-    GroupFileError,
-    GroupLockError,
-    GroupOpenError,
-    GroupRefusal,
-    Usage,
-)  # fmt: skip
-from accounts.text import fsdecode
+from accounts.errors import E_BAD_ARG, E_GRP_UPDATE, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.tool import Given
     from accounts.edit.checks import Checks
     from accounts.model.database import Database
 
-# GroupFileError: a file cannot be written.
-STATUSES: dict[type[AccountsError], int] = {
-    Usage: 1, BadOption: 1, BadArgument: 3, GroupOpenError: 3, GroupLockError: 4, GroupFileError: 5, GroupRefusal: 5,
-}  # fmt: skip
 USAGE = """\
 Usage: grpck [options] [group [gshadow]]
 
@@ -42,58 +29,36 @@ Options:
   -S, --silence-warnings        silence controversial/paranoid warnings
 
 """
-LONG = {
-    "help": "h", "quiet": "q", "read-only": "r", "root=": "R", "prefix=": "P", "silence-warnings": "S", "sort": "s",
-}  # fmt: skip
+TOOL = Tool(
+    "grpck",
+    USAGE,
+    (Option("q", "quiet", hidden=True), *OPTIONS, Option("S", "silence-warnings")),
+    {E_USAGE: 1, E_BAD_ARG: 3, E_GRP_UPDATE: 5},
+    file_exits={("group", "open"): 3, ("gshadow", "open"): 3, ("group", "lock"): 4, ("gshadow", "lock"): 4},
+    operands=(0, 2),
+)
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> CheckRequest:
-    """argv -> CheckRequest. Raises Usage and BadOption, or Done after --help."""
-    request = CheckRequest()
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "hqrR:P:sS", LONG, operands):
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        if option == "r":
-            request.read_only = True
-        elif option == "s":
-            request.sort = True
-        elif option == "S":
-            request.quiet = True
-    if request.sort and request.read_only:
-        raise BadOption("-s and -r are incompatible")
-    if len(operands) > 2:
-        raise Usage
-    request.files = tuple(operands)
-    return request
-
-
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run grpck; the exit status."""
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    names = [session.target.shown("group"), session.target.shown("gshadow")]
-    names[: len(request.files)] = map(fsdecode, request.files)
+def body(given: Given) -> int:
+    """Check group and gshadow."""
+    names = shown_files(given, ("group", "gshadow"))
+    facts = given.run.facts
 
     def check(database: Database, users: Database) -> Checks | None:
-        if request.sort:
+        if "s" in given.letters:
             sort_groups(database)
             return None
-        checks = GroupCheck(
-            database,
-            SessionConsole(session, request.read_only),
-            lambda name: session.find_user(users, name) is not None,
-            names[0],
-            names[1],
-            request.quiet,
-        )
+
+        def has_user(name: bytes) -> bool:
+            return users.passwd.get(name) is not None or facts.find_user(name) is not None
+
+        checks = GroupCheck(database, CheckConsole(given), has_user, names[0], names[1], "S" in given.letters)
         checks.run()
         return checks
 
-    return run_checks(session, request, ("group", "gshadow"), ("passwd",), check)
+    return run_checks(given, ("group", "gshadow"), ("passwd",), check)
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("grpck", body, STATUSES, USAGE)
+    run(TOOL, body)

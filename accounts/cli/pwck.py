@@ -6,35 +6,23 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.cli.checking import CheckRequest, SessionConsole, run_checks
-from accounts.cli.options import scan
-from accounts.cli.session import DAY, Done, Session, run
+from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
+from accounts.cli.run import run
+from accounts.cli.tool import Option, Tool
 from accounts.edit.passwdck import PasswdCheck, System, sort_users
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    BadOption,
-    PasswdFileError,
-    PasswdLockError,
-    PasswdOpenError,
-    Usage,
-    UserRefusal,
-)  # fmt: skip
+from accounts.errors import E_BAD_ARG, E_PW_UPDATE, E_USAGE
+from accounts.model.dates import DAY
 from accounts.model.records import Shadow
-from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.tool import Given
     from accounts.edit.checks import Checks
     from accounts.model.database import Database
+    from accounts.system.known import Facts
 
-# PasswdFileError: a file cannot be written.
-STATUSES: dict[type[AccountsError], int] = {
-    Usage: 1, BadOption: 1, BadArgument: 3, PasswdOpenError: 3, PasswdLockError: 4, PasswdFileError: 5,
-    UserRefusal: 5,
-}  # fmt: skip
 USAGE = """\
 Usage: pwck [options] [passwd [shadow]]
 
@@ -48,43 +36,25 @@ Options:
   -s, --sort                    sort entries by UID
 
 """
-LONG = {
-    "badname": "b", "help": "h", "quiet": "q", "read-only": "r", "root=": "R", "prefix=": "P", "sort": "s",
-}  # fmt: skip
+TOOL = Tool(
+    "pwck",
+    USAGE,
+    # -e is an old name of -q.
+    (Option("b", "badname"), Option("e", "", hidden=True), Option("q", "quiet"), *OPTIONS),
+    {E_USAGE: 1, E_BAD_ARG: 3, E_PW_UPDATE: 5},
+    file_exits={("passwd", "open"): 3, ("shadow", "open"): 3, ("passwd", "lock"): 4, ("shadow", "lock"): 4},
+    operands=(0, 2),
+)
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> CheckRequest:
-    """argv -> CheckRequest. Raises Usage and BadOption, or Done after --help."""
-    request = CheckRequest()
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "behqrR:P:s", LONG, operands):
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        if option == "b":
-            request.badname = True
-        elif option in ("e", "q"):
-            request.quiet = True
-        elif option == "r":
-            request.read_only = True
-        elif option == "s":
-            request.sort = True
-    if request.sort and request.read_only:
-        raise BadOption("-s and -r are incompatible")
-    if len(operands) > 2:
-        raise Usage
-    request.files = tuple(operands)
-    return request
-
-
-def surroundings(session: Session, groups: Database) -> System:
+def surroundings(facts: Facts, groups: Database) -> System:
     """What the checks ask besides the two files."""
     system = System()
-    defs = session.defs
+    defs = facts.defs
     gids = groups.group.ids()
-    system.has_gid = lambda gid: gid in gids or session.has_gid(groups, gid)
-    system.exists = lambda path: session.target.is_accessible(path, posix.F_OK)
-    system.new_row = lambda name: Shadow(name, b"", session.today() or -1, *defs.ageing())
+    system.has_gid = lambda gid: gid in gids or facts.has_gid(gid)
+    system.exists = lambda path: facts.target.is_accessible(path, posix.F_OK)
+    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *defs.ageing())
     # shadow does not look at SOURCE_DATE_EPOCH here.
     system.today = int(time.time()) // DAY
     system.system_uids = range(defs.get_ulong("SYS_UID_MIN", 101), defs.get_ulong("SYS_UID_MAX", 999) + 1)
@@ -92,29 +62,26 @@ def surroundings(session: Session, groups: Database) -> System:
     return system
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run pwck; the exit status."""
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    names = [session.target.shown("passwd"), session.target.shown("shadow")]
-    names[: len(request.files)] = map(fsdecode, request.files)
+def body(given: Given) -> int:
+    """Check passwd and shadow."""
+    names = shown_files(given, ("passwd", "shadow"))
+    quiet = not given.letters.isdisjoint("eq")
 
     def check(database: Database, groups: Database) -> Checks | None:
-        if request.sort:
+        if "s" in given.letters:
             sort_users(database)
             return None
-        system = surroundings(session, groups)
+        system = surroundings(given.run.facts, groups)
         system.passwd_file, system.shadow_file = names
-        console = SessionConsole(session, request.read_only)
         checks = PasswdCheck(
-            database, console, system, request.quiet, request.badname, database.shadow.present
+            database, CheckConsole(given), system, quiet, "b" in given.letters, database.shadow.present
         )
         checks.run()
         return checks
 
-    return run_checks(session, request, ("passwd", "shadow"), ("group",), check)
+    return run_checks(given, ("passwd", "shadow"), ("group",), check)
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("pwck", body, STATUSES, USAGE)
+    run(TOOL, body)

@@ -1,32 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""pwconv(8) and pwunconv(8): passwords to shadow and back."""
+"""pwconv(8), pwunconv(8), grpconv(8) and grpunconv(8): passwords to shadow files and back."""
 
 from __future__ import annotations
 
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.edit.passwords import shadow_users, unshadow_users
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    PasswdFileError,
-    PasswdLockError,
-    PasswdOpenError,
-    ShadowOpenError,
-    Usage,
-    UserRefusal,
-)  # fmt: skip
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Tool
+from accounts.edit.conversion import ShadowGroups, ShadowUsers, UnshadowGroups, UnshadowUsers
+from accounts.errors import E_BAD_ARG, E_GRP_UPDATE, E_PW_UPDATE, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-STATUSES: dict[type[AccountsError], int] = {
-    Usage: 2, BadArgument: 3, PasswdFileError: 3, PasswdOpenError: 4, ShadowOpenError: 3,
-    UserRefusal: 3, PasswdLockError: 5,
-}  # fmt: skip
-# pwunconv has other statuses for a file that it cannot open.
-STATUSES_BACK = STATUSES | {PasswdOpenError: 1, ShadowOpenError: 1}
+    from accounts.cli.tool import Given
+
 USAGE = """\
 Usage: {} [options]
 
@@ -35,50 +22,60 @@ Options:
   -R, --root CHROOT_DIR         directory to chroot into
 
 """
-LONG = {"help": "h", "root=": "R", "prefix=": "P"}
-FILES = ("passwd", "shadow")
+OPTIONS = (HELP, ROOT, HIDDEN_PREFIX)
+EXITS = {E_USAGE: 2, E_BAD_ARG: 3, E_PW_UPDATE: 3, E_GRP_UPDATE: 3}
+LOCKED = {("passwd", "lock"): 5, ("shadow", "lock"): 5, ("group", "lock"): 5, ("gshadow", "lock"): 5}
+# They do not agree about a file that cannot be opened.
+OPENED = {("passwd", "open"): 1, ("shadow", "open"): 1, ("group", "open"): 1, ("gshadow", "open"): 1}
+TOOL_PWCONV = Tool(
+    "pwconv", USAGE.format("pwconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | {("passwd", "open"): 4}
+)
+TOOL_PWUNCONV = Tool(
+    "pwunconv", USAGE.format("pwunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED
+)
+TOOL_GRPCONV = Tool("grpconv", USAGE.format("grpconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
+TOOL_GRPUNCONV = Tool(
+    "grpunconv", USAGE.format("grpunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED
+)
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> None:
-    """There is nothing to ask for. Raises Usage, or Done after --help."""
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "hR:P:", LONG, operands):
-        if option == "h":
-            session.print(USAGE.format(session.prog))
-            raise Done
-    if operands:
-        raise Usage
-
-
-def convert(session: Session, argv: list[bytes]) -> int:
-    """Run pwconv; the exit status."""
-    session.select_root(argv)
-    parse_arguments(session, argv)
-    # A new shadow file belongs to the group of that name.
-    database = session.store.open(FILES, read=("group",), create=("shadow",))
-    shadow_users(database, session.today(), session.defs.ageing)
-    session.commit(database)
+def pwconv(given: Given) -> None:
+    """Make shadow."""
+    given.run.do(ShadowUsers())
     # The backup may hold passwords.
-    session.store.hide_backup("passwd")
-    return 0
+    given.run.change.store.hide_backup("passwd")
 
 
-def convert_back(session: Session, argv: list[bytes]) -> int:
-    """Run pwunconv; the exit status."""
-    session.select_root(argv)
-    parse_arguments(session, argv)
-    if session.store.is_present("shadow"):
-        database = session.store.open(FILES)
-        unshadow_users(database)
-        session.commit(database)
-    return 0
+def pwunconv(given: Given) -> None:
+    """Undo it."""
+    given.run.do(UnshadowUsers())
+
+
+def grpconv(given: Given) -> None:
+    """Make gshadow."""
+    given.run.do(ShadowGroups())
+
+
+def grpunconv(given: Given) -> None:
+    """Undo it."""
+    given.run.do(UnshadowGroups())
 
 
 def main() -> NoReturn:
     """Entry point of the shim of pwconv."""
-    run("pwconv", convert, STATUSES, USAGE.format("pwconv"))
+    run(TOOL_PWCONV, pwconv)
 
 
-def main_back() -> NoReturn:
+def main_pwunconv() -> NoReturn:
     """Entry point of the shim of pwunconv."""
-    run("pwunconv", convert_back, STATUSES_BACK, USAGE.format("pwunconv"))
+    run(TOOL_PWUNCONV, pwunconv)
+
+
+def main_grpconv() -> NoReturn:
+    """Entry point of the shim of grpconv."""
+    run(TOOL_GRPCONV, grpconv)
+
+
+def main_grpunconv() -> NoReturn:
+    """Entry point of the shim of grpunconv."""
+    run(TOOL_GRPUNCONV, grpunconv)

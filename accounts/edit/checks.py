@@ -8,11 +8,14 @@ repaired. What only two layers can get wrong is said of the local row, and is no
 
 from __future__ import annotations
 
+from accounts.edit.request import Request
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
+    from accounts.edit.request import Facts, Report
     from accounts.model.database import Database, Layered
     from accounts.model.table import Table
 
@@ -37,6 +40,24 @@ ENTRIES = {
     "gshadow": "shadow group file entry",
 }
 LOGGED = {"passwd": "passwd", "shadow": "shadow", "group": "group", "gshadow": "shadow"}
+
+
+class RepairFiles(Request):
+    """What pwck and grpck change. names: the databases; others: those looked at besides; repair: checks and changes.
+
+    What is changed depends on the answers that repair asks for under the locks.
+    """
+
+    __slots__ = ("names", "others", "repair")
+    names: tuple[str, ...]
+    others: tuple[str, ...]
+    repair: Callable[[Database], None]
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.names, self.others
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        self.repair(database)
 
 
 class Checks:

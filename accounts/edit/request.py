@@ -119,6 +119,8 @@ class Request:
     HOOKS = ""
     # Whether what Report.failed has is told when a step after the commit fails, too.
     COVERS_STEPS = True
+    # The databases that are locked although there is no such file yet.
+    CREATES: tuple[str, ...] = ()
 
     def __init__(self, **fields: Any) -> None:
         for name, value in self.DEFAULTS.items():
