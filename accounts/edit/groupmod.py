@@ -129,7 +129,7 @@ def change_group(
     if members is not None:
         changes["members"] = members
     if new_name is not None:
-        if database.group.image.find(name) is not None:
+        if not database.group.may_remove(name):
             from accounts.model.refusals import refuse_rename
 
             # A row that no tool would write anywhere is worse than one that cannot be here.

@@ -48,12 +48,13 @@ def shadow_groups(database: Database) -> None:
 def unshadow_groups(database: Database) -> None:
     """Move all group passwords from gshadow to group and remove gshadow (grpunconv).
 
-    Raises GroupRefusal when the image has gshadow rows.
+    Raises GroupRefusal when the image has gshadow rows that cannot be hidden.
     """
     for row in database.gshadow.image:
-        database.gshadow.remove(row.name)
+        database.gshadow.check_removal(row.name)
     for group in list(database.group):
         shadow = database.gshadow.get(group.name)
         if shadow is not None and group.passwd == SHADOWED:
             database.group.put(group.replace(passwd=shadow.passwd))
+    database.gshadow.hide_image()
     database.gshadow.local.delete_file()

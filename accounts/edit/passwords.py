@@ -217,14 +217,15 @@ def shadow_users(database: Database, today: int, ageing: Ageing) -> None:
 def unshadow_users(database: Database) -> None:
     """Move all passwords from shadow to passwd and remove shadow (pwunconv).
 
-    Raises UserRefusal when the image has shadow rows, and DuplicateRow.
+    Raises UserRefusal when the image has shadow rows that cannot be hidden, and DuplicateRow.
     """
     for row in database.shadow.image:
-        database.shadow.remove(row.name)
+        database.shadow.check_removal(row.name)
     for user in list(database.passwd):
         shadow = database.shadow.get(user.name)
         if shadow is not None:
             database.passwd.put(
                 user.replace(passwd=shadow.passwd if user.passwd == SHADOWED else user.passwd)
             )
+    database.shadow.hide_image()
     database.shadow.local.delete_file()

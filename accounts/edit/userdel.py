@@ -63,11 +63,9 @@ class RemoveUser(Request):
         user: Passwd | None = passwd.get(self.name)
         if user is None:
             raise Fail(E_NOTFOUND, f"user '{fsdecode(self.name)}' does not exist")
-        if passwd.image.find(self.name) is not None:
-            # Before shadow's warnings about groups, which would be about nothing.
-            from accounts.model.refusals import refuse_removal
-
-            raise refuse_removal("passwd", self.name)
+        # Before shadow's warnings about groups, which would be about nothing.
+        passwd.may_lose_root = self.force
+        passwd.check_removal(self.name)
         return user
 
     def edit(self, database: Database, plan: Passwd, facts: Facts, report: Report) -> None:
@@ -92,6 +90,7 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
     user = database.passwd.get(name)
     if user is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
+    database.passwd.may_lose_root = force
     if not database.passwd.remove(name):
         raise FileError("passwd", "remove", name)
     database.shadow.remove(name)

@@ -277,7 +277,7 @@ def _change_rows(
         _check_free(database, "shadow", change, shown)
         shadow = _changed_shadow(shadow, change, user.name, report)
     report.unwritable = change.touches_passwd() and not user.is_writable()
-    if change.name is not None and database.passwd.image.find(name) is not None:
+    if change.name is not None and not database.passwd.may_remove(name):
         from accounts.model.refusals import refuse_rename
 
         raise refuse_rename("passwd", name)

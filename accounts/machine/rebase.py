@@ -93,6 +93,7 @@ class Rebase:
                 else:
                     self._merge(layered, row.position, row.local, row.image)
             self._forget_gone(layered)
+            layered.forget_needless_hides()
         for name, own, other in colliding_ids(self.database):
             key = ID_FIELDS[name]
             text = f"{_id_name(key)} {getattr(own, key)} belongs to the image's '{shown(other)}'"
@@ -176,7 +177,11 @@ class Rebase:
     # Rows that the image has nothing of.
 
     def _orphan(self, layered: Layered, position: int, local: Any) -> None:
-        """A row that was an override, of an account that the image no longer has."""
+        """A row that was an override, of an account that the image no longer has, or that is hidden."""
+        if layered.is_hidden(local.name):
+            if layered.image_row(local.name) is None:
+                self.database.base.forget(layered.name, local.name)
+            return
         if (layered.name, local.name) not in self._bases:
             return
         if layered.name in PARENT:

@@ -9,7 +9,7 @@ from typing import Any
 
 from accounts.machine.delta import Kind, LocalRow, changed_fields, local_rows
 from accounts.machine.words import describe_change, describe_password, shown
-from accounts.model.database import Database
+from accounts.model.database import ID_FIELDS, Database
 from accounts.model.records import SHADOWED
 
 # Which database's rows are about a user, and which about a group.
@@ -134,6 +134,10 @@ def read_status(database: Database) -> Status:
             if row.kind == Kind.OVERRIDE and not (name == "gshadow" and _in_step(row, added.get(row.name, set()))):
                 changed[ACCOUNT[name], row.name] += _changes(database, row)
     status.changes = [change for _, changes in sorted(changed.items(), key=_users_first) for change in changes]
+    status.hidden = [
+        Hidden(ACCOUNT[name], shown(account)) for name, account in sorted(database.hides.rows, key=_passwd_first)
+        if name in ID_FIELDS and database.tables[name].local.find(account) is None
+    ]  # fmt: skip
     for name, table in (("subuid", database.subuid), ("subgid", database.subgid)):
         status.ranges += [Range(name, shown(row.name), row.start, row.count) for row in table]
     return status
@@ -149,6 +153,11 @@ def _describe_login(database: Database, user: Any) -> str:
 def _users_first(item: tuple[tuple[str, bytes], list[Change]]) -> tuple[bool, bytes]:
     (account, name), _ = item
     return account != "user", name
+
+
+def _passwd_first(row: tuple[str, bytes]) -> tuple[bool, bytes]:
+    database, name = row
+    return database != "passwd", name
 
 
 def _changes(database: Database, row: LocalRow) -> list[Change]:

@@ -15,8 +15,8 @@ from accounts.model.table import DuplicateName, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any, NoReturn
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from accounts.errors import Refusal
 
@@ -31,6 +31,7 @@ KINDS: dict[str, Any] = {
 # Where an id that must not change is found.
 ID_FIELDS = {"passwd": "uid", "group": "gid"}
 BASE = "accounts/base"
+HIDDEN = "accounts/hidden"
 
 
 class Base:
@@ -69,24 +70,62 @@ class Base:
         return b"".join(b"%s:%s\n" % (database.encode(), row) for (database, _), row in rows)
 
 
+class Hides:
+    """/etc/accounts/hidden: the rows of the image that NSS does not show (accounts.model.hidden).
+
+    data: the file's bytes; rows: the (database, name) that it hides, none where it cannot be trusted.
+    is_honoured: whether NSS honours the file; asked when a row is to be hidden that is not yet.
+    """
+
+    def __init__(
+        self, data: bytes = b"", rows: Iterable[tuple[str, bytes]] = (), is_honoured: Callable[[], bool] | None = None
+    ) -> None:
+        self.data = data
+        self.rows = set(rows)
+        self._was = frozenset(self.rows)
+        self.is_honoured = is_honoured or (lambda: False)
+
+    def render(self) -> bytes:
+        """The bytes of the file."""
+        if self.rows == self._was:
+            return self.data
+        from accounts.model.hidden import format_hidden
+
+        return format_hidden(self.rows, self.data)
+
+
 class Layered:
-    """One database over two layers: local rows first, then the image's, as NSS reads them."""
+    """One database over two layers: local rows first, then the image's, as NSS reads them.
 
-    __slots__ = ("_base", "forced", "image", "local", "merge", "name")
+    image: the image's rows without the hidden ones.
+    """
 
-    def __init__(self, name: str, local: Table, image: Table, merge: bool, base: Base) -> None:
+    __slots__ = ("_base", "_hides", "forced", "image", "local", "may_lose_root", "merge", "name")
+
+    def __init__(self, name: str, local: Table, image: Table, merge: bool, base: Base, hides: Hides) -> None:
         self.name = name
         self.local = local
         self.image = image
         self.merge = merge
+        # Whether the image's root may be hidden: only where the caller has given the word that shadow has for that.
+        self.may_lose_root = False
         # FORCE_SHADOW of login.defs(5).
         self.forced = False
         self._base = base
+        self._hides = hides
+        for database, hidden in hides.rows:
+            if database == name and image.data:
+                image.hide(hidden)
 
     @property
     def present(self) -> bool:
-        """Whether the database exists in either layer, or is to (shadow's *_file_present)."""
-        return self.forced or self.local.present or self.image.present
+        """Whether the database exists in either layer, or is to (shadow's *_file_present).
+
+        An image's file all rows of which are hidden is one that has been removed (pwunconv).
+        """
+        if self.forced or self.local.present or not self.image.present:
+            return self.forced or self.local.present
+        return all(database != self.name for database, _ in self._hides.rows) or any(True for _ in self.image)
 
     # -- the view ------------------------------------------------------------------------------------
 
@@ -187,24 +226,20 @@ class Layered:
             raise DuplicateRow(self.name, record.name, False) from None
 
     def _put(self, record: Any) -> None:
-        image = self.image.get(record.name) if self.image.data else None
+        image = self.image_row(record.name) if self.image.data else None
         if image is None:
             self.local.put(record)
             return
-        if record.is_writable() and record.parse_line(record.format_line()) is None:
-            # As if there were no row; but then the image's shows.
-            from accounts.model.refusals import refuse_unreadable
-
-            raise refuse_unreadable(self.name, record.name)
-        attribute = ID_FIELDS.get(self.name)
-        if attribute is not None and getattr(record, attribute) != getattr(image, attribute):
-            current = self.get(record.name)
-            if getattr(current, attribute) == getattr(image, attribute):
-                from accounts.model.refusals import refuse_id
-
-                self._refuse(refuse_id(self.name, record.name), record)
-        if self.name == "group":
-            self._check_members(record, image)
+        refusal = self._find_refusal(record, image)
+        if refusal is not None:
+            if not self._may_hide(image):
+                # A row that no tool would write anywhere is worse than one that cannot be here.
+                raise refusal() if record.is_writable() else UnwritableRow(self.name)
+            self._hide(record.name)
+            self.local.put(record)
+            self._base.record(self.name, image)
+            return
+        self._show(record.name)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
@@ -214,21 +249,31 @@ class Layered:
             self.local.put(record)
             self._base.record(self.name, image)
 
-    def _refuse(self, refusal: Refusal, record: Any) -> NoReturn:
-        """Raise the refusal; but a row that no tool would write anywhere is worse than one that cannot be here."""
-        raise refusal if record.is_writable() else UnwritableRow(self.name)
+    def _find_refusal(self, record: Any, image: Any) -> Callable[[], Refusal] | None:
+        """Why no local row can make the view answer record while the image's row is seen; None if one can."""
+        if record.is_writable() and record.parse_line(record.format_line()) is None:
+            # As if there were no row; but then the image's shows.
+            from accounts.model.refusals import refuse_unreadable
 
-    def _check_members(self, record: Group, image: Group) -> None:
-        """Refuse to drop a member that the image's row lists: not even a row that hides it from getgrnam(3) does.
+            return lambda: refuse_unreadable(self.name, record.name)
+        # Where a local row has another id, or lacks the member, already, the view stays what it is.
+        current = image if self.is_hidden(record.name) else self.get(record.name) or image
+        attribute = ID_FIELDS.get(self.name)
+        changed = attribute is not None and getattr(record, attribute) != getattr(image, attribute)
+        if attribute is not None and changed and getattr(current, attribute) == getattr(image, attribute):
+            from accounts.model.refusals import refuse_id
 
-        initgroups(3), so id(1), sudo and every login, asks each service for the groups that list a user.
-        """
-        current = self.get(record.name) or image
-        for member in image.members:
-            if member not in record.members and member in current.members:
-                from accounts.model.refusals import refuse_member
+            return lambda: refuse_id(self.name, record.name)
+        if self.name == "group":
+            # Not even a row that hides it from getgrnam(3) takes out a member that the image's row lists:
+            # initgroups(3), so id(1), sudo and every login, asks each service for the groups that list a user.
+            for member in image.members:
+                if member not in record.members and member in current.members:
+                    from accounts.model.refusals import refuse_member
 
-                self._refuse(refuse_member(record.name, member), record)
+                    lost = member
+                    return lambda: refuse_member(record.name, lost)
+        return None
 
     def _put_merged(self, record: Group, image: Group) -> None:
         members = tuple(
@@ -247,19 +292,77 @@ class Layered:
     def remove(self, name: bytes) -> bool:
         """Make the view answer nothing for a name; False when it does already.
 
-        Raises Refusal when the image has the name, DuplicateRow when the local layer has two such rows.
+        Raises Refusal when the image has the name and it cannot be hidden, DuplicateRow when the local layer has two
+        such rows.
         """
-        if self.image.data and self.image.find(name) is not None:
-            from accounts.model.refusals import refuse_removal
-
-            raise refuse_removal(self.name, name)
+        self.check_removal(name)
+        seen = bool(self.image.data) and self.image.find(name) is not None
         try:
-            removed = self.local.remove(name)
+            removed = self.local.remove(name) or seen
         except DuplicateName:
             raise DuplicateRow(self.name, name, True) from None
+        if seen:
+            self._hide(name)
         if removed:
             self._base.forget(self.name, name)
         return removed
+
+    # -- the image's rows that are not seen ------------------------------------------------------------
+
+    def is_hidden(self, name: bytes) -> bool:
+        """Whether the image's row of a name, if there is one, is hidden."""
+        return (self.name, name) in self._hides.rows
+
+    def image_row(self, name: bytes) -> Any | None:
+        """The image's row of a name, hidden or not."""
+        if not self.is_hidden(name):
+            return self.image.get(name)
+        self.image.show(name)
+        row = self.image.get(name)
+        self.image.hide(name)
+        return row
+
+    def may_remove(self, name: bytes) -> bool:
+        """Whether the view can be made to answer nothing for a name: not where the image's row has to be seen."""
+        row = self.image.get(name) if self.image.data else None
+        return row is None or self._may_hide(row)
+
+    def check_removal(self, name: bytes) -> None:
+        """Raise Refusal where remove() does."""
+        if not self.may_remove(name):
+            from accounts.model.refusals import refuse_removal
+
+            raise refuse_removal(self.name, name)
+
+    def _may_hide(self, row: Any) -> bool:
+        """Whether a row of the image can be hidden, or is. Not so root, and the last user with its UID."""
+        if self.is_hidden(row.name):
+            return True
+        if self.name == "passwd" and row.uid == 0 and not self.may_lose_root:
+            others = any(other.uid == 0 and other.name != row.name for other in self.with_token(b":0:"))
+            if row.name == b"root" or not others:
+                return False
+        return self._hides.is_honoured()
+
+    def _hide(self, name: bytes) -> None:
+        self._hides.rows.add((self.name, name))
+        self.image.hide(name)
+
+    def hide_image(self) -> None:
+        """Hide all rows of the image; check_removal() has been called for each."""
+        for row in list(self.image):
+            self._hide(row.name)
+
+    def _show(self, name: bytes) -> None:
+        if self.is_hidden(name):
+            self._hides.rows.discard((self.name, name))
+            self.image.show(name)
+
+    def forget_needless_hides(self) -> None:
+        """Drop the hide rows of names that the image no longer has."""
+        for database, name in list(self._hides.rows):
+            if database == self.name and self.image_row(name) is None:
+                self._hides.rows.discard((database, name))
 
     def materialize(self, name: bytes) -> bool:
         """Copy the image's row of a name to the local layer, for programs that read only that; False when it is there.
@@ -300,10 +403,17 @@ class Database:
     """All account tables of one root. subuid and subgid have a local layer only."""
 
     def __init__(
-        self, local: dict[str, Table], image: dict[str, Table], policy: Policy, base: Base | None = None
+        self,
+        local: dict[str, Table],
+        image: dict[str, Table],
+        policy: Policy,
+        base: Base | None = None,
+        hides: Hides | None = None,
     ) -> None:
         self.base = base or Base()
+        self.hides = hides or Hides()
         self.policy = policy
+        self._loaded = frozenset(image)
         tables = {}
         for name, kind in KINDS.items():
             layer = image.get(name) if name in DATABASES and policy.image[name] else None
@@ -313,6 +423,7 @@ class Database:
                 layer or Table(kind, present=False),
                 name == "group" and policy.merge_groups and layer is not None,
                 self.base,
+                self.hides,
             )
         self.tables = tables
         self.passwd: Layered = tables["passwd"]
@@ -363,6 +474,12 @@ class Database:
                 new = None
             if new != old:
                 changes.append((name, old, new))
+        hidden = self.hides.render()
+        if hidden != self.hides.data:
+            for name, layered in self.tables.items():
+                if name in self._loaded:
+                    layered.forget_needless_hides()
+            changes.append((HIDDEN, self.hides.data or None, self.hides.render() or None))
         base = self.base.render()
         if base != self.base.data:
             changes.append((BASE, self.base.data or None, base or None))

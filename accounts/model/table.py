@@ -267,6 +267,26 @@ class Table:
         self.remove_at(position)
         return True
 
+    def hide(self, name: bytes) -> None:
+        """Let all rows of that name be as if they were not there (the image's, which are never written)."""
+        for position in self._rows_of(name):
+            self._edits[position] = None
+
+    def show(self, name: bytes) -> None:
+        """Undo hide()."""
+        for position in self._rows_of(name):
+            self._edits.pop(position, None)
+
+    def _rows_of(self, name: bytes) -> list[int]:
+        """The positions of all lines that begin with a name and a colon."""
+        prefix = name + b":"
+        found = [0] if self.data.startswith(prefix) else []
+        hit = self.data.find(b"\n" + prefix)
+        while hit >= 0:
+            found.append(hit + 1)
+            hit = self.data.find(b"\n" + prefix, hit + 1)
+        return found
+
     def sort(self, key: Callable[[Any], Any]) -> None:
         """Order the rows by key as shadow's commonio_sort: broken rows last, NIS rows and all behind stay."""
         lines = self.render().split(b"\n")

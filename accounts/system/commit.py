@@ -63,11 +63,12 @@ class Change:
     """One file to create (old is None), to remove (new is None) or to replace.
 
     name: relative to the directory, with at most one "/", whose left side is created when it is absent.
-    old, new: contents. mode, uid, gid: of a file that did not exist; else the old file's are kept.
+    old, new: contents. mode, uid, gid: of a file that did not exist; else the old file's are kept, unless its
+    owner or mode was found to be wrong (renew).
     backup: keep the old file as NAME-, as shadow does.
     """
 
-    __slots__ = ("backup", "gid", "mode", "name", "new", "old", "uid")
+    __slots__ = ("backup", "gid", "mode", "name", "new", "old", "renew", "uid")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Change:
         uid: int = 0,
         gid: int = 0,
         backup: bool = False,
+        renew: bool = False,
     ) -> None:
         self.name = name
         self.old = old
@@ -86,6 +88,7 @@ class Change:
         self.uid = uid
         self.gid = gid
         self.backup = backup
+        self.renew = renew
 
 
 def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None) -> None:
@@ -244,12 +247,12 @@ class Work:
 
     def _write_new(self, step: Step, change: Change, status: posix.stat_result | None, old_fd: int) -> None:
         assert change.new is not None
-        if status is None:
+        if status is None or change.renew:
             uid, gid, mode = change.uid, change.gid, change.mode
         else:
             uid, gid, mode = status.st_uid, status.st_gid, status.st_mode & _MODE
         fd = self._write_temporary(step, "new", change.new, uid, gid, mode)
-        if status is not None:
+        if status is not None and not change.renew:
             _copy_xattrs(old_fd, fd)
         step.new = _format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
 

@@ -24,7 +24,7 @@ from accounts.errors import (
     SubgidFileError,
     SubuidFileError,
 )
-from accounts.model.database import BASE, KINDS, Base, Database
+from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
 from accounts.model.policy import DATABASES
 from accounts.model.table import Table
 from accounts.system import shield
@@ -80,6 +80,7 @@ class Store:
         self._locks: Locks | None = None
         self._locked: list[str] = []
         self._modes: dict[str, tuple[int, int, int]] = {}
+        self._hides_trusted = True
         self._inodes: dict[str, tuple[int, int]] = {}
         # No lock protects the image layer and no tool writes it, so it is read once.
         self._image: dict[str, Table] = {}
@@ -95,7 +96,9 @@ class Store:
                     # A file that cannot be looked at is there, and will be found unreadable.
                     if error.errno in NOT_THERE:
                         continue
-                return True
+                if path.startswith(b"etc/") or all(database != name for database, _ in self._read_hides().rows):
+                    return True
+                return self.load((name,)).tables[name].present or self._is_forced(name)
         return self._is_forced(name)
 
     def open(self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = ()) -> Database:
@@ -152,11 +155,16 @@ class Store:
                 self._image[name] = self._read_image(name)
         image = {name: self._image[name] for name in names if name in self._image}
         base = Base()
+        hides = None
         if any(table.present for table in image.values()):
             base = Base(target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE) or b"")
-        database = Database(local, image, policy, base)
+            hides = self._read_hides()
+        database = Database(local, image, policy, base, hides)
         for name in names:
             table = database.tables[name]
+            if hides is not None and hides.rows and not table.present:
+                # All of the image's rows are hidden: a new file is made as where there never was one.
+                self._modes.pop(name, None)
             table.forced = not table.present and self._is_forced(name)
         return database
 
@@ -192,6 +200,30 @@ class Store:
         except OSError as error:
             raise OPEN_ERRORS[name](f"cannot open /{fsdecode(path)}: {error.strerror}") from None
 
+    def _read_hides(self) -> Hides:
+        """The hide rows; none where NSS does not honour the file, by the rules of nss/hidden.c.
+
+        Raises BadArgument and ConfigError.
+        """
+        target = self.target
+        target.check_hide()
+        try:
+            fd = target.open(b"etc/" + HIDDEN.encode(), READ)
+        except OSError:
+            return Hides(is_honoured=target.honours_hides)
+        status = posix.fstat(fd)
+        self._hides_trusted = status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        try:
+            data = read_fd(fd)
+        except OSError:
+            return Hides(is_honoured=target.honours_hides)
+        rows = None
+        if data and self._hides_trusted and target.honours_hides():
+            from accounts.model.hidden import parse_hidden
+
+            rows = parse_hidden(data)
+        return Hides(data, rows or (), target.honours_hides)
+
     def open_error(self, name: str) -> AccountsError:
         """The error of a file that cannot be opened."""
         return OPEN_ERRORS[name](f"cannot open {self.target.shown(name)}")
@@ -209,8 +241,9 @@ class Store:
         changes = []
         for name, old, new in database.render_changes():
             mode, uid, gid = self._new_file_mode(name, database)
-            keep = name not in (BASE, *no_backup) and not database.is_deleted(name)
-            changes.append(Change(name, old, new, mode, uid, gid, keep))
+            keep = name not in (BASE, HIDDEN, *no_backup) and not database.is_deleted(name)
+            renew = name == HIDDEN and not self._hides_trusted
+            changes.append(Change(name, old, new, mode, uid, gid, keep, renew))
         if changes:
             try:
                 commit(self.target.etc, changes)

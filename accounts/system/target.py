@@ -214,6 +214,24 @@ class Target:
             self._policy = default_policy() if text is None else parse_nsswitch(text)
         return self._policy
 
+    def check_hide(self) -> None:
+        """Raise BadArgument for a HIDE in accounts.conf that is none of auto, yes and no."""
+        wanted = self.setting(b"HIDE", b"auto")
+        if wanted not in (b"auto", b"yes", b"no"):
+            raise BadArgument(f"accounts.conf: HIDE must be auto, yes or no: '{fsdecode(wanted)}'")
+
+    def honours_hides(self) -> bool:
+        """Whether NSS leaves out the image's rows that /etc/accounts/hidden names: HIDE of accounts.conf.
+
+        auto asks the root's own NSS module, so this is called only where it matters.
+        """
+        wanted = self.setting(b"HIDE", b"auto")
+        if wanted == b"auto":
+            from accounts.system.module import honours_hides
+
+            return honours_hides(self)
+        return wanted == b"yes"
+
     def asks_nss(self, database: str) -> bool:
         """Whether NSS may know more of a database than the two layers: only on the live system."""
         return self.live and (self.policy().others[database] or self.image_dir() != b"usr/lib")

@@ -25,6 +25,7 @@ from tests.replay.layout import LAYOUTS, split
 from tests.replay.run import as_release
 from tests.support.recordings import Case
 from tests.support.state import Command, State
+from tests.support.view import HIDDEN
 from tests.support.worker import SOURCE, Tools, Worker, compile_checkout, debian, installed
 
 TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
@@ -51,12 +52,19 @@ class Machine(RuleBasedStateMachine):
         self.classic = State()
 
     @initialize(
-        classic=classic_roots(), layout=st.sampled_from(("classic", *LAYOUTS)), seed=st.integers(0, 999)
+        classic=classic_roots(),
+        layout=st.sampled_from(("classic", *LAYOUTS)),
+        seed=st.integers(0, 999),
+        hide=st.booleans(),
     )
-    def start(self, classic: State, layout: str, seed: int) -> None:
-        """Both roots hold the same accounts; ours in two layers, or with an empty image as a classic one."""
+    def start(self, classic: State, layout: str, seed: int, hide: bool) -> None:
+        """Both roots hold the same accounts; ours in two layers, or with an empty image as a classic one.
+
+        hide: whether NSS honours hide rows, so that nothing is refused.
+        """
         self.classic = classic
         self.layered = classic if layout == "classic" else split(classic, str(seed), layout)
+        self.layered.hide = hide and layout != "classic"
 
     @rule(command=st.sampled_from(AVAILABLE + OFTEN).flatmap(lambda tool: COMMANDS[tool]))
     def run(self, command: Command) -> None:
@@ -80,6 +88,7 @@ class Machine(RuleBasedStateMachine):
         case = Case("step", command, self.classic, real.after, real.exit, real.stdout, real.stderr, self.release)
         if self.layered.image:
             verdict = judge_split(case, self.layered, ours)
+            self.steps["hidden rows"] += ours.after.etc.get(HIDDEN) != self.layered.etc.get(HIDDEN)
         else:
             verdict = judge_classic(case, self.layered, ours)
         self.steps["refused" if verdict.refused else "succeeded" if real.exit == 0 else "failed"] += 1

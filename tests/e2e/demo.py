@@ -122,7 +122,8 @@ def demonstrate(demo: Demo) -> None:
     demo.show(f"usermod -L {user}", "")
     demo.show(f"getent shadow {user}", ":".join([user, "!" + locked[1], *locked[2:]]) + "\n")
 
-    demo.say("What no local row can say is refused in one line, and changes nothing")
+    demo.say("Where NSS cannot leave out the image's rows (HIDE=no), what no local row can say is refused in one line")
+    demo.show("mkdir -p /etc/accounts && echo HIDE=no > /etc/accounts/accounts.conf", "")
     demo.show(
         f"userdel {user}",
         f"userdel: user '{user}' comes from the read-only image, only a new image can remove it; "
@@ -130,6 +131,7 @@ def demonstrate(demo: Demo) -> None:
         status=1,
     )
     demo.show(f"useradd {user}", f"useradd: user '{user}' already exists\n", status=9)
+    demo.show("rm /etc/accounts/accounts.conf", "")
 
     demo.say("The delta: all that /etc knows of accounts")
     delta = demo.show(SHOW_DELTA, None)
@@ -147,6 +149,14 @@ def demonstrate(demo: Demo) -> None:
     demo.show("id newsvc", "uid=990(newsvc) gid=990(newsvc) groups=990(newsvc)\n")
     demo.show(f"id -nG alice | tr ' ' '\\n' | grep -c -e {first} -e {second} -e devs", "3\n")
     demo.show(SHOW_DELTA, before)
+
+    demo.say(f"Our module can: {user} goes, another one of that name comes, and the next image changes neither")
+    demo.show(f"userdel {user}", "")
+    demo.show(f"id {user}", f"id: '{user}': no such user\n", status=1)
+    hidden = rf"passwd:{user}\n(group:{user}\n)?shadow:{user}\n(gshadow:{user}\n)?"
+    demo.show("cat /etc/accounts/hidden", re.compile(hidden))
+    demo.show(f"useradd -r -u 499 -U {user}", "")
+    demo.show(f"id -u {user}", "499\n")
 
     demo.say("Wiping the delta is a factory reset")
     demo.show("cd /etc && rm -rf " + " ".join(path[5:] for path in LOCAL_FILES) + " accounts", "")

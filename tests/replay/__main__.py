@@ -27,6 +27,7 @@ def main() -> int:
         help="how rows are split: seed = one layout per case by its name; each = all of them",
     )  # fmt: skip
     parser.add_argument("-b", "--binaries", default="source", help="source (default), debian, or a DESTDIR")
+    parser.add_argument("-H", "--hide", action="store_true", help="split runs with HIDE=yes")
     parser.add_argument("-v", "--verbose", action="store_true", help="all failures, in full")
     parser.add_argument("-s", "--show", action="store_true", help="print the files before and the outcome")
     parser.add_argument("-r", "--refusals", action="store_true", help="list the refusals")
@@ -44,7 +45,7 @@ def main() -> int:
     modes = ("classic", "split") if options.mode == "both" else (options.mode,)
     report = Report()
     started = time.monotonic()
-    for run in replay(cases, modes, options.layout, tools, options.processes):
+    for run in replay(cases, modes, options.layout, tools, options.processes, options.hide):
         report.add(run)
         if options.show:
             print(show(run))

@@ -28,10 +28,12 @@ RULES = {
     "pam-clock": "oracle only: pam_unix takes the day from the clock, not from SOURCE_DATE_EPOCH",
 }
 ACCOUNT_FILES = (*DATABASES, "subuid", "subgid")
+# What stays refused with hide rows: to lose root without a word for it.
+ROOT = re.compile(r"image user(?: deleted or renamed|'s UID changed): root")
 REFUSAL = re.compile(rb"the image|read-only image")
 # Made by every tool (lckpwdf), or by useradd -D, and not part of the records.
 _UNRECORDED = {".pwd.lock", "default/useradd-"}
-_BASE = re.compile(r"accounts/base-?")
+_BESIDE = re.compile(r"accounts/(base|hidden)")
 _LISTING_TOOLS = ("pwck", "grpck", "groupmems", "passwd")
 
 
@@ -86,7 +88,9 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     refusable = inexpressible(before.image, view_before, view({}, case.after.etc))
     case = _all_or_nothing(case, verdict)
     view_after = view({}, case.after.etc)
-    reasons = inexpressible(before.image, view_before, view_after)
+    if before.hide:
+        refusable = [reason for reason in refusable if ROOT.fullmatch(reason)]
+    reasons = [] if before.hide else inexpressible(before.image, view_before, view_after)
     if outcome.exit and REFUSAL.search(outcome.stderr):
         verdict.refused = refusable
         if not refusable:
@@ -107,8 +111,8 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     for name in DATABASES:
         if name in local and name in case.after.etc:
             local[name] = _unsalted(case.after.etc[name], local[name], case, verdict)
-    verdict.faults += view_after.differences(view(before.image, local, before.merge))
-    verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc, before.merge)
+    verdict.faults += view_after.differences(view(before.image, local, before.merge, before.hide))
+    verdict.faults += delta_faults(before.image, before.etc, outcome.after.etc, before.merge, before.hide)
     _judge_local_files(case, before, outcome, verdict)
     # The view does not show all: a row without a name is none for NSS, but shadow writes it.
     unchanged = all(_same_text(case.before, case.after.etc, name) for name in ACCOUNT_FILES)
@@ -182,10 +186,11 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
     for name in sorted(recorded.keys() | outcome.after.etc.keys()):
         want, have = recorded.get(name), outcome.after.etc.get(name)
         owner = name.removesuffix("-")
-        if name in _UNRECORDED or _BASE.fullmatch(name) or want == have:
+        if name in _UNRECORDED or _BESIDE.fullmatch(name) or want == have:
             continue
         if owner in DATABASES and have:
-            _judge_mode(case, name, have, verdict)
+            if have != before.etc.get(name):
+                _judge_mode(case, name, have, verdict)
             old, new = before.etc.get(owner), outcome.after.etc.get(owner)
             if name != owner and _is_left_alone(name, case, before, outcome):
                 continue
@@ -203,7 +208,8 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
                 verdict.faults += _file_differences(name, want, have)
         else:
             verdict.faults += _file_differences(name, want, have)
-    view_before, view_after = view(before.image, before.etc, before.merge), view({}, case.after.etc)
+    view_before = view(before.image, before.etc, before.merge, before.hide)
+    view_after = view({}, case.after.etc)
     for database in DATABASES:
         kept = set(lines_of(outcome.after.etc, database))
         recorded_lines = set(lines_of(case.after.etc, database))

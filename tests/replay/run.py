@@ -117,8 +117,9 @@ def replay(
     layout: str = "seed",
     tools: Tools = SOURCE,
     processes: int = 0,
+    hide: bool = False,
 ) -> Iterator[Replayed]:
-    """Run the cases classic and split as asked, in parallel, and judge them."""
+    """Run the cases classic and split as asked, in parallel, and judge them. hide: HIDE=yes in the split runs."""
     oracle = tools.directories == DEBIAN.directories and not tools.lower
 
     def jobs() -> Iterator[tuple[tuple[Case, str, State], State, str, Command]]:
@@ -130,6 +131,7 @@ def replay(
             if "split" in modes:
                 for name in layouts_of(case, layout):
                     before = split(case.before, case.name, name)
+                    before.hide = hide
                     yield (case, name, before), before, program, command
 
     for (case, name, before), outcome in run_all(jobs(), tools.lower, processes, tools.system):

@@ -14,6 +14,7 @@ import pytest
 from tests.replay.__main__ import describe, group_alike
 from tests.replay.run import Report, replay
 from tests.support.recordings import RELEASES, Case, load_recordings
+from tests.support.view import inexpressible, view
 from tests.support.worker import SOURCE, debian, installed
 
 TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
@@ -45,6 +46,21 @@ def test_replay(tool: str, cases: dict[str, list[Case]], report: Report) -> None
     groups = group_alike(own.failures)
     text = "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
     assert not own.failures, f"{len(own.failures)} runs differ:\n{text}"
+
+
+def test_nothing_is_refused_where_nss_honours_hide_rows() -> None:
+    """Every command that could be refused, and with ACCOUNTS_HIDE all others, with HIDE=yes."""
+    cases = load_recordings() if "ACCOUNTS_HIDE" in os.environ else [
+        case for case in load_recordings()
+        if inexpressible(case.before.etc, view({}, case.before.etc), view({}, case.after.etc))
+    ]  # fmt: skip
+    own = Report()
+    for run in replay(cases, ("split",), os.environ.get("ACCOUNTS_LAYOUT", "seed"), TOOLS, hide=True):
+        own.add(run)
+    groups = group_alike(own.failures)
+    assert not own.failures, "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
+    assert not own.refusals, own.refusals[0].label
+    assert own.cases.total() == len(cases) > 300
 
 
 @pytest.mark.parametrize("release", RELEASES)

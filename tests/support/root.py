@@ -127,6 +127,9 @@ class Root:
                 _remove(f"{self._at(directory)}/{name}")
         _remove(self._at("/nonexistent"))
         _write(f"{etc}/nsswitch.conf", File(_nsswitch(state)))
+        if state.image:
+            os.makedirs(f"{etc}/accounts", exist_ok=True)
+            _write(f"{etc}/accounts/accounts.conf", File(b"HIDE=yes\n" if state.hide else b"HIDE=no\n"))
         for name, file in state.etc.items():
             if "/" in name:
                 os.makedirs(os.path.dirname(f"{etc}/{name}"), exist_ok=True)
@@ -186,13 +189,13 @@ class Root:
         return status, texts[0], texts[1]
 
     def _read(self, before: State) -> tuple[State, set[str]]:
-        after = State(merge=before.merge)
+        after = State(merge=before.merge, hide=before.hide)
         touched = set()
         etc = self._at("/etc")
         for path in _walk(etc):
             name = path[len(etc) + 1 :]
             top = name.split("/")[0]
-            if top in self._etc_kept - {"default"} or name == "nsswitch.conf":
+            if top in self._etc_kept - {"default"} or name in ("nsswitch.conf", "accounts/accounts.conf"):
                 continue
             info = os.lstat(path)
             if stat.S_ISREG(info.st_mode):

@@ -33,12 +33,14 @@ class State:
     """etc: name below /etc -> file. image: name below /usr/lib -> file. tree: absolute path -> node.
 
     merge: whether nsswitch.conf of a root with an image says `group: files [SUCCESS=merge] altfiles`.
+    hide: whether accounts.conf of such a root says HIDE=yes, so that etc's accounts/hidden counts; else HIDE=no.
     """
 
     etc: dict[str, File] = field(default_factory=dict)
     image: dict[str, File] = field(default_factory=dict)
     tree: dict[str, Node] = field(default_factory=dict)
     merge: bool = True
+    hide: bool = False
 
 
 @dataclass(repr=False)

@@ -2,11 +2,12 @@
 """What NSS answers by name over two layers, written again so that accounts.model is not its own judge.
 
 Follows glibc 2.36: the files parsers (nss/nss_files, pwd/fgetpwent), the lookup of `files altfiles`, and
-`[SUCCESS=merge]` for groups. Must not import anything from accounts.
+`[SUCCESS=merge]` for groups; and docs/decisions/hide.md. Must not import anything from accounts.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from tests.support.state import File
 
 DATABASES = ("passwd", "group", "shadow", "gshadow")
+HIDDEN = "accounts/hidden"
 Row = tuple[bytes, ...]
 Members = frozenset[bytes]
 
@@ -108,11 +110,28 @@ def merges(local: Entry, image: Entry) -> bool:
     return local.fields[2] == image.fields[2]
 
 
-def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = True) -> View:
-    """What NSS answers by name, for every name. merge: `group: files [SUCCESS=merge] altfiles`."""
+def hidden_names(local: Mapping[str, File], database: str) -> set[bytes]:
+    """The names that accounts/hidden hides in a database: a file with any fault hides none."""
+    file = local.get(HIDDEN, File(b""))
+    lines = [line for line in file.data.split(b"\n") if line and not line.startswith(b"#")]
+    sound = (file.data[-1:] in (b"", b"\n") and b"\0" not in file.data and len(file.data) <= 1 << 20) and all(
+        re.fullmatch(rb"(passwd|group|shadow|gshadow|subuid|subgid):[^:]+", line) for line in lines
+    )
+    if not sound or file.uid or file.mode & 0o022:
+        return set()
+    return {line.split(b":")[1] for line in lines if line.startswith(database.encode() + b":")}
+
+
+def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = True, hide: bool = False) -> View:
+    """What NSS answers by name, for every name.
+
+    merge: `group: files [SUCCESS=merge] altfiles`; hide: whether accounts/hidden counts.
+    """
     result = View()
     for database in DATABASES:
         below, above = entries_of(image, database), entries_of(local, database)
+        for name in hidden_names(local, database) if hide else ():
+            below.pop(name, None)
         joined = below | above
         if database == "group" and merge:
             for name in below.keys() & above.keys():
@@ -123,7 +142,11 @@ def view(image: Mapping[str, File], local: Mapping[str, File], merge: bool = Tru
 
 
 def delta_faults(
-    image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File], merge: bool = True
+    image: Mapping[str, File],
+    before: Mapping[str, File],
+    after: Mapping[str, File],
+    merge: bool = True,
+    hide: bool = False,
 ) -> list[str]:
     """What the local layer holds without need, or in wrong form: one line each (design.md section 2).
 
@@ -137,7 +160,7 @@ def delta_faults(
         old_lines = set(lines_of(before, database))
         for line in lines_of(after, database):
             row = parse_line(database, line)
-            if line in old_lines or row is None:
+            if line in old_lines or row is None or (hide and row[0] in hidden_names(after, database)):
                 continue
             entry, base = entry_of(database, row), below.get(row[0])
             if base is None:
@@ -153,6 +176,27 @@ def delta_faults(
         empty = database in after and not after[database].data
         if empty and database in image and (database not in before or before[database].data):
             faults.append(f"empty {database} file over an image that has one")
+    return faults + (_hide_faults(image, before, after, merge) if hide else [])
+
+
+def _hide_faults(
+    image: Mapping[str, File], before: Mapping[str, File], after: Mapping[str, File], merge: bool
+) -> list[str]:
+    """The hide rows that the after-state does not need: a delta without them gives the same view."""
+    faults = []
+    if HIDDEN in after and after[HIDDEN][1:] != (0o644, 0, 0):
+        faults.append(f"{HIDDEN} is {after[HIDDEN].mode:o} {after[HIDDEN].uid}:{after[HIDDEN].gid}")
+    if HIDDEN in after and not after[HIDDEN].data:
+        faults.append(f"{HIDDEN} is empty")
+    then = view(image, after, merge, hide=True)
+    for database in DATABASES:
+        new = hidden_names(after, database) - hidden_names(before, database)
+        needed = {
+            reason.split(": ")[1].split(" from ")[-1]
+            for reason in inexpressible(image, view(image, {}, merge), then)
+            if _KINDS[reason.split(":")[0]] == database or reason.startswith(f"image's {database} row")
+        }
+        faults += [f"needless hide row: {database}:{_text(name)}" for name in sorted(new) if _text(name) not in needed]
     return faults
 
 
@@ -165,8 +209,19 @@ def _must_change(shadow: Entry | None) -> bool:
     return changed == b"0" or bool(changed and longest and 0 <= int(longest) < days)
 
 
+_KINDS = {
+    "image user deleted or renamed": "passwd",
+    "image user's UID changed": "passwd",
+    "image group deleted or renamed": "group",
+    "image group's GID changed": "group",
+    "image-listed member removed": "group",
+    "image's shadow row removed": "shadow",
+    "image's gshadow row removed": "gshadow",
+}
+
+
 def inexpressible(image: Mapping[str, File], before: View, after: View) -> list[str]:
-    """Why no delta over this image can give the view `after`: the law's three kinds, as `kind: what`."""
+    """Why no delta over this image can give the view `after` without a hide row: the law's kinds, as `kind: what`."""
     reasons = []
     for name in entries_of(image, "passwd"):
         then = after.entries["passwd"].get(name)

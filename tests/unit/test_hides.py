@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: MIT
+"""Hide rows: which edits need one, when it goes again, and whose word decides whether it is honoured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.edit.gshadow import unshadow_groups
+from accounts.edit.passwords import unshadow_users
+from accounts.errors import AccountsError, BadArgument, GroupRefusal, UserRefusal
+from accounts.machine.rebase import rebase
+from accounts.machine.status import read_status
+from accounts.model.database import KINDS, Base, Database, Hides
+from accounts.model.hidden import LARGEST, format_hidden, parse_hidden
+from accounts.model.policy import default_policy
+from accounts.model.table import Table
+from accounts.system.module import SYMBOL
+from accounts.system.store import Store
+from accounts.system.target import Target
+
+IMAGE = {
+    "passwd": b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/var/www:/sbin/nologin\n",
+    "group": b"root:x:0:\nvideo:x:44:\nadm:x:4:syslog,bob\nwww:x:33:\n",
+    "shadow": b"root:$6$r:::::::\nwww:*:::::::\n",
+    "gshadow": b"adm:!::syslog\n",
+}
+BASE = "accounts/base"
+HIDDEN = "accounts/hidden"
+
+
+def database(
+    local: dict[str, bytes] | None = None,
+    hidden: bytes = b"",
+    merge: bool = True,
+    honoured: bool = True,
+    **image: bytes,
+) -> Database:
+    return Database(
+        {name: Table(KINDS[name], data) for name, data in (local or {}).items()},
+        {name: Table(KINDS[name], data) for name, data in {**IMAGE, **image}.items()},
+        default_policy(merge),
+        Base(),
+        Hides(hidden, parse_hidden(hidden) or (), lambda: honoured),
+    )
+
+
+def changes(db: Database) -> dict[str, bytes | None]:
+    return {name: new for name, _, new in db.render_changes()}
+
+
+@pytest.mark.parametrize(
+    ("what", "local", "hidden", "table", "row", "fields", "expected"),
+    [
+        ("another id", {}, b"", "passwd", b"www", {"uid": 500},
+         {"passwd": b"www:x:500:33::/var/www:/sbin/nologin\n", HIDDEN: b"passwd:www\n",
+          BASE: b"passwd:www:x:33:33::/var/www:/sbin/nologin\n"}),
+        ("a member that the image lists", {}, b"", "group", b"adm", {"members": (b"bob", b"amy")},
+         {"group": b"adm:x:4:bob,amy\n", HIDDEN: b"group:adm\n", BASE: b"group:adm:x:4:syslog,bob\n"}),
+        ("a number that reads back as none", {}, b"", "shadow", b"www", {"inactive": 1 << 32},
+         {"shadow": b"www:*:::::4294967296::\n", HIDDEN: b"shadow:www\n", BASE: b"shadow:www:*:::::::\n"}),
+        ("no hide row where a delta says it", {}, b"", "group", b"adm", {"members": (b"syslog", b"bob", b"amy")},
+         {"group": b"adm:x:4:amy\n"}),
+        ("the old id again: the hide row goes", {"passwd": b"www:x:500:33::/var/www:/sbin/nologin\n"},
+         b"group:x\npasswd:www\n", "passwd", b"www", {"uid": 33}, {"passwd": None, HIDDEN: None}),
+        ("the old id with another shell: an override", {"passwd": b"www:x:500:33::/:/bin/sh\n"}, b"passwd:www\n",
+         "passwd", b"www", {"uid": 33},
+         {"passwd": b"www:x:33:33::/:/bin/sh\n", HIDDEN: None, BASE: b"passwd:www:x:33:33::/var/www:/sbin/nologin\n"}),
+        ("the member again: a delta, or nothing", {"group": b"adm:x:4:bob\n"}, b"group:adm\n", "group", b"adm",
+         {"members": (b"bob", b"syslog")}, {"group": None, HIDDEN: None}),
+        ("another change of a hidden row", {"passwd": b"www:x:500:33::/:/bin/sh\n"}, b"passwd:www\n", "passwd", b"www",
+         {"shell": b"/bin/false"}, {"passwd": b"www:x:500:33::/:/bin/false\n",
+                                    BASE: b"passwd:www:x:33:33::/var/www:/sbin/nologin\n"}),
+        ("comments stay", {}, b"# mine\n\nshadow:www\n", "passwd", b"www", {"uid": 500},
+         {"passwd": b"www:x:500:33::/var/www:/sbin/nologin\n", HIDDEN: b"# mine\npasswd:www\nshadow:www\n",
+          BASE: b"passwd:www:x:33:33::/var/www:/sbin/nologin\n"}),
+    ],
+)  # fmt: skip
+def test_an_edit(
+    what: str, local: dict[str, bytes], hidden: bytes, table: str, row: bytes, fields: dict[str, Any],
+    expected: dict[str, bytes | None],
+) -> None:  # fmt: skip
+    db = database(local, hidden)
+    layered = db.tables[table]
+    wanted = layered.get(row).replace(**fields)
+    layered.put(wanted)
+    assert changes(db) == expected, what
+    got = layered.get(row)
+    if table == "group":  # a merged group has no order of its own
+        assert sorted(got.members) == sorted(wanted.members)
+        wanted = wanted.replace(members=got.members)
+    assert got == wanted
+
+
+@pytest.mark.parametrize(
+    ("table", "name"), [("passwd", b"www"), ("group", b"adm"), ("shadow", b"www"), ("gshadow", b"adm")]
+)
+def test_a_removal_is_one_hide_row(table: str, name: bytes) -> None:
+    db = database()
+    layered = db.tables[table]
+    assert layered.remove(name)
+    assert changes(db) == {HIDDEN: b"%s:%s\n" % (table.encode(), name)}
+    assert layered.get(name) is None
+    assert name not in [row.name for row in layered]
+    assert layered.origin(name) is None
+    assert not layered.remove(name)
+
+
+def test_a_removal_takes_the_override_and_its_base_with_it() -> None:
+    db = database({"passwd": b"www:x:33:33::/:/bin/sh\n"})
+    db.passwd.put(db.passwd.get(b"www").replace(gecos=b"x"))
+    assert db.passwd.remove(b"www")
+    assert changes(db) == {"passwd": None, HIDDEN: b"passwd:www\n"}
+
+
+def test_an_account_that_comes_back_as_it_was_needs_nothing() -> None:
+    db = database(hidden=b"passwd:www\nshadow:www\n")
+    row = KINDS["passwd"].parse_line(b"www:x:33:33::/var/www:/sbin/nologin")
+    db.passwd.put(row)
+    assert changes(db) == {HIDDEN: b"shadow:www\n"}
+    assert db.passwd.get(b"www") == row
+
+
+def test_an_own_account_beside_a_hidden_one() -> None:
+    db = database(hidden=b"passwd:www\n")
+    db.passwd.put(KINDS["passwd"].parse_line(b"www:x:900:900::/srv:/bin/sh"))
+    assert db.passwd.get_id(33) is None
+    assert db.passwd.ids() == {0, 900}
+    assert db.passwd.remove(b"www")
+    assert changes(db) == {}
+
+
+def test_hide_rows_of_names_that_the_image_has_dropped_go_with_the_next_one() -> None:
+    db = database(hidden=b"passwd:gone\ngroup:gone\n")
+    assert changes(db) == {}
+    db.passwd.remove(b"www")
+    assert changes(db) == {HIDDEN: b"passwd:www\n"}
+
+
+def test_where_groups_are_not_merged_a_lost_member_is_hidden_from_initgroups() -> None:
+    db = database(merge=False)
+    db.group.put(db.group.get(b"adm").replace(members=(b"bob",)))
+    assert changes(db) == {"group": b"adm:x:4:bob\n", BASE: b"group:adm:x:4:syslog,bob\n", HIDDEN: b"group:adm\n"}
+
+
+def test_pwunconv_and_grpunconv_hide_what_they_have_merged() -> None:
+    db = database({"shadow": b"www:!*:::::::\n"})
+    unshadow_users(db)
+    unshadow_groups(db)
+    done = changes(db)
+    assert done["passwd"] == b"root:$6$r:0:0::/root:/bin/sh\nwww:!*:33:33::/var/www:/sbin/nologin\n"
+    assert done[HIDDEN] == b"shadow:root\nshadow:www\ngshadow:adm\n"
+    later = database(hidden=b"shadow:root\nshadow:www\ngshadow:adm\n")
+    assert not later.shadow.present
+    assert not later.gshadow.present
+    assert database(hidden=b"shadow:root\n").shadow.present
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "force", "hidden"),
+    [
+        (b"root:x:0:0::/:/bin/sh\n", b"root", False, False),
+        (b"root:x:0:0::/:/bin/sh\n", b"root", True, True),
+        (b"root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n", b"root", False, False),
+        (b"root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n", b"toor", False, True),
+        (b"toor:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n", b"toor", False, False),
+    ],
+)
+def test_root_is_not_hidden_without_a_word_for_it(image: bytes, name: bytes, force: bool, hidden: bool) -> None:
+    db = database(passwd=image)
+    db.passwd.may_lose_root = force
+    if hidden:
+        assert db.passwd.remove(name)
+        return
+    with pytest.raises(UserRefusal):
+        db.passwd.remove(name)
+    with pytest.raises(UserRefusal):
+        db.passwd.put(db.passwd.get(name).replace(uid=5))
+    assert changes(db) == {}
+
+
+def test_where_nobody_honours_it_nothing_is_hidden() -> None:
+    db = database(honoured=False)
+    for edit in (
+        lambda: db.passwd.remove(b"www"),
+        lambda: db.passwd.put(db.passwd.get(b"www").replace(uid=500)),
+        lambda: db.group.put(db.group.get(b"adm").replace(members=())),
+        lambda: unshadow_users(db),
+    ):
+        with pytest.raises((UserRefusal, GroupRefusal)):
+            edit()
+    assert changes(db) == {}
+
+
+# -- the file --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (b"", set()),
+        (b"# c\n\npasswd:a\ngshadow:b c\n", {("passwd", b"a"), ("gshadow", b"b c")}),
+        (b"passwd:a", None),
+        (b"passwd:a\n\0\n", None),
+        (b"passwd:\n", None),
+        (b"passwd:a:\n", None),
+        (b" passwd:a\n", None),
+        (b"hosts:a\n", None),
+        (b"#" * LARGEST + b"\n", None),
+    ],
+)
+def test_the_file_as_the_module_reads_it(data: bytes, rows: set[tuple[str, bytes]] | None) -> None:
+    assert parse_hidden(data) == rows
+
+
+def test_the_file_is_sorted_and_keeps_no_line_of_a_broken_one() -> None:
+    assert format_hidden({("group", b"b"), ("passwd", b"z"), ("group", b"a")}, b"# c\nbroken\n") == (
+        b"passwd:z\ngroup:a\ngroup:b\n"
+    )
+
+
+# -- a root ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for directory in ("etc/accounts", "usr/lib/x86_64-linux-gnu", "usr/share/accounts"):
+        (tmp_path / directory).mkdir(parents=True)
+    for name, data in IMAGE.items():
+        (tmp_path / "usr/lib" / name).write_bytes(data)
+    (tmp_path / "usr/lib/x86_64-linux-gnu/libnss_altfiles.so.2").write_bytes(b"\x7fELF.." + SYMBOL + b"..")
+    return tmp_path
+
+
+def remove_www(root: Path) -> None:
+    target = Target(os.fsencode(root))
+    store = Store(target, lambda line: None)
+    try:
+        db = store.open(("passwd", "group"))
+        db.passwd.remove(b"www")
+        store.commit(db)
+    finally:
+        store.close()
+        target.close()
+
+
+def test_the_roots_own_module_decides(root: Path) -> None:
+    remove_www(root)
+    hidden = root / "etc/accounts/hidden"
+    assert hidden.read_bytes() == b"passwd:www\n"
+    assert (hidden.stat().st_mode & 0o7777, hidden.stat().st_uid) == (0o644, 0)
+    assert (root / "etc/accounts").stat().st_mode & 0o7777 == 0o755
+
+
+@pytest.mark.parametrize("other", [b"\x7fELF another module", b"not ELF" + SYMBOL, None])
+def test_another_module_does_not_know_hide_rows(root: Path, other: bytes | None) -> None:
+    module = root / "usr/lib/x86_64-linux-gnu/libnss_altfiles.so.2"
+    module.unlink()
+    if other is not None:
+        module.write_bytes(other)
+    with pytest.raises(UserRefusal):
+        remove_www(root)
+    assert not (root / "etc/accounts/hidden").exists()
+
+
+def test_one_of_two_modules_that_does_not_know_them_is_enough(root: Path) -> None:
+    (root / "usr/lib/i386-linux-gnu").mkdir()
+    (root / "usr/lib/i386-linux-gnu/libnss_altfiles.so.2").write_bytes(b"\x7fELF")
+    with pytest.raises(UserRefusal):
+        remove_www(root)
+
+
+def test_the_setting_decides_over_the_module(root: Path) -> None:
+    conf = root / "etc/accounts/accounts.conf"
+    conf.write_text("HIDE=no\n")
+    with pytest.raises(UserRefusal):
+        remove_www(root)
+    (root / "usr/lib/x86_64-linux-gnu/libnss_altfiles.so.2").unlink()
+    conf.write_text("HIDE=perhaps\n")
+    with pytest.raises(BadArgument, match=r"HIDE must be auto, yes or no: 'perhaps'"):
+        remove_www(root)
+    conf.write_text("HIDE=yes\n")
+    remove_www(root)
+    assert (root / "etc/accounts/hidden").read_bytes() == b"passwd:www\n"
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o664, 0), (0o646, 0), (0o644, 1000)])
+def test_a_file_that_hides_nothing_for_its_mode_or_owner_is_made_roots_own(root: Path, mode: int, owner: int) -> None:
+    hidden = root / "etc/accounts/hidden"
+    hidden.write_bytes(b"group:adm\n")
+    hidden.chmod(mode)
+    os.chown(hidden, owner, owner)
+    remove_www(root)
+    assert hidden.read_bytes() == b"passwd:www\n"
+    status = hidden.stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o644, 0, 0)
+
+
+def test_a_directory_in_its_place_is_one_clear_error(root: Path) -> None:
+    (root / "etc/accounts/hidden").mkdir()
+    with pytest.raises(AccountsError):
+        remove_www(root)
+
+
+# -- after an update ---------------------------------------------------------------------------------------------
+
+
+def test_rebase_leaves_an_own_account_beside_a_hidden_one_alone() -> None:
+    db = database({"passwd": b"www:x:500:33::/:/bin/sh\n"}, b"passwd:www\n")
+    db.base.record("passwd", KINDS["passwd"].parse_line(b"www:x:33:33::/var/www:/sbin/nologin"))
+    db.base.data = db.base.render()
+    assert rebase(db).steps == []
+    assert changes(db) == {}
+
+
+def test_rebase_drops_the_hide_row_of_an_account_that_the_image_has_dropped() -> None:
+    db = database({"passwd": b"etcd:x:500:33::/:/bin/sh\n"}, b"passwd:etcd\ngroup:etcd\ngroup:adm\n")
+    db.base.record("passwd", KINDS["passwd"].parse_line(b"etcd:x:300:300::/:/bin/sh"))
+    assert rebase(db).steps == []
+    assert changes(db) == {HIDDEN: b"group:adm\n"}
+
+
+def test_status_names_the_accounts_that_are_gone() -> None:
+    db = database({"group": b"adm:x:4:\n"}, b"group:adm\ngroup:www\npasswd:www\nshadow:www\n")
+    assert [(one.account, one.name) for one in read_status(db).hidden] == [("user", "www"), ("group", "www")]
