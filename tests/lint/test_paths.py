@@ -31,6 +31,7 @@ RELATIVE = {
     "system/copies.py": "homes, by system.paths",
     "system/homes.py": "homes and mail spools, by system.paths",
     "system/locks.py": "etc of the Target",
+    "system/module.py": "the library directories of the Target",
     "system/recovery.py": "etc of the Target",
     "system/shield.py": "whatever its callers have open",
     "system/trees.py": "homes, by system.paths",
