@@ -66,8 +66,10 @@ $(VENV)/stamp: pyproject.toml
 	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema
 	touch $@
 
-# What the tests need of Debian beyond python3, gcc, make and package passwd.
-TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv pseudo fakeroot fakechroot proot bindfs e2fsprogs
+# What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
+TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd valgrind libcrypt1 python3-venv openssl git \
+    fakeroot fakechroot proot bindfs e2fsprogs
+TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
