@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("accounts.cli.machine", "show where every field of an account comes from"),
     "rebase": ("accounts.cli.machine", "bring the changes of a machine up to an updated image"),
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
+    "sysusers": ("accounts.cli.sysusers", "add the members of sysusers.d that systemd-sysusers cannot add"),
     "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }
 # Commands whose module has commands of its own, which it finds in argv[0].

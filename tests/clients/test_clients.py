@@ -47,7 +47,7 @@ def _delta_of_adduser() -> dict[str, list[str]]:
 
 
 def test_sysusers_adds_no_member_to_a_group_that_only_the_image_has() -> None:
-    """systemd-sysusers edits rows of /etc/group and makes none for a group that NSS knows: usermod -aG does."""
+    """systemd-sysusers edits rows of /etc/group and makes none for a group that NSS knows: `accounts sysusers` does."""
     output = in_child(_members_by_sysusers)
     assert output == "video:x:44:\nvideo:x:44:www-data\nvideo:x:44:news,www-data\n"
 
@@ -55,9 +55,9 @@ def test_sysusers_adds_no_member_to_a_group_that_only_the_image_has() -> None:
 def _members_by_sysusers() -> str:
     with make_root(stateless=True) as root:
         return root.check("""
-            echo 'm www-data video' >/tmp/video.conf
-            systemd-sysusers /tmp/video.conf && getent group video
-            usermod -aG video www-data && getent group video
-            echo 'm news video' >/tmp/video.conf
-            systemd-sysusers /tmp/video.conf && getent group video
+            echo 'm www-data video' >/usr/lib/sysusers.d/video.conf
+            systemd-sysusers && getent group video
+            accounts sysusers && getent group video
+            echo 'm news video' >/usr/lib/sysusers.d/video.conf
+            systemd-sysusers && getent group video
         """)

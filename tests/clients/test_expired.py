@@ -54,6 +54,8 @@ def build(place: Path, name: str, users: list[str]) -> Path:
     shadow.write_text("\n".join(rows) + "\n")
     make_stateless(root)
     wire(place)
+    # systemd-sysusers would lose this: video is the image's.
+    (place / "usr/lib/sysusers.d/zz-video.conf").write_text("m ivy video\n")
     # systemd stops restarting a getty that ends as often as ours.
     often = place / "etc/systemd/system/console-getty.service.d/often.conf"
     often.parent.mkdir(parents=True)
@@ -107,6 +109,7 @@ def test_an_expired_password_is_changed_at_every_door(name: str, tmp_path: Path)
         console.leave()
         # A login whose password has not expired leaves nothing behind.
         console.login("ivy", OLD)
+        assert console.run("id -Gn; cat /etc/group") == "ivy video\nvideo:x:44:ivy"
         for kind, door in dialogues:
             if door == "ssh":
                 change_by_ssh(console, f"{kind}-{door}")
