@@ -24,7 +24,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all demo test test-deps venv bench clients lint install image clean
+.PHONY: all demo test test-deps venv bench clients lint install install-image-tool image clean
 
 all: nss/build/libnss_altfiles.so.2 $(DEPS)
 
@@ -57,6 +57,16 @@ install: all
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 	$(PYTHON) -IS accounts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)
+
+# For a build host that makes images of other roots: `accounts` alone; the host keeps its own useradd and the rest.
+install-image-tool: $(DEPS)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR)
+	cp -R --no-preserve=ownership accounts nss-data $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
+	find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests \) -prune -exec rm -rf {} +
+	sed 's|__file__.rpartition("/")\[0\] + "/.."|"$(PKGDIR)"|' shims/accounts > $(DESTDIR)$(BINDIR)/.accounts.new
+	chmod 755 $(DESTDIR)$(BINDIR)/.accounts.new
+	mv -f $(DESTDIR)$(BINDIR)/.accounts.new $(DESTDIR)$(BINDIR)/accounts
+	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 
 venv: $(VENV)/stamp
 

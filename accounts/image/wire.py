@@ -23,8 +23,10 @@ from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
 
-# The vendor files: nss-data/ of the source, and of an installation beside the package.
+# The vendor files: nss-data/ of the source, and of an installation beside the package; in a wheel they are in it.
 VENDOR_DATA = Path(__file__).resolve().parents[2] / "nss-data"
+if not VENDOR_DATA.is_dir():
+    VENDOR_DATA = Path(__file__).resolve().parents[1] / "nss_data"
 NSSWITCH = "/etc/nsswitch.conf"
 VENDOR_NSSWITCH = "/usr/share/accounts/nsswitch.conf"
 # What a root had in /etc before; make install may overwrite the vendor's copy that was made of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import pwd
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ do_rootfs[depends] += "virtual/fakeroot-native:do_populate_sysroot"
 inherit ${IMAGE_CLASSES}
 """,
     "classes/externalsrc.bbclass": "",
+    "classes/update-alternatives.bbclass": "",
     "classes/python3native.bbclass": 'PYTHON = "${STAGING_BINDIR_NATIVE}/python3-native/python3"\n'
     'PYTHON_DIR = "python3.13"\n',
     "classes/native.bbclass": 'OVERRIDES .= ":class-native"\nprefix = "/native/usr"\n',
@@ -41,7 +43,7 @@ inherit ${IMAGE_CLASSES}
 }
 VARIABLES = {
     "PN": "an-image", "OVERRIDES": "pn-${PN}", "prefix": "/usr", "bindir": "${prefix}/bin",
-    "sbindir": "${prefix}/sbin", "libdir": "${prefix}/lib", "datadir": "${prefix}/share",
+    "sbindir": "${prefix}/sbin", "base_sbindir": "/sbin", "libdir": "${prefix}/lib", "datadir": "${prefix}/share",
     "systemd_system_unitdir": "${prefix}/lib/systemd/system", "STAGING_LIBDIR_NATIVE": "/sysroot/usr/lib",
     "STAGING_BINDIR_NATIVE": "/sysroot/usr/bin", "STAGING_DATADIR_NATIVE": "/sysroot/usr/share",
     "STAGING_DIR_NATIVE": "/sysroot", "CC": "gcc", "CFLAGS": "-O2", "LDFLAGS": "-Wl,-O1", "TOPDIR": "/top",
@@ -210,6 +212,24 @@ def test_the_recipe_parses_for_target_and_build_host(
     assert ("shadow-native" in (found["PROVIDES"] or "")) == shadow
     assert Path(found["EXTERNALSRC"]) == TOP
     assert found["RPROVIDES:stateless-accounts"] == (None if variant else "shadow")
+
+
+def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path) -> None:
+    """Each has a link name, and is installed where its target is; sg, which shadow-base has as a plain file, is not."""
+    names = "passwd chfn chsh chpasswd newgrp vipw vigr".split()
+    answer = builds.bitbake(
+        RECIPE, get=["ALTERNATIVE:stateless-accounts"], set={"PN": "stateless-accounts", "OVERRIDES": "class-target"}
+    )
+    assert answer["get"]["ALTERNATIVE:stateless-accounts"].split() == names
+    subprocess.run(["make", "-s", "-C", TOP, "install", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
+    text = RECIPE.read_text()
+    assert "rm -f ${D}${bindir}/sg\n" in text
+    for name in names:
+        link = re.search(rf'ALTERNATIVE_LINK_NAME\[{name}\] = "(.*)"', text)
+        target = re.search(rf'ALTERNATIVE_TARGET\[{name}\] = "(.*)"', text) or link
+        assert link and target
+        path = target[1].replace("${bindir}", "usr/bin").replace("${sbindir}", "usr/sbin")
+        assert (tmp_path / path).is_file(), path
 
 
 def test_the_licence_of_the_recipe_is_the_source_trees() -> None:

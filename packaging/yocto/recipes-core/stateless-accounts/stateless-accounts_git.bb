@@ -41,6 +41,11 @@ do_install () {
     oe_runmake install DESTDIR=${D}
 }
 
+# shadow-base (login, su, newgrp) stays beside ours; its sg is a plain link, and leads to its set-uid newgrp.
+do_install:append:class-target () {
+    rm -f ${D}${bindir}/sg
+}
+
 do_install:append:class-native () {
     # The build host's own interpreter may be too old, and its path too long for a #! line; a sysroot moves.
     for tool in ${D}${bindir}/* ${D}${sbindir}/*; do
@@ -53,10 +58,25 @@ do_install:append:class-native () {
 # systemd's directories are in /usr with usrmerge only; sysinit.target.wants comes with the unit.
 FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
 RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
-# shadow and busybox install the same names.
+# In place of package shadow, which useradd.bbclass has every package with users depend on. It needs, in local.conf
+# or the distribution's configuration: PREFERRED_RPROVIDER_shadow = "stateless-accounts"
 RPROVIDES:${PN}:class-target = "shadow"
 RCONFLICTS:${PN}:class-target = "shadow"
 RREPLACES:${PN}:class-target = "shadow"
+
+# The names that busybox and shadow-base have as well; theirs have priorities 50 and 200.
+inherit update-alternatives
+ALTERNATIVE_PRIORITY = "210"
+ALTERNATIVE:${PN}:class-target = "passwd chfn chsh chpasswd newgrp vipw vigr"
+ALTERNATIVE_LINK_NAME[passwd] = "${bindir}/passwd"
+ALTERNATIVE_LINK_NAME[chfn] = "${bindir}/chfn"
+ALTERNATIVE_LINK_NAME[chsh] = "${bindir}/chsh"
+ALTERNATIVE_LINK_NAME[newgrp] = "${bindir}/newgrp"
+ALTERNATIVE_LINK_NAME[chpasswd] = "${sbindir}/chpasswd"
+ALTERNATIVE_LINK_NAME[vipw] = "${base_sbindir}/vipw"
+ALTERNATIVE_LINK_NAME[vigr] = "${base_sbindir}/vigr"
+ALTERNATIVE_TARGET[vipw] = "${sbindir}/vipw"
+ALTERNATIVE_TARGET[vigr] = "${sbindir}/vigr"
 INSANE_SKIP:${PN} += "libdir"
 
 BBCLASSEXTEND = "native"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""The image tool on a build host: `make install-image-tool`, and a wheel with a console script and its data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.image.rootfs import names
+from tests.image.test_wire import make_root
+
+TOP = Path(__file__).resolve().parents[2]
+IMAGE = {
+    "etc/passwd": "root:x:0:0::/:/bin/sh\nsvc:x:100:100:::\n", "etc/group": "root:x:0:\nsvc:x:100:\n",
+    "etc/shadow": "root:*:1::::::\nsvc:*:1::::::\n", "etc/gshadow": "root:*::\nsvc:!::\n",
+}  # fmt: skip
+
+
+def build_image(place: Path, accounts: Path, **environment: str) -> None:
+    """Seed and wire a root with that `accounts`; the vendor files must come with it."""
+    root = make_root(place, IMAGE)
+    for command in ("seed", "wire"):
+        done = subprocess.run(
+            [accounts, "image", command, root], capture_output=True, text=True,
+            env={"PATH": "/usr/bin:/bin", **environment},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert names(root) == []
+    nsswitch = (root / "usr/share/accounts/nsswitch.conf").read_text()
+    assert nsswitch == (TOP / "nss-data/nsswitch.conf").read_text()
+    unit = "usr/lib/systemd/system/accounts-nsswitch.service"
+    assert (root / unit).read_text() == (TOP / "nss-data/systemd/accounts-nsswitch.service").read_text()
+
+
+def test_a_build_host_gets_accounts_and_keeps_its_own_tools(tmp_path: Path) -> None:
+    prefix = tmp_path / "tools"
+    subprocess.run(
+        ["make", "-s", "-C", TOP, "install-image-tool", f"PREFIX={prefix}"], check=True, stdout=subprocess.DEVNULL
+    )
+    assert os.listdir(prefix / "bin") == ["accounts"]
+    assert sorted(os.listdir(prefix)) == ["bin", "lib"]
+    build_image(tmp_path / "root", prefix / "bin/accounts")
+
+
+def test_a_wheel_has_the_command_and_the_vendor_files(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()  # setuptools leaves files beside what it builds
+    for name in ("accounts", "nss-data", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-a", TOP / name, source], check=True)
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--no-deps", "--no-compile", "--target", target, source], check=True)
+    packaged = {path.relative_to(target / "accounts") for path in (target / "accounts").rglob("*.py")}
+    shipped = {path.relative_to(TOP / "accounts") for path in (TOP / "accounts").rglob("*.py")}
+    assert packaged == shipped
+    for path in (TOP / "nss-data").rglob("*"):
+        if path.is_file():
+            assert (target / "accounts/nss_data" / path.relative_to(TOP / "nss-data")).is_file(), path
+    build_image(tmp_path / "root", target / "bin/accounts", PYTHONPATH=str(target))
