@@ -60,8 +60,11 @@ class Machine:
         self._process.wait()
         os.close(self._terminal)
 
-    def expect(self, text: str, timeout: float = 60) -> str:
-        """Wait until the console says `text`; return what came before it since the last call."""
+    def expect(self, text: str, timeout: float = 300) -> str:
+        """Wait until the console says `text`; return what came before it since the last call.
+
+        timeout: seconds; a busy machine may take minutes, and only a failure waits for all of it.
+        """
         deadline = time.monotonic() + timeout
         while (at := self.log.find(text.encode(), self._seen)) < 0:
             assert self._process is not None
@@ -88,7 +91,7 @@ class Machine:
         self.expect("in-42\n")
         return shown.strip()
 
-    def run(self, command: str, timeout: float = 60) -> str:
+    def run(self, command: str, timeout: float = 300) -> str:
         """Run a command in the shell; return its output, standard error included."""
         self.type(f"{{ {command}\n}} 2>&1; echo done-$((40+2))")
         return self.expect("done-42\n", timeout).strip()
