@@ -26,6 +26,8 @@ case $name in
 debian-12-minbase) include= ;;
 # The real tools of shadow-utils 4.17 and 4.20, with the interpreter that their distribution has.
 debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
+# What `make install` needs, to build the module and the byte code where they run.
+debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
