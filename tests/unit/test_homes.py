@@ -1185,4 +1185,5 @@ def test_importing_homes_loads_nothing_slow() -> None:
     out = subprocess.run(
         ["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert out.split() == ["__future__", "errno", "fcntl"]
+    # Python 3.13 has errno from the start.
+    assert set(out.split()) - {"errno"} == {"__future__", "fcntl"}
