@@ -7,14 +7,12 @@ that the image has. accounts-sysusers.service runs this behind it.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from accounts.cli.options import scan
 from accounts.cli.session import Done, Session, run
 from accounts.edit.members import add_member, get_pair, put_pair
 from accounts.errors import AccountsError, Usage
+from accounts.image.reader import Reader
 from accounts.image.sysusers import parse_lines
-from accounts.image.tree import Tree
 from accounts.image.uses import read_all
 from accounts.text import fsdecode, fsencode
 
@@ -41,9 +39,9 @@ Options:
 LONG = {"help": "h", "prefix=": "P", "root=": "R"}
 
 
-def listed_memberships(root: Path) -> list[Membership]:
-    """(user, group) of each m line in effect below a root, in the order in which systemd-sysusers reads them."""
-    with Tree(root) as tree:
+def listed_memberships(root: int) -> list[Membership]:
+    """(user, group) of each m line in effect below an open root, in the order in which systemd-sysusers reads them."""
+    with Reader(root) as tree:
         lines = [line for _, text in read_all(tree, "sysusers.d", (".conf",)) for line in parse_lines(text)]
     return [(fsencode(line.name), fsencode(line.id)) for line in lines if line.kind == "m"]
 
@@ -68,7 +66,7 @@ def body(session: Session, argv: list[bytes]) -> int:
             raise Done
     if operands:
         raise Usage
-    listed = listed_memberships(Path(fsdecode(session.target.path)))
+    listed = listed_memberships(session.target.root)
     if not missing_memberships(session.store.load(("passwd", "group")), listed):
         return 0
     database = session.store.open(("group", "gshadow"), read=("passwd",))

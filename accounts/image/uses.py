@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from accounts.image import sysusers
-from accounts.image.reader import point_at
-from accounts.image.tree import Tree
+from accounts.image.reader import Reader, point_at
 
 # Directories in order of precedence: of files with one name only the first is read (systemd.unit(5),
 # tmpfiles.d(5), sysusers.d(5), udev(7)). /lib counts where it is no link to /usr/lib.
@@ -56,7 +55,7 @@ class Uses:
             _add(self.defined, (kind, name), path)
 
 
-def find_uses(tree: Tree) -> Uses:
+def find_uses(tree: Reader) -> Uses:
     """Read the configuration of a root. Files that cannot be read as text, or point nowhere, are passed over."""
     uses = Uses()
     for path, text in read_all(tree, "udev/rules.d", (".rules",)):
@@ -121,7 +120,7 @@ def _read_bus(text: str, path: str, uses: Uses) -> None:
         uses.use("user", name, path)
 
 
-def _read_units(tree: Tree, uses: Uses) -> None:
+def _read_units(tree: Reader, uses: Uses) -> None:
     """Units with their drop-ins: a drop-in can add DynamicUser=yes or another User=."""
     units = dict(_find_files(tree, [f"{prefix}/systemd/system" for prefix in _PREFIXES], _UNITS))
     drop_ins: dict[str, list[str]] = {}
@@ -160,19 +159,19 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield key.strip(), value.strip()
 
 
-def read_all(tree: Tree, below: str, tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def read_all(tree: Reader, below: str, tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Path and text of the files in effect of a kind of drop-in, by name: below is "sysusers.d" and so on."""
     yield from _read_directories(tree, [f"{prefix}/{below}" for prefix in _PREFIXES], tails)
 
 
-def _read_directories(tree: Tree, directories: list[str], tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _read_directories(tree: Reader, directories: list[str], tails: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for _, path in _find_files(tree, directories, tails):
         text = _read(tree, path)
         if text is not None:
             yield path, text
 
 
-def _find_files(tree: Tree, directories: list[str], tails: tuple[str, ...]) -> list[tuple[str, str]]:
+def _find_files(tree: Reader, directories: list[str], tails: tuple[str, ...]) -> list[tuple[str, str]]:
     """(name, path) of the files in effect: of those with one name the first directory's; masked ones are not."""
     found: dict[str, str] = {}
     for directory in directories:
@@ -182,12 +181,12 @@ def _find_files(tree: Tree, directories: list[str], tails: tuple[str, ...]) -> l
     return sorted((name, path) for name, path in found.items() if not _is_masked(tree, path))
 
 
-def _is_masked(tree: Tree, path: str) -> bool:
+def _is_masked(tree: Reader, path: str) -> bool:
     link = tree.readlink(path)
     return link is not None and point_at(posixpath.dirname(path), link) == "/dev/null"
 
 
-def _read(tree: Tree, path: str) -> str | None:
+def _read(tree: Reader, path: str) -> str | None:
     status = tree.lstat(path)
     if status is None or not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         return None

@@ -46,7 +46,7 @@ def test_where_the_line_goes(before: str, after: str | None) -> None:
 def test_wire_adds_it_where_the_root_has_what_it_needs(tmp_path: Path, complete: bool) -> None:
     files: dict[str, str | None] = {"etc/pam.d/common-account": UNIX, "etc/pam.d/login": "@include common-account\n"}
     if complete:
-        files |= {"usr/bin/accounts": "", f"{test_wire.TRIPLET}/security/pam_exec.so": ""}
+        files |= {"usr/bin/accounts": "", f"{test_wire.TRIPLET}/security/pam_exec.so": "x"}
     root = test_wire.make_root(tmp_path, files)
     for _ in range(2):
         wire(root)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -216,7 +216,7 @@ def test_the_recipe_parses_for_target_and_build_host(
 
 def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path) -> None:
     """Each has a link name, and is installed where its target is; sg, which shadow-base has as a plain file, is not."""
-    names = "passwd chfn chsh chpasswd newgrp vipw vigr".split()
+    names = ["passwd", "chfn", "chsh", "chpasswd", "newgrp", "vipw", "vigr"]
     answer = builds.bitbake(
         RECIPE, get=["ALTERNATIVE:stateless-accounts"], set={"PN": "stateless-accounts", "OVERRIDES": "class-target"}
     )
