@@ -86,18 +86,52 @@ class Fail(AccountsError):
         self.text = text
 
 
+class Usage(AccountsError):
+    """The command line is wrong; the usage text follows the message."""
+
+    why = E_USAGE
+
+
 class Done(AccountsError):
     """There is nothing (more) to do, which is a success. message: for standard output."""
+
+
+class BadArgument(AccountsError):
+    """A value is not valid: an option, a line of a file, a setting."""
+
+    why = E_BAD_ARG
+
+
+class NoId(AccountsError):
+    """No unused id is left in the configured range."""
+
+
+class ConfigError(AccountsError):
+    """A configuration file is there but cannot be read."""
+
+
+class HomeError(AccountsError):
+    """A home directory cannot be created, moved or removed."""
+
+    why = E_HOMEDIR
 
 
 class FileError(AccountsError):
     """An account file cannot be used.
 
-    database: "passwd", ...; event: lock, open, put, remove or write; name: of the row that put and remove are about.
+    database: "passwd", ...; event: find, lock, open, put, remove or write; name: of the row that put and remove are
+    about; message: in place of the words that shadow has for the event.
     """
 
-    def __init__(self, database: str, event: str, name: bytes = b"", details: tuple[str, ...] = ()) -> None:
-        super().__init__(None, details)
+    def __init__(
+        self,
+        database: str,
+        event: str,
+        name: bytes = b"",
+        details: tuple[str, ...] = (),
+        message: str | None = None,
+    ) -> None:
+        super().__init__(message, details)
         self.database = database
         self.event = event
         self.name = name
@@ -112,194 +146,37 @@ class FileError(AccountsError):
         return (*self.details, _FILE_WORDS[self.event].format(path=shown(self.database), name=name))
 
 
-class Usage(AccountsError):
-    """The command line is wrong; the usage text follows the message."""
-
-    why = E_USAGE
-
-
-class BadOption(AccountsError):
-    """Options that contradict each other or may not be combined (shadow's E_USAGE without usage text)."""
-
-
-class BadArgument(AccountsError):
-    """A value is not valid: a name, an id, a date, a field."""
-
-    why = E_BAD_ARG
-
-
-class BadName(BadArgument):
-    """A user or group name is not valid."""
-
-
-class IdInUse(AccountsError):
-    """The requested UID or GID is taken."""
-
-
-class NoSuchUser(AccountsError):
-    """The user does not exist."""
-
-
-class NoSuchGroup(AccountsError):
-    """The group does not exist."""
-
-
-class NameInUse(AccountsError):
-    """The user or group name is taken."""
-
-
-class UserBusy(AccountsError):
-    """The user is logged in or has processes."""
-
-
-class PrimaryGroup(AccountsError):
-    """The group is some user's primary group."""
-
-
-class NoId(AccountsError):
-    """No unused id is left in the configured range."""
-
-
-class ConfigError(AccountsError):
-    """A configuration file is there but cannot be read."""
-
-
-class NotPermitted(AccountsError):
-    """The caller may not do this."""
-
-    why = E_NOPERM
-
-
-class _OldFileError(FileError):
-    """Made with its message. Goes when the last tool has a table."""
-
-    of = ("passwd", "write")
-
-    def __init__(self, message: str | None = None, details: tuple[str, ...] = ()) -> None:
-        super().__init__(*self.of, details=details)
-        self.message = message
-
-
-class PasswdFileError(_OldFileError):
-    """passwd or shadow cannot be locked, opened, updated or written."""
-
-
-class GroupFileError(_OldFileError):
-    """group or gshadow cannot be locked, opened, updated or written."""
-
-    of = ("group", "write")
-
-
-class PasswdLockError(PasswdFileError):
-    """passwd or shadow cannot be locked."""
-
-    of = ("passwd", "lock")
-
-
-class PasswdOpenError(PasswdFileError):
-    """passwd or shadow cannot be opened."""
-
-    of = ("passwd", "open")
-
-
-class ShadowOpenError(PasswdOpenError):
-    """shadow cannot be opened."""
-
-    of = ("shadow", "open")
-
-
-class GroupLockError(GroupFileError):
-    """group or gshadow cannot be locked."""
-
-    of = ("group", "lock")
-
-
-class GroupOpenError(GroupFileError):
-    """group or gshadow cannot be opened."""
-
-    of = ("group", "open")
-
-
-class SubuidFileError(_OldFileError):
-    """subuid cannot be locked, opened, updated or written."""
-
-    of = ("subuid", "write")
-
-
-class SubgidFileError(_OldFileError):
-    """subgid cannot be locked, opened, updated or written."""
-
-    of = ("subgid", "write")
-
-
-class HomeError(AccountsError):
-    """A home directory cannot be created, moved or removed."""
-
-    why = E_HOMEDIR
-
-
-class MailError(AccountsError):
-    """A mail spool cannot be created, moved or removed."""
-
-
-class SelinuxError(AccountsError):
-    """An SELinux login mapping cannot be made or removed."""
-
-    why = E_SE_UPDATE
-
-
-class DefaultsError(AccountsError):
-    """default/useradd cannot be written."""
-
-    why = E_FAILURE
-
-
 class DuplicateRow(FileError):
     """A row cannot be put or removed because the local file has its name twice.
 
-    removing: whether it was to be removed; told: the name in the tool's line, where it is not the row's.
+    told: the name in the tool's line, where it is not the row's. text_for() comes before that line.
     """
 
     def __init__(self, database: str, name: bytes, removing: bool, told: bytes | None = None) -> None:
-        super().__init__(database, "remove" if removing else "put", name)
-        self.removing = removing
-        self.told = name if told is None else told
-
-    def lines(self, shown: "Callable[[str], str]" = _show) -> tuple[str, ...]:
-        """The tool's own line; text_for() comes before it."""
-        return FileError(self.database, self.event, self.told).lines(shown)
+        super().__init__(database, "remove" if removing else "put", name if told is None else told)
+        self._double = name
 
     def text_for(self, shown: "Callable[[str], str]" = _show) -> str:
         """What shadow's commonio says, without the tool's name."""
-        name = self.name.decode(errors="surrogateescape")
+        name = self._double.decode(errors="surrogateescape")
         return f"Multiple entries named '{name}' in {shown(self.database)}. Please fix this with pwck or grpck.\n"
 
 
-class MissingRow(FileError):
-    """A row that was to be removed is not there."""
-
-    def __init__(self, database: str, name: bytes) -> None:
-        super().__init__(database, "remove", name)
-
-
-class UnwritableRow(FileError):
-    """A row has a field that may not be written (a colon, a control character)."""
-
-    def __init__(self, database: str) -> None:
-        super().__init__(database, "write")
-
-
-class Refusal(AccountsError):
+class Refusal(FileError):
     """The classic result cannot be expressed as a delta over a read-only image (docs/contract.md, the law)."""
 
-
-class UserRefusal(Refusal):
-    """A refusal about a passwd or shadow row."""
-
-    why = E_PW_UPDATE
+    def __init__(self, database: str, message: str) -> None:
+        super().__init__(database, "refuse", message=message)
 
 
-class GroupRefusal(Refusal):
-    """A refusal about a group or gshadow row."""
+def __getattr__(name: str) -> type[AccountsError]:
+    """The classes of tools that have no table yet."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    import accounts.olderrors
 
-    why = E_GRP_UPDATE
+    try:
+        found: type[AccountsError] = vars(accounts.olderrors)[name]
+    except KeyError:
+        raise AttributeError(name) from None
+    return found

@@ -7,7 +7,7 @@ step's own arguments.
 
 from __future__ import annotations
 
-from accounts.errors import E_HOMEDIR, HomeError, SelinuxError
+from accounts.errors import E_HOMEDIR, E_SE_UPDATE, Fail, HomeError
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ def reset_login_records(facts: Facts, report: Report, audit: Audit, name: bytes,
 
 
 def map_selinux_user(facts: Facts, report: Report, audit: Audit, name: bytes, seuser: bytes) -> None:
-    """Map a user to an SELinux user, or to none any more ("" as seuser). Raises SelinuxError."""
+    """Map a user to an SELinux user, or to none any more ("" as seuser). Raises Fail."""
     from accounts.system.selinux import map_user, unmap_user
 
     target, warn = facts.target, facts.warn
@@ -43,9 +43,9 @@ def map_selinux_user(facts: Facts, report: Report, audit: Audit, name: bytes, se
     user = fsdecode(name)
     if seuser:
         if not map_user(name, seuser, warn, chroot):
-            raise SelinuxError(f"warning: the user name {user} to {fsdecode(seuser)} SELinux user mapping failed.")
+            raise Fail(E_SE_UPDATE, f"warning: the user name {user} to {fsdecode(seuser)} SELinux user mapping failed.")
     elif not unmap_user(name, warn, chroot):
-        raise SelinuxError(f"warning: the user name {user} to SELinux user mapping removal failed.")
+        raise Fail(E_SE_UPDATE, f"warning: the user name {user} to SELinux user mapping removal failed.")
 
 
 def create_home(

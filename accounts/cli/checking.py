@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option
 from accounts.edit.checks import RepairFiles
-from accounts.errors import E_USAGE, Fail
+from accounts.errors import E_USAGE, Fail, FileError
 from accounts.system.files import NamedFiles
 from accounts.system.notify import syslog
 from accounts.system.terminal import yes_or_no
@@ -69,7 +69,7 @@ def run_checks(
         store = run.change.store
         database = store.load((*names, *others), names)
         if not database.tables[names[0]].present:
-            raise store.open_error(names[0])
+            raise FileError(names[0], "open")
         found.append(check(database, database))
     else:
         run.do(RepairFiles(names=names, others=others, repair=lambda it: found.append(check(it, it))))

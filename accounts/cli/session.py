@@ -13,12 +13,13 @@ import time
 from accounts.change import Listener
 from accounts.cli.console import _escape, missing_module, write_all
 from accounts.cli.options import OptionError
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, FileError, MissingRow, UnwritableRow, Usage
+from accounts.errors import AccountsError, BadArgument, DuplicateRow, FileError, Usage
 from accounts.errors import Done as Done
 from accounts.model.database import Database
+from accounts.olderrors import class_of
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
-from accounts.system.store import FILE_ERRORS, Store
+from accounts.system.store import Store
 from accounts.system.target import LOGIN_DEFS, READ, Target, read_fd
 from accounts.text import fsdecode, fsencode
 
@@ -78,8 +79,7 @@ class Session(Listener):
 
     def duplicate_text(self, error: DuplicateRow) -> str:
         """What shadow's commonio says of a name that a file has twice; the tool's own line follows it."""
-        path, name = self.target.shown(error.database), fsdecode(error.name)
-        return f"Multiple entries named '{name}' in {path}. Please fix this with pwck or grpck.\n"
+        return error.text_for(self.target.shown)
 
     def print_duplicate(self, error: DuplicateRow) -> None:
         """duplicate_text() to standard error."""
@@ -314,7 +314,8 @@ def id_pool(
 
 def status_of(error: AccountsError, statuses: Mapping[type[AccountsError], int]) -> int:
     """The exit status of the nearest class of error in a tool's table; 1 when it names none."""
-    for kind in type(error).__mro__:
+    known = class_of(error) if isinstance(error, FileError) else type(error)
+    for kind in known.__mro__:
         if kind in statuses:
             return statuses[kind]
     return 1
@@ -348,22 +349,12 @@ def run(
         session.print_error(usage)
         status = status_of(Usage(), statuses)
     except DuplicateRow as error:
-        path, name = session.target.shown(error.database), fsdecode(error.told)
         session.print_duplicate(error)
-        if error.removing:
-            session.warn(f"cannot remove entry '{name}' from {path}")
-        else:
-            session.warn(f"failed to prepare the new {path} entry '{name}'")
+        for line in error.lines(session.target.shown):
+            session.warn(line)
         for line in error.notes:
             session.warn(line)
-        status = statuses.get(DuplicateRow, status_of(FILE_ERRORS[error.database](), statuses))
-    except MissingRow as error:
-        path, name = session.target.shown(error.database), fsdecode(error.name)
-        session.warn(f"cannot remove entry '{name}' from {path}")
-        status = status_of(FILE_ERRORS[error.database](), statuses)
-    except UnwritableRow as error:
-        session.warn(f"failure while writing changes to {session.target.shown(error.database)}")
-        status = status_of(FILE_ERRORS[error.database](), statuses)
+        status = statuses.get(DuplicateRow, status_of(error, statuses))
     except AccountsError as error:
         if error.text:
             session.print_error(error.text)

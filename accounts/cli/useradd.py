@@ -199,7 +199,7 @@ TOOL = Tool(
 
 
 def show_or_write_defaults(run: Run, given: Given) -> None:
-    """useradd -D: print the defaults, or write them when an option changes one. Raises DefaultsError."""
+    """useradd -D: print the defaults, or write them when an option changes one. Raises AccountsError."""
     facts, target = run.facts, run.change.target
     defaults = facts.useradd_defaults
     changes = {field: given.values[value] for field, value in CHANGE_DEFAULTS.items() if value in given.values}

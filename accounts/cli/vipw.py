@@ -13,6 +13,7 @@ from accounts.cli.session import Done, Session, run, status_of
 from accounts.errors import (
     AccountsError,
     BadArgument,
+    FileError,
     GroupLockError,
     PasswdLockError,
     Usage,
@@ -109,8 +110,10 @@ def edit(session: Session, file: str) -> bool:
         raise AccountsError(f"{path}: {os.strerror(2)}")
     try:
         database = store.open((file,))
-    except (PasswdLockError, GroupLockError) as error:
-        raise type(error)("Couldn't lock file", error.details) from None
+    except FileError as error:
+        if error.event != "lock":
+            raise
+        raise FileError(file, "lock", details=error.details, message="Couldn't lock file") from None
     layered: Layered = database.tables[file]
     if layered.image.present:
         image = os.fsdecode(target.prefix + b"/" + target.image_dir() + b"/" + file.encode())

@@ -55,7 +55,7 @@ class RemoveGroup(Request):
 
 
 def delete_group(database: Database, name: bytes) -> bool:
-    """Remove a group and its gshadow row; False when there is no such group row. Raises GroupRefusal."""
+    """Remove a group and its gshadow row; False when there is no such group row. Raises Refusal."""
     removed = database.group.remove(name)
     if removed and database.gshadow.present:
         database.gshadow.remove(name)

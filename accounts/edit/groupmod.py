@@ -116,7 +116,7 @@ def change_group(
     """Rename an existing group, change its GID (for its primary users too), password or members.
 
     What is None stays. passwd: already encrypted; members: the complete new list, which as in shadow 4.13
-    goes to the group row only. Raises GroupRefusal for the name and GID of an image group, FileError where
+    goes to the group row only. Raises Refusal for the name and GID of an image group, FileError where
     there is no gshadow row to rename.
     """
     group = database.group.get(name)

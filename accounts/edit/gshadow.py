@@ -29,7 +29,7 @@ def update_password(database: Database, name: bytes, passwd: bytes) -> bool:
 def shadow_groups(database: Database) -> None:
     """Move all group passwords to gshadow (grpconv): a gshadow row for each group, and no others.
 
-    Raises GroupRefusal for a gshadow row of the image that has no group.
+    Raises Refusal for a gshadow row of the image that has no group.
     """
     for row in list(database.gshadow):
         if database.group.get(row.name) is None:
@@ -48,7 +48,7 @@ def shadow_groups(database: Database) -> None:
 def unshadow_groups(database: Database) -> None:
     """Move all group passwords from gshadow to group and remove gshadow (grpunconv).
 
-    Raises GroupRefusal when the image has gshadow rows that cannot be hidden.
+    Raises Refusal when the image has gshadow rows that cannot be hidden.
     """
     for row in database.gshadow.image:
         database.gshadow.check_removal(row.name)

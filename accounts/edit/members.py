@@ -196,7 +196,7 @@ def get_pair(database: Database, name: bytes) -> Pair | None:
 
 
 def put_pair(database: Database, pair: Pair) -> None:
-    """Write both rows back. Raises GroupRefusal."""
+    """Write both rows back. Raises Refusal."""
     group, shadow = pair
     database.group.put(group)
     if shadow is not None:

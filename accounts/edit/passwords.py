@@ -199,7 +199,7 @@ def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:
 def shadow_users(database: Database, today: int, ageing: Ageing) -> None:
     """Move all passwords to shadow (pwconv): a shadow row for each user, and no others.
 
-    Raises UserRefusal for a shadow row of the image that has no user, and DuplicateRow.
+    Raises Refusal for a shadow row of the image that has no user, and DuplicateRow.
     """
     for row in list(database.shadow):
         if database.passwd.get(row.name) is None:
@@ -217,7 +217,7 @@ def shadow_users(database: Database, today: int, ageing: Ageing) -> None:
 def unshadow_users(database: Database) -> None:
     """Move all passwords from shadow to passwd and remove shadow (pwunconv).
 
-    Raises UserRefusal when the image has shadow rows that cannot be hidden, and DuplicateRow.
+    Raises Refusal when the image has shadow rows that cannot be hidden, and DuplicateRow.
     """
     for row in database.shadow.image:
         database.shadow.check_removal(row.name)

@@ -90,7 +90,7 @@ def locked(tree: Tree, root: Path, *, passwd_lock: bool = False) -> Iterator[tup
     Yields the target, and a sentence for each change of a killed tool that was finished or undone: whatever
     changes a root has to begin with that, as every account tool has.
     passwd_lock: hold lckpwdf(3) too, which leaves its lock file: on a machine that runs.
-    Raises BadArgument where IMAGE_DIR is in /etc, LockError, CommitError, PasswdFileError when the root has no
+    Raises BadArgument where IMAGE_DIR is in /etc, LockError, CommitError, FileError when the root has no
     /etc, OSError.
     """
     target = Target(os.fsencode(root))

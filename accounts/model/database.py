@@ -8,7 +8,7 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, UnwritableRow
+from accounts.errors import DuplicateRow, FileError
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
 from accounts.model.table import DuplicateName, Table
@@ -234,7 +234,7 @@ class Layered:
         if refusal is not None:
             if not self._may_hide(image):
                 # A row that no tool would write anywhere is worse than one that cannot be here.
-                raise refusal() if record.is_writable() else UnwritableRow(self.name)
+                raise refusal() if record.is_writable() else FileError(self.name, "write")
             self._hide(record.name)
             self.local.put(record)
             self._base.record(self.name, image)

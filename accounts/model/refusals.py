@@ -3,28 +3,27 @@
 
 from __future__ import annotations
 
-from accounts.errors import GroupRefusal, UserRefusal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from accounts.errors import Refusal
+from accounts.errors import Refusal
 
 
 def _from_image(database: str, name: bytes, deed: str, user_hint: str, group_hint: str) -> Refusal:
     """What only a new image can do to a user (passwd) or group; the hints say what to do instead, {} is the name."""
     shown = name.decode(errors="backslashreplace")
-    what, kind, hint = ("user", UserRefusal, user_hint) if database == "passwd" else ("group", GroupRefusal, group_hint)
-    return kind(
-        f"{what} '{shown}' comes from the read-only image, only a new image can {deed}; {hint.replace('{}', shown)}"
+    what, hint = ("user", user_hint) if database == "passwd" else ("group", group_hint)
+    return Refusal(
+        database,
+        f"{what} '{shown}' comes from the read-only image, only a new image can {deed}; {hint.replace('{}', shown)}",
     )
 
 
 def refuse_removal(database: str, name: bytes) -> Refusal:
     """The refusal for a row that only a new image can remove."""
     if database in ("shadow", "gshadow"):
-        what, kind = ("user", UserRefusal) if database == "shadow" else ("group", GroupRefusal)
+        what = "user" if database == "shadow" else "group"
         shown = name.decode(errors="backslashreplace")
-        return kind(f"{what} '{shown}' has a {database} row in the read-only image; only a new image can remove that")
+        return Refusal(
+            database, f"{what} '{shown}' has a {database} row in the read-only image; only a new image can remove that"
+        )
     return _from_image(
         database, name, "remove it",
         "to lock it: usermod -L -e 1 {}", "to remove members added here: gpasswd -d USER {}",
@@ -49,16 +48,17 @@ def refuse_member(group: bytes, member: bytes) -> Refusal:
     """The refusal for a member that the image's own row lists."""
     shown = group.decode(errors="backslashreplace")
     who = member.decode(errors="backslashreplace")
-    return GroupRefusal(
-        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it"
+    return Refusal(
+        "group",
+        f"user '{who}' is a member of group '{shown}' in the read-only image, only a new image can remove it",
     )
 
 
 def refuse_unreadable(database: str, name: bytes) -> Refusal:
     """The refusal for a row with a number that reads back as none (an inactivity of 2^32 days), which hides nothing."""
     shown = name.decode(errors="backslashreplace")
-    kind = UserRefusal if database in ("passwd", "shadow") else GroupRefusal
-    return kind(
+    return Refusal(
+        database,
         f"the new {database} row of '{shown}' would hold a number out of range, so that the row of the read-only image "
-        f"would be in force again; give a smaller one"
+        f"would be in force again; give a smaller one",
     )

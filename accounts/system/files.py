@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 
+from accounts.errors import FileError
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import Change, CommitError, commit
 from accounts.system.locks import LockError, Locks
-from accounts.system.store import FILE_ERRORS, FILE_MODE, LOCK_ERRORS, OPEN_ERRORS
+from accounts.system.store import FILE_MODE
 from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False
@@ -35,7 +36,7 @@ class NamedFiles:
     def open(self, read_only: bool) -> Database:
         """Read the files; lock them first unless read_only. A missing one is empty unless read_only.
 
-        Raises the lock and open errors of the file, in shadow's words.
+        Raises FileError, in shadow's words.
         """
         if not read_only:
             for name, path in self._paths.items():
@@ -55,10 +56,10 @@ class NamedFiles:
                 self._locks[identity] = Locks(fd, passwd_lock=False, path=where)
             self._locks[identity].acquire(os.fsdecode(file))
         except LockError as error:
-            raise LOCK_ERRORS[name](f"cannot lock {shown}; try again later.", tuple(error.details)) from None
+            raise _lock_error(name, shown, error.details) from None
         except OSError as error:
             why = f"{shown}.{os.getpid()}: {error.strerror}"
-            raise LOCK_ERRORS[name](f"cannot lock {shown}; try again later.", (why,)) from None
+            raise _lock_error(name, shown, (why,)) from None
 
     def _open_directory(self, directory: bytes) -> int:
         if directory not in self._directories:
@@ -75,7 +76,7 @@ class NamedFiles:
                 return Table(KINDS[name], present=False)
         except OSError:
             pass
-        raise OPEN_ERRORS[name](f"cannot open {os.fsdecode(path)}")
+        raise FileError(name, "open", message=f"cannot open {os.fsdecode(path)}")
 
     def commit(self, database: Database) -> None:
         """Write what has changed, with backups."""
@@ -89,7 +90,8 @@ class NamedFiles:
                 if not error.failed:
                     raise
                 shown = os.fsdecode(self._paths[name])
-                raise FILE_ERRORS[name](f"failure while writing changes to {shown}") from None
+                message = f"failure while writing changes to {shown}"
+                raise FileError(name, "write", message=message) from None
 
     def close(self) -> None:
         """Release the locks."""
@@ -98,3 +100,7 @@ class NamedFiles:
         for fd in self._directories.values():
             os.close(fd)
         self._locks, self._directories = {}, {}
+
+
+def _lock_error(name: str, shown: str, details: tuple[str, ...]) -> FileError:
+    return FileError(name, "lock", details=details, message=f"cannot lock {shown}; try again later.")

@@ -12,18 +12,7 @@ import _stat as stat
 import errno
 import posix
 
-from accounts.errors import (
-    AccountsError,
-    GroupFileError,
-    GroupLockError,
-    GroupOpenError,
-    PasswdFileError,
-    PasswdLockError,
-    PasswdOpenError,
-    ShadowOpenError,
-    SubgidFileError,
-    SubuidFileError,
-)
+from accounts.errors import FILE_EXITS, AccountsError, FileError
 from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
 from accounts.model.policy import DATABASES
 from accounts.model.table import Table
@@ -41,26 +30,6 @@ if TYPE_CHECKING:
     from accounts.system.logindefs import LoginDefs
     from accounts.system.target import Target
 
-FILE_ERRORS: dict[str, type[AccountsError]] = {
-    "passwd": PasswdFileError,
-    "shadow": PasswdFileError,
-    "group": GroupFileError,
-    "gshadow": GroupFileError,
-    "subuid": SubuidFileError,
-    "subgid": SubgidFileError,
-}
-LOCK_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
-    "passwd": PasswdLockError,
-    "shadow": PasswdLockError,
-    "group": GroupLockError,
-    "gshadow": GroupLockError,
-}
-OPEN_ERRORS: dict[str, type[AccountsError]] = FILE_ERRORS | {
-    "passwd": PasswdOpenError,
-    "shadow": ShadowOpenError,
-    "group": GroupOpenError,
-    "gshadow": GroupOpenError,
-}
 FILE_MODE = 0o644
 
 
@@ -107,7 +76,7 @@ class Store:
         names: the files to lock, of passwd group shadow gshadow subuid subgid; those of shadow, gshadow,
         subuid and subgid that exist nowhere are left out, as shadow does, but for those in create (pwconv).
         read: files to read besides, as NSS reads them.
-        Raises the error class of the file, with shadow's words.
+        Raises FileError.
         """
         target = self.target
         etc = target.etc
@@ -120,14 +89,15 @@ class Store:
                 try:
                     locks.acquire(name)
                 except LockError as error:
-                    raise LOCK_ERRORS[name](error.message, tuple(error.details)) from None
+                    raise FileError(name, "lock", details=error.details) from None
                 wanted.append(name)
         self._locked = wanted
         try:
             for line in recover(etc):
                 self._warn(line)
         except CommitError as error:
-            raise OPEN_ERRORS[names[0]](f"cannot open {target.shown(names[0])}: {error.message}") from None
+            message = f"cannot open {target.shown(names[0])}: {error.message}"
+            raise FileError(names[0], "open", message=message) from None
         database = self._load((*wanted, *(name for name in read if name not in wanted)), wanted)
         max_members = 0
         if "group" in wanted and self._defs is not None:
@@ -138,7 +108,7 @@ class Store:
         return database
 
     def load(self, names: Sequence[str], strict: Sequence[str] = ()) -> Database:
-        """Read both layers of the named files, without locking. Raises the error class of the file.
+        """Read both layers of the named files, without locking. Raises FileError.
 
         strict: those that shadow's tool reads by commonio, if access(2) finds them, not through NSS.
         """
@@ -180,7 +150,7 @@ class Store:
             return Table(KINDS[name], read_fd(fd))
         except OSError as error:
             if strict and error.errno != errno.ENOENT:
-                raise self.open_error(name) from None
+                raise FileError(name, "open") from None
             return Table(KINDS[name], present=False)
 
     def _read_image(self, name: str) -> Table:
@@ -198,7 +168,8 @@ class Store:
         except FileNotFoundError:
             return Table(KINDS[name], present=False)
         except OSError as error:
-            raise OPEN_ERRORS[name](f"cannot open /{fsdecode(path)}: {error.strerror}") from None
+            message = f"cannot open /{fsdecode(path)}: {error.strerror}"
+            raise FileError(name, "open", message=message) from None
 
     def _read_hides(self) -> Hides:
         """The hide rows; none where NSS does not honour the file, by the rules of nss/hidden.c.
@@ -224,20 +195,16 @@ class Store:
             rows = parse_hidden(data)
         return Hides(data, rows or (), target.honours_hides)
 
-    def open_error(self, name: str) -> AccountsError:
-        """The error of a file that cannot be opened."""
-        return OPEN_ERRORS[name](f"cannot open {self.target.shown(name)}")
-
     def commit(self, database: Database, no_backup: Collection[str] = ()) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
         no_backup: names of files whose old version is not kept as "passwd-" and so on.
-        Raises the error class of a file with a row that shadow would not write; then nothing is written. (The
+        Raises FileError for a row that shadow would not write; then nothing is written. (The
         real tools find that out after the files before it: docs/decisions/journal.md.)
         """
         bad = database.find_unwritable()
         if bad is not None:
-            raise FILE_ERRORS[bad](f"failure while writing changes to {self.target.shown(bad)}")
+            raise FileError(bad, "write")
         changes = []
         for name, old, new in database.render_changes():
             mode, uid, gid = self._new_file_mode(name, database)
@@ -257,7 +224,7 @@ class Store:
         They open all their files for writing before they write one: a file that is mounted read-only or immutable
         cannot be opened, one that cannot be replaced (a mount point) fails while it is written.
         """
-        if not error.failed or error.name not in FILE_ERRORS:
+        if not error.failed or error.name not in FILE_EXITS:
             return error
         syslog(LOG_ERR, f"cannot write {error.message}")
         for name in self._locked:
@@ -266,8 +233,8 @@ class Store:
             except FileNotFoundError:
                 continue
             except OSError:
-                return self.open_error(name)
-        return FILE_ERRORS[error.name](f"failure while writing changes to {self.target.shown(error.name)}")
+                return FileError(name, "open")
+        return FileError(error.name, "write")
 
     def hide_backup(self, name: str) -> None:
         """Let only root read "NAME-", where there is one."""

@@ -11,7 +11,7 @@ import _stat as stat
 import errno
 import posix
 
-from accounts.errors import BadArgument, ConfigError, PasswdFileError
+from accounts.errors import BadArgument, ConfigError, FileError
 from accounts.model.policy import Policy, default_policy, parse_nsswitch
 from accounts.text import fsdecode
 
@@ -81,12 +81,13 @@ class Target:
 
     @property
     def etc(self) -> int:
-        """Directory descriptor of /etc. Raises PasswdFileError when there is none."""
+        """Directory descriptor of /etc. Raises FileError when there is none."""
         if self._etc is None:
             try:
                 self._etc = self.open(b"etc", _DIRECTORY)
             except OSError as error:
-                raise PasswdFileError(f"cannot open {self.shown('')}: {error.strerror}") from None
+                message = f"cannot open {self.shown('')}: {error.strerror}"
+                raise FileError("passwd", "find", message=message) from None
         return self._etc
 
     def shown(self, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from accounts.errors import DefaultsError
+from accounts.errors import AccountsError
 from accounts.system import shield
 
 DIRECTORY = b"default"
@@ -17,23 +17,23 @@ NAME = "useradd"
 
 
 def write_useradd_defaults(etc: int, text: bytes, shown: str) -> None:
-    """etc: descriptor of the target's /etc; shown: the file's path in messages. Raises DefaultsError."""
+    """etc: descriptor of the target's /etc; shown: the file's path in messages. Raises AccountsError."""
     try:
         os.mkdir(DIRECTORY, 0o755, dir_fd=etc)
     except FileExistsError:
         pass
     except OSError:
-        raise DefaultsError("cannot create directory for defaults file") from None
+        raise AccountsError("cannot create directory for defaults file") from None
     temporary = f"nuadd.{os.getpid()}-{time.time_ns():x}"
     try:
         directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=etc)
     except OSError:
-        raise DefaultsError("cannot create new defaults file") from None
+        raise AccountsError("cannot create new defaults file") from None
     try:
         try:
             fd = shield.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory)
         except OSError:
-            raise DefaultsError("cannot create new defaults file") from None
+            raise AccountsError("cannot create new defaults file") from None
         try:
             _fill(fd, text)
             _keep_old(directory, shown)
@@ -43,7 +43,7 @@ def write_useradd_defaults(etc: int, text: bytes, shown: str) -> None:
             shield.remove(temporary, directory)
             raise
     except OSError as error:
-        raise DefaultsError(f"{shown}: {error.strerror}") from None
+        raise AccountsError(f"{shown}: {error.strerror}") from None
     finally:
         os.close(directory)
 
@@ -65,7 +65,7 @@ def _keep_old(directory: int, shown: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise DefaultsError(f"Cannot create backup file ({shown}-): {error.strerror}") from None
+        raise AccountsError(f"Cannot create backup file ({shown}-): {error.strerror}") from None
 
 
 def _rename(directory: int, temporary: str, shown: str) -> None:
@@ -73,4 +73,4 @@ def _rename(directory: int, temporary: str, shown: str) -> None:
         os.rename(temporary, NAME, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError as error:
         path = os.path.join(os.path.dirname(shown), temporary)
-        raise DefaultsError(f"rename: {path}: {error.strerror}") from None
+        raise AccountsError(f"rename: {path}: {error.strerror}") from None

@@ -11,7 +11,7 @@ import pytest
 
 from accounts.edit.gshadow import unshadow_groups
 from accounts.edit.passwords import unshadow_users
-from accounts.errors import AccountsError, BadArgument, GroupRefusal, UserRefusal
+from accounts.errors import E_PW_UPDATE, AccountsError, BadArgument, Refusal
 from accounts.machine.rebase import rebase
 from accounts.machine.status import read_status
 from accounts.model.database import KINDS, Base, Database, Hides
@@ -175,10 +175,12 @@ def test_root_is_not_hidden_without_a_word_for_it(image: bytes, name: bytes, for
     if hidden:
         assert db.passwd.remove(name)
         return
-    with pytest.raises(UserRefusal):
+    with pytest.raises(Refusal) as caught:
         db.passwd.remove(name)
-    with pytest.raises(UserRefusal):
+    assert caught.value.why == E_PW_UPDATE
+    with pytest.raises(Refusal) as caught:
         db.passwd.put(db.passwd.get(name).replace(uid=5))
+    assert caught.value.why == E_PW_UPDATE
     assert changes(db) == {}
 
 
@@ -190,7 +192,7 @@ def test_where_nobody_honours_it_nothing_is_hidden() -> None:
         lambda: db.group.put(db.group.get(b"adm").replace(members=())),
         lambda: unshadow_users(db),
     ):
-        with pytest.raises((UserRefusal, GroupRefusal)):
+        with pytest.raises(Refusal):
             edit()
     assert changes(db) == {}
 
@@ -261,23 +263,26 @@ def test_another_module_does_not_know_hide_rows(root: Path, other: bytes | None)
     module.unlink()
     if other is not None:
         module.write_bytes(other)
-    with pytest.raises(UserRefusal):
+    with pytest.raises(Refusal) as caught:
         remove_www(root)
+    assert caught.value.why == E_PW_UPDATE
     assert not (root / "etc/accounts/hidden").exists()
 
 
 def test_one_of_two_modules_that_does_not_know_them_is_enough(root: Path) -> None:
     (root / "usr/lib/i386-linux-gnu").mkdir()
     (root / "usr/lib/i386-linux-gnu/libnss_altfiles.so.2").write_bytes(b"\x7fELF")
-    with pytest.raises(UserRefusal):
+    with pytest.raises(Refusal) as caught:
         remove_www(root)
+    assert caught.value.why == E_PW_UPDATE
 
 
 def test_the_setting_decides_over_the_module(root: Path) -> None:
     conf = root / "etc/accounts/accounts.conf"
     conf.write_text("HIDE=no\n")
-    with pytest.raises(UserRefusal):
+    with pytest.raises(Refusal) as caught:
         remove_www(root)
+    assert caught.value.why == E_PW_UPDATE
     (root / "usr/lib/x86_64-linux-gnu/libnss_altfiles.so.2").unlink()
     conf.write_text("HIDE=perhaps\n")
     with pytest.raises(BadArgument, match=r"HIDE must be auto, yes or no: 'perhaps'"):

@@ -14,7 +14,7 @@ import pytest
 from accounts.cli.chfn import join_gecos, split_gecos
 from accounts.cli.cryptargs import split_lines
 from accounts.edit import passwords
-from accounts.errors import DuplicateRow, PasswdFileError, UserRefusal
+from accounts.errors import DuplicateRow, PasswdFileError, Refusal
 from accounts.model.database import KINDS, Database
 from accounts.model.ids import IdPool, SubidPool, allocate_id, find_subid_range
 from accounts.model.policy import default_policy, parse_nsswitch
@@ -219,7 +219,7 @@ def test_unlocking_to_no_password_is_an_error_and_changes_nothing() -> None:
 
 def test_pwunconv_refuses_over_an_image_with_shadow_rows() -> None:
     database = make(IMAGE, LOCAL)
-    with pytest.raises(UserRefusal, match="only a new image"):
+    with pytest.raises(Refusal, match="only a new image"):
         passwords.unshadow_users(database)
 
 
@@ -234,7 +234,7 @@ def test_pwunconv_of_local_rows_removes_the_file() -> None:
 
 def test_pwconv_refuses_to_drop_a_shadow_row_of_the_image() -> None:
     image = IMAGE | {"shadow": IMAGE["shadow"] + "gone:*:1::::::\n"}
-    with pytest.raises(UserRefusal):
+    with pytest.raises(Refusal):
         passwords.shadow_users(make(image, LOCAL), TODAY, ageing)
 
 

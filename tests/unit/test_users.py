@@ -16,7 +16,7 @@ from accounts.edit.request import Report
 from accounts.edit.useradd import add_user
 from accounts.edit.userdel import delete_user
 from accounts.edit.usermod import UserChange, change_user
-from accounts.errors import DuplicateRow, Fail, FileError, GroupRefusal, Refusal, UserRefusal
+from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Fail, FileError, Refusal
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
@@ -152,36 +152,37 @@ def test_edits_leave_the_smallest_delta(
 @pytest.mark.parametrize(
     ("edit", "kind", "words"),
     [
-        (change(b"www", name=b"web"), UserRefusal, "only a new image can rename it"),
-        (change(b"www", uid=34), UserRefusal, "only a new image can change its UID"),
-        (change(b"www", groups=[]), GroupRefusal, "user 'www' is a member of group 'adm' in the read-only image"),
-        (change(b"www", groups=[b"adm"], remove=True), GroupRefusal, "only a new image can remove it"),
+        (change(b"www", name=b"web"), E_PW_UPDATE, "only a new image can rename it"),
+        (change(b"www", uid=34), E_PW_UPDATE, "only a new image can change its UID"),
+        (change(b"www", groups=[]), E_GRP_UPDATE, "user 'www' is a member of group 'adm' in the read-only image"),
+        (change(b"www", groups=[b"adm"], remove=True), E_GRP_UPDATE, "only a new image can remove it"),
         # A local user whom the image's group lists.
-        (change(b"bob", name=b"rob"), GroupRefusal, "user 'bob' is a member of group 'adm'"),
-        (delete(b"www"), UserRefusal, "only a new image can remove it; to lock it: usermod -L -e 1 www"),
-        (delete(b"bob"), GroupRefusal, "user 'bob' is a member of group 'adm'"),
+        (change(b"bob", name=b"rob"), E_GRP_UPDATE, "user 'bob' is a member of group 'adm'"),
+        (delete(b"www"), E_PW_UPDATE, "only a new image can remove it; to lock it: usermod -L -e 1 www"),
+        (delete(b"bob"), E_GRP_UPDATE, "user 'bob' is a member of group 'adm'"),
     ],
 )
-def test_what_no_delta_can_say_is_refused(edit: Edit, kind: type[Refusal], words: str) -> None:
-    with pytest.raises(kind, match=words):
+def test_what_no_delta_can_say_is_refused(edit: Edit, kind: str, words: str) -> None:
+    with pytest.raises(Refusal, match=words) as caught:
         edit(database(LOCAL, IMAGE), Report())
+    assert caught.value.why == kind
 
 
 @pytest.mark.parametrize("merge", [True, False])
 def test_a_member_of_the_image_stays_one_whatever_getgrnam_would_show(merge: bool) -> None:
-    with pytest.raises(GroupRefusal, match="user 'www' is a member of group 'adm' in the read-only image"):
+    with pytest.raises(Refusal, match="user 'www' is a member of group 'adm' in the read-only image"):
         change(b"www", groups=[b"adm"], remove=True)(database({}, IMAGE, merge), Report())
 
 
 def test_the_own_group_of_a_local_user_that_the_image_has_cannot_go() -> None:
     image = {**IMAGE, "group": b"bob:x:1000:\n", "gshadow": b""}
-    with pytest.raises(GroupRefusal, match="group 'bob' comes from the read-only image"):
+    with pytest.raises(Refusal, match="group 'bob' comes from the read-only image"):
         delete(b"bob")(database(LOCAL, image), Report())
 
 
 def test_a_shadow_row_of_the_image_keeps_its_local_user() -> None:
     image = {"shadow": b"bob:*:1::::::\n"}
-    with pytest.raises(UserRefusal, match="has a shadow row in the read-only image"):
+    with pytest.raises(Refusal, match="has a shadow row in the read-only image"):
         delete(b"bob")(database(LOCAL, image), Report())
 
 
