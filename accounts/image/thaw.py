@@ -20,7 +20,8 @@ from accounts.image.tree import Tree
 from accounts.model.database import BASE, Base, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group
-from accounts.system.commit import Change, commit
+from accounts.system.commit import commit
+from accounts.system.contents import Change
 
 
 @dataclass

@@ -24,9 +24,8 @@ import posix
 import time
 import zlib
 
-from accounts.errors import AccountsError
-from accounts.system import shield
-from accounts.system.target import MAX_ACCOUNT_FILE
+from accounts.system import contents, shield
+from accounts.system.contents import Change, CommitError, Step, conflict
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -40,55 +39,6 @@ MAGIC = b"accounts journal 1"
 FILES = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid", "accounts/base", "accounts/hidden")
 # What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
 _MODE = 0o664
-CHUNK = 1 << 18
-# Hashes and signatures of the old content, which the kernel makes anew.
-_CONTENT_XATTRS = ("security.ima", "security.evm")
-
-
-class CommitError(AccountsError):
-    """A file could not be written; all files are as they were.
-
-    name: of the file, relative to the directory; of the first one when it concerns all, JOURNAL when it is
-    about somebody else's interrupted change. failed: whether a system call said no (else the file is not as
-    expected).
-    """
-
-    def __init__(self, name: str, reason: str, failed: bool = False) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.failed = failed
-
-
-class Change:
-    """One file to create (old is None), to remove (new is None) or to replace.
-
-    name: relative to the directory, with at most one "/", whose left side is created when it is absent.
-    old, new: contents. mode, uid, gid: of a file that did not exist; else the old file's are kept, unless its
-    owner or mode was found to be wrong (renew).
-    backup: keep the old file as NAME-, as shadow does.
-    """
-
-    __slots__ = ("backup", "gid", "mode", "name", "new", "old", "renew", "uid")
-
-    def __init__(
-        self,
-        name: str,
-        old: bytes | None,
-        new: bytes | None,
-        mode: int = 0o644,
-        uid: int = 0,
-        gid: int = 0,
-        backup: bool = False,
-        renew: bool = False,
-    ) -> None:
-        self.name = name
-        self.old = old
-        self.new = new
-        self.mode = mode
-        self.uid = uid
-        self.gid = gid
-        self.backup = backup
-        self.renew = renew
 
 
 def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None) -> None:
@@ -133,26 +83,6 @@ def recover(etc: int) -> list[str]:
     from accounts.system.recovery import recover_from
 
     return recover_from(etc)
-
-
-class Step:
-    """What happens to one file.
-
-    old, new: fingerprints, None for no file. copied: the backup is a copy, not the old file itself.
-    state: what is in place: "old", "new", or "other" when somebody else has written it.
-    """
-
-    __slots__ = ("backup", "base", "copied", "name", "new", "number", "old", "parent", "state")
-
-    def __init__(self, number: int, name: str, backup: bool) -> None:
-        self.number = number
-        self.name = name
-        self.parent, _, self.base = name.rpartition("/")
-        self.backup = backup
-        self.copied = False
-        self.old: str | None = None
-        self.new: str | None = None
-        self.state = "old"
 
 
 class Work:
@@ -228,16 +158,16 @@ class Work:
                 fd = shield.open_file(step.base, posix.O_RDONLY | posix.O_NONBLOCK, self._open_parent(step.parent))
             except FileNotFoundError:
                 if change.old is not None:
-                    raise _conflict(step.name) from None
+                    raise conflict(step.name) from None
             if fd < 0:
                 status = None
             else:
                 status = posix.fstat(fd)
                 if not stat.S_ISREG(status.st_mode):
                     raise CommitError(step.name, "not a regular file")
-                if change.old is None or not _holds(fd, change.old):
-                    raise _conflict(step.name)
-                step.old = _format_fingerprint(status, zlib.crc32(change.old))
+                if change.old is None or not contents.holds(fd, change.old):
+                    raise conflict(step.name)
+                step.old = contents.format_fingerprint(status, zlib.crc32(change.old))
                 self._keep_old(step, status, fd, change.old)
             if change.new is not None:
                 self._write_new(step, change, status, fd)
@@ -253,8 +183,8 @@ class Work:
             uid, gid, mode = status.st_uid, status.st_gid, status.st_mode & _MODE
         fd = self._write_temporary(step, "new", change.new, uid, gid, mode)
         if status is not None and not change.renew:
-            _copy_xattrs(old_fd, fd)
-        step.new = _format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
+            contents.copy_xattrs(old_fd, fd)
+        step.new = contents.format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
 
     def _keep_old(self, step: Step, status: posix.stat_result, fd: int, content: bytes) -> None:
         """Give the old file a second name, from which it can be put back and become the backup."""
@@ -286,7 +216,7 @@ class Work:
     ) -> None:
         copy = self._write_temporary(step, kind, content, status.st_uid, status.st_gid, mode)
         if kind == "old":
-            _copy_xattrs(fd, copy)
+            contents.copy_xattrs(fd, copy)
         try:
             posix.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
         except OSError as error:
@@ -317,7 +247,7 @@ class Work:
         for fd, name, content, is_new in self._written:
             self.at = name
             posix.fsync(fd)
-            if not _holds(fd, content):
+            if not contents.holds(fd, content):
                 raise CommitError(name, "reads back differently than it was written")
             if verify is not None and is_new:
                 verify(name, content)
@@ -351,7 +281,7 @@ class Work:
         """Name and parent under which the old file is kept: its second name, or already the backup's."""
         for name, parent in ((self._temporary(step, "old"), ""), (f"{step.base}-", step.parent)):
             found = self._fingerprint(name, parent)
-            if found == step.old or (found and step.old and _is_same_content(found, step.old)):
+            if found == step.old or (found and step.old and contents.is_same_content(found, step.old)):
                 return name, parent
         return None
 
@@ -460,62 +390,6 @@ class Work:
                 return "irregular"
             raise
         try:
-            status = posix.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_ACCOUNT_FILE:
-                return "irregular"
-            checksum = 0
-            while chunk := posix.read(fd, CHUNK):
-                checksum = zlib.crc32(chunk, checksum)
-            return _format_fingerprint(status, checksum)
+            return contents.fingerprint(fd)
         finally:
             shield.close(fd)
-
-
-def _conflict(name: str) -> CommitError:
-    return CommitError(name, "changed by another program in the meantime")
-
-
-def _holds(fd: int, content: bytes) -> bool:
-    """Whether the file's content is this, without another copy of it in memory; True where it cannot be read."""
-    position = 0
-    try:
-        if posix.fstat(fd).st_size != len(content):
-            return False
-        while position < len(content):
-            chunk = posix.pread(fd, min(CHUNK, len(content) - position), position)
-            if not chunk or not content.startswith(chunk, position):
-                return False
-            position += len(chunk)
-    except OSError as error:
-        if error.errno not in shield.REFUSED:
-            raise
-    return True
-
-
-def _format_fingerprint(status: posix.stat_result, checksum: int) -> str:
-    # Not a strong hash: those cost five times as much on the way of every commit. Whoever writes the file
-    # changes its time as well, and a root who forges all three has easier ways.
-    return f"{status.st_size}:{status.st_mtime_ns}:{checksum:08x}"
-
-
-def _is_same_content(first: str, second: str) -> bool:
-    """Whether two fingerprints say the same but for the time, which a copy may have been refused."""
-    return first.split(":")[::2] == second.split(":")[::2]
-
-
-def _copy_xattrs(source: int, target: int) -> None:
-    """Copy SELinux label, ACL and so on, as far as the file system and our privileges go."""
-    try:
-        names = posix.listxattr(source)
-    except OSError as error:
-        if error.errno in shield.REFUSED:
-            return
-        raise
-    for name in names:
-        if name in _CONTENT_XATTRS:
-            continue
-        try:
-            posix.setxattr(target, name, posix.getxattr(source, name))
-        except OSError as error:
-            if error.errno not in shield.REFUSED:
-                raise

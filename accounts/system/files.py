@@ -10,7 +10,8 @@ from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import Change, CommitError, commit
+from accounts.system.commit import commit
+from accounts.system.contents import Change, CommitError
 from accounts.system.locks import LockError, Locks
 from accounts.system.store import FILE_MODE
 from accounts.system.target import READ, read_fd

@@ -14,7 +14,8 @@ import posix
 import zlib
 
 from accounts.system import shield
-from accounts.system.commit import FILES, JOURNAL, MAGIC, TEMPORARY, CommitError, Step, Work
+from accounts.system.commit import FILES, JOURNAL, MAGIC, TEMPORARY, Work
+from accounts.system.contents import CommitError, Step
 from accounts.text import fsdecode
 
 # Bytes; a commit of all FILES has 800.

@@ -17,7 +17,8 @@ from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
 from accounts.model.policy import DATABASES
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import Change, CommitError, commit, recover
+from accounts.system.commit import commit, recover
+from accounts.system.contents import Change, CommitError
 from accounts.system.locks import LockError, Locks
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE, READ, read_fd
