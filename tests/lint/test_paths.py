@@ -28,6 +28,7 @@ RELATIVE = {
     "image/tree.py": "directories of the Tree",
     "system/commands.py": "hook directories, by system.paths",
     "system/commit.py": "etc of the Target",
+    "system/contents.py": "descriptors that system.commit opened",
     "system/copies.py": "homes, by system.paths",
     "system/homes.py": "homes and mail spools, by system.paths",
     "system/locks.py": "etc of the Target",
