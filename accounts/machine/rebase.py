@@ -129,7 +129,9 @@ class Rebase:
             self._drop(layered, position, local.name, "gave way to the image's account of that name")
             return
         merged = merge_row(layered.name, local, image, base, take)
-        self._write(layered, position, local, image, merged, merged.record == image, base)
+        # A row that is its own base was copied on purpose (accounts materialize): it stays, and follows the image.
+        needless = merged.record == image and local != base
+        self._write(layered, position, local, image, merged, needless, base)
 
     # A row of a group that is joined with the image's.
 

@@ -128,9 +128,11 @@ def read_status(database: Database) -> Status:
             status.memberships.append(Membership(shown(row.name), tuple(shown(user) for user in row.members)))
         if row.kind == Kind.OVERRIDE:
             changed["group", row.name] += _changes(database, row)
+    bases = database.base.lines()
     for name in ("passwd", "shadow", "gshadow"):
         for row in local_rows(database.tables[name]):
-            status.needless += row.kind == Kind.EQUAL
+            # With a base it was copied on purpose: accounts materialize, an expired password.
+            status.needless += row.kind == Kind.EQUAL and (name, row.name) not in bases
             if row.kind == Kind.OVERRIDE and not (name == "gshadow" and _in_step(row, added.get(row.name, set()))):
                 changed[ACCOUNT[name], row.name] += _changes(database, row)
     status.changes = [change for _, changes in sorted(changed.items(), key=_users_first) for change in changes]

@@ -294,3 +294,19 @@ def test_no_image_no_work(tmp_path: Path) -> None:
 
 def test_names_need_take(tmp_path: Path) -> None:
     assert accounts(make_root(tmp_path), "rebase", "www").status == 2
+
+
+def test_rows_that_were_copied_on_purpose_stay_and_follow_the_image(tmp_path: Path) -> None:
+    image = {"passwd": "ivy:x:1500:1500:Ivy:/:/bin/sh\n", "shadow": "ivy:$6$a$b:20000::::::\n"}
+    root = make_root(tmp_path, image=image)
+    assert accounts(root, "materialize", "ivy").status == 0
+    before = local(root)
+    assert before["passwd"] == image["passwd"]
+    assert "0 changed, 0 hidden, 0 problems" in accounts(root, "status").stdout
+    assert "say what the image says already" not in accounts(root, "status").stdout
+    assert (accounts(root, "rebase").stdout, local(root)) == ("", before)
+    (root / "usr/lib/passwd").write_text(image["passwd"].replace("Ivy", "Ivy New"))
+    assert accounts(root, "rebase").status == 0
+    assert local(root)["passwd"] == image["passwd"].replace("Ivy", "Ivy New")
+    assert local(root)["accounts/base"] == before["accounts/base"].replace("Ivy", "Ivy New")
+    assert accounts(root, "rebase").stdout == ""
