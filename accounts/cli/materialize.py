@@ -10,19 +10,20 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.cli.options import scan
-from accounts.cli.session import DAY, Done, Session, run
-from accounts.edit.passwords import materialize, must_change
-from accounts.errors import AccountsError, NoSuchUser, Usage
-from accounts.text import fsdecode
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
+from accounts.edit.materialize import FILES, CopyUsers
+from accounts.edit.passwords import must_change
+from accounts.errors import E_USAGE, Usage
+from accounts.system.known import DAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.tool import Given
     from accounts.model.database import Database
 
-STATUSES: dict[type[AccountsError], int] = {Usage: 2}
 USAGE = """\
 Usage: accounts materialize [options] USER...
        accounts materialize --expired
@@ -36,37 +37,26 @@ Options:
   -P, --prefix PREFIX_DIR       directory prefix
   -R, --root CHROOT_DIR         directory to chroot into
 """
-LONG = {"expired": "e", "help": "h", "prefix=": "P", "root=": "R"}
-FILES = ("passwd", "shadow")
+TOOL = Tool(
+    "accounts materialize",
+    USAGE,
+    (Option("", "expired"), HELP, PREFIX, ROOT),
+    {E_USAGE: 2},
+    operands=(0, None),
+)
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run the command; the exit status."""
-    session.select_root(argv)
-    names: list[bytes] = []
-    expired = False
-    for option, _ in scan(argv, "hP:R:", LONG, names):
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        expired = expired or option == "e"
+def body(given: Given) -> None:
+    """Copy the rows."""
+    run, names = given.run, given.operands
+    expired = "expired" in given.letters
     if expired == bool(names):
         raise Usage
     if expired:
-        names = expired_users(session.store.load(FILES), posix.environ.get(b"PAM_USER", b""))
+        names = expired_users(run.facts.view(FILES), posix.environ.get(b"PAM_USER", b""))
         if not names or posix.geteuid():
-            return 0
-    database = session.store.open(FILES)
-    copied = []
-    for name in names:
-        if database.passwd.get(name) is None:
-            raise NoSuchUser(f"user '{fsdecode(name)}' does not exist")
-        if materialize(database, name):
-            copied.append(name)
-    session.commit(database)
-    for name in copied:
-        session.log(f"copied the rows of image user '{fsdecode(name)}' to {session.target.shown('')}")
-    return 0
+            return
+    run.do(CopyUsers(names=tuple(names)))
 
 
 def expired_users(database: Database, name: bytes) -> list[bytes]:
@@ -82,4 +72,4 @@ def expired_users(database: Database, name: bytes) -> list[bytes]:
 
 def main(argv: list[str]) -> NoReturn:
     """Entry point: argv with the command's name."""
-    run("accounts materialize", body, STATUSES, USAGE, argv[1:])
+    run(TOOL, body, arguments=argv[1:])

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Rows of image users are copied to the local layer. Pure."""
+
+from __future__ import annotations
+
+from accounts.edit.passwords import materialize
+from accounts.edit.request import Request
+from accounts.errors import E_NOTFOUND, Fail
+from accounts.text import fsdecode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from accounts.edit.request import Facts, Report
+    from accounts.model.database import Database
+
+FILES = ("passwd", "shadow")
+
+
+class CopyUsers(Request):
+    """The passwd and shadow rows of users become local ones. names: of the users."""
+
+    __slots__ = ("names",)
+    names: tuple[bytes, ...]
+
+    def look(self, facts: Facts, report: Report) -> None:
+        """Who asks has looked."""
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return FILES, ()
+
+    def check(self, facts: Facts, report: Report, looked: Any) -> None:
+        passwd = facts.view(FILES).passwd
+        for name in self.names:
+            if passwd.get(name) is None:
+                raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        for name in self.names:
+            if materialize(database, name):
+                report.log.append(f"copied the rows of image user '{fsdecode(name)}' to {facts.shown('')}")
