@@ -16,6 +16,7 @@ from accounts.cli.options import OptionError
 from accounts.errors import AccountsError, BadArgument, DuplicateRow, FileError, Usage
 from accounts.errors import Done as Done
 from accounts.model.database import Database
+from accounts.model.records import MAX_ULONG, scan_integer
 from accounts.olderrors import class_of
 from accounts.system.logindefs import LoginDefs
 from accounts.system.notify import flush_caches, set_ident, syslog
@@ -225,19 +226,20 @@ class Session(Listener):
         setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
         if setting is None:
             return current
-        text = fsdecode(setting)
-        if text.isdecimal() and text.isascii():
-            value = int(text)
-            if value <= current:
-                return value
-            why = (
-                "value must be smaller than or equal to the current time "
-                f"({current}) but was found to be: {value}"
-            )
-        elif text[:1].isdigit():
-            why = f"Trailing garbage: {text.lstrip('0123456789')}"
+        value, rest = scan_integer(setting)
+        if value is None:
+            why = f"No digits were found: {fsdecode(setting)}"
+        elif not -MAX_ULONG <= value <= MAX_ULONG:
+            why = "strtoull: Numerical result out of range"
+        elif rest:
+            why = f"Trailing garbage: {fsdecode(rest)}"
+        elif value & MAX_ULONG <= current:
+            return value & MAX_ULONG
         else:
-            why = f"No digits were found: {text}"
+            why = (
+                f"value must be smaller than or equal to the current time ({current}) "
+                f"but was found to be: {value & MAX_ULONG}"
+            )
         self.print_error(f"Environment variable $SOURCE_DATE_EPOCH: {why}\n")
         return current
 

@@ -24,7 +24,7 @@ from accounts.errors import (
     Usage,
 )  # fmt: skip
 from accounts.model.names import is_valid_user_name
-from accounts.model.records import LONG_MAX, MAX_ULONG
+from accounts.model.records import LONG_MAX, MAX_ULONG, scan_integer
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -133,14 +133,9 @@ def parse_range(text: bytes) -> tuple[int, int] | None:
 
 def _parse_number(text: bytes) -> tuple[int | None, bytes]:
     """(value, what is behind it) as strtoll(3) in base 10; no digits are 0 and all of text, None is ERANGE."""
-    digits = text.lstrip(b" \t\n\v\f\r")
-    sign = -1 if digits.startswith(b"-") else 1
-    if digits[:1] in (b"-", b"+"):
-        digits = digits[1:]
-    rest = digits.lstrip(b"0123456789")
-    if len(rest) == len(digits):
-        return 0, text
-    value = sign * int(digits[: len(digits) - len(rest)])
+    value, rest = scan_integer(text)
+    if value is None:
+        return 0, rest
     return (value if -LONG_MAX - 1 <= value <= LONG_MAX else None), rest
 
 

@@ -98,7 +98,8 @@ class GroupCheck(Checks):
                 self._database.gshadow.put(Gshadow(group.name, group.passwd, (), group.members))
                 self._database.group.put(group.replace(passwd=b"x"))
             return
-        self._compare_members(group.name, group.members, shadow.members, self._group_file, self._gshadow_file)
+        members = () if group.members == (b"",) else group.members
+        self._compare_members(group.name, members, shadow.members, self._group_file, self._gshadow_file)
         if group.passwd != b"x":
             self._report(
                 f"group {name} has an entry in {self._gshadow_file}, "

@@ -221,7 +221,23 @@ def _userdb_files(view: Database) -> tuple[dict[str, dict[str, Any] | None], dic
             _link(links, [], f"{group.gid}.group-privileged", f"{name}.group-privileged")
     for member, name_of_group in _members(view, groups):
         files[f"{_file_name(member)}:{_file_name(name_of_group)}.membership"] = None
+    for name, record in files.items():
+        _drop_undecodable(record or {}, name, lost)
     return files, links, lost
+
+
+def _drop_undecodable(record: dict[str, Any], where: str, lost: list[str]) -> None:
+    """Leave out of a record the fields that are not UTF-8: JSON cannot say them."""
+    for field, value in list(record.items()):
+        if isinstance(value, dict):
+            _drop_undecodable(value, where, lost)
+        elif not all(map(_is_utf8, value if isinstance(value, list) else [str(value)])):
+            lost.append(f"{where}: {field} is not UTF-8")
+            del record[field]
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for char in text)
 
 
 def _user_record(user: Passwd, secret: Shadow | None) -> dict[str, Any]:
@@ -278,7 +294,7 @@ def _link(links: dict[str, str], lost: list[str], name: str, target: str) -> Non
 
 
 def _file_name(name: bytes) -> str:
-    if not name or b"/" in name or b"\0" in name or b":" in name or name.startswith(b"."):
+    if not name or b"/" in name or b"\0" in name or b":" in name or name.startswith(b".") or not _is_utf8(_text(name)):
         raise BadArgument(f"'{_text(name)}' cannot be a file name of userdb")
     return _text(name)
 

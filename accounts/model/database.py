@@ -470,7 +470,8 @@ class Database:
                 continue
             old = table.original if table.present else None
             new: bytes | None = table.render()
-            if table.deleted or (not new and (layered.image.present or old is None)):
+            # An absent file with content is what the factory has: it takes an empty one to hide that.
+            if table.deleted or (not new and (layered.image.present or not (table.present or table.original))):
                 new = None
             if new != old:
                 changes.append((name, old, new))

@@ -153,7 +153,8 @@ def _tokens(text: bytes, zones: bool) -> list[tuple[str, int]]:
                 end += 1
             if end == position:
                 continue  # a lone sign
-            value = _as_int(int(text[position:end]))
+            # 10**32 is a multiple of 2**32: digits before the last 32 make no difference to an int.
+            value = _as_int(int(text[position:end][-32:]))
             found.append(("signed", _as_int(sign * value)) if sign else ("number", value))
             position = end
         elif char.isalpha():

@@ -180,11 +180,14 @@ def _sort_ranges(table: Table) -> list[tuple[int, int, bytes]]:
     try:
         # A hundred thousand rows are usual here, so the plain ones ("name:100000:65536") are read at once.
         fields = [line.split(b":") for line in table.render().rstrip(b"\n").split(b"\n") if line]
-        if not any(start[:1] == b"0" or size[:1] == b"0" for _, start, size in fields):
-            ranges = [(int(start), int(size), owner) for owner, start, size in fields]
-            ordered = sorted(ranges)
-            if ordered == ranges:
-                return ranges
+        ranges = [
+            (int(start), int(size), owner)
+            for owner, start, size in fields
+            if start[:1] > b"0" and size[:1] > b"0" and start.isdigit() and size.isdigit()
+            and len(start) < 19 > len(size) and owner[:1] > b"/" and len(owner) < 900
+        ]  # fmt: skip
+        if len(ranges) == len(fields) and sorted(ranges) == ranges:
+            return ranges
     except ValueError:
         pass
     table.sort(lambda row: (row.start, row.count, row.name))
@@ -235,6 +238,7 @@ def remove_subid_range(table: Table, owner: bytes, start: int, count: int) -> No
     if count == 0:
         return
     end = start + count - 1
+    tails = []
     for position, row in list(table.entries_with(owner + b":")):
         last = row.start + row.count - 1
         if row.name != owner or end < row.start or start > last:
@@ -247,5 +251,8 @@ def remove_subid_range(table: Table, owner: bytes, start: int, count: int) -> No
         else:
             table.replace_at(position, Subid(owner, row.start, start - row.start))
             if end < last:
-                table.append(Subid(owner, end + 1, last - end))
+                tails.append(Subid(owner, end + 1, last - end))
+    # Appending moves rows, so that their positions would be those of others.
+    if tails:
+        table.extend(tails)
 

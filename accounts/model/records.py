@@ -2,8 +2,8 @@
 """One record class per account file: parse_line and format_line in pairs. Pure: never opens a file.
 
 Parsing accepts exactly what shadow 4.13 on glibc accepts, because a row that the real tools cannot parse
-does not exist for them: passwd and group as shadow's own sgetpwent/sgetgrent, shadow and gshadow as glibc's
-sgetspent(3)/sgetsgent, subuid and subgid as shadow's subid_parse.
+does not exist for them: passwd, group and gshadow as shadow's own sgetpwent, sgetgrent and sgetsgent, shadow as
+glibc's sgetspent(3), subuid and subgid as shadow's subid_parse.
 """
 
 from __future__ import annotations
@@ -25,16 +25,28 @@ SHADOWED = b"x"
 _SPACES = b" \t\n\v\f\r"
 
 
-def parse_integer(text: bytes) -> int | None:
-    """The value of text as strtoll(3) in base 10 reads it to the end (leading blanks and a sign), or None."""
-    if text.isdigit():
-        return int(text)
+def scan_integer(text: bytes) -> tuple[int | None, bytes]:
+    """(value, what is behind it) as strtoll(3) in base 10 reads text: blanks, a sign, digits.
+
+    (None, text) without digits. A value that no C integer holds is some such value: int() refuses more than 4,300
+    digits.
+    """
     digits = text.lstrip(_SPACES)
-    sign = 1
+    sign = -1 if digits[:1] == b"-" else 1
     if digits[:1] in (b"+", b"-"):
-        sign = -1 if digits[:1] == b"-" else 1
         digits = digits[1:]
-    return sign * int(digits) if digits.isdigit() else None
+    rest = digits.lstrip(b"0123456789")
+    if len(rest) == len(digits):
+        return None, text
+    return sign * int(digits[: len(digits) - len(rest)].lstrip(b"0")[:24] or b"0"), rest
+
+
+def parse_integer(text: bytes) -> int | None:
+    """The value of text as scan_integer() reads it to the end, or None."""
+    if text.isdigit() and len(text) < 20:
+        return int(text)
+    value, rest = scan_integer(text)
+    return None if rest else value
 
 
 def parse_unsigned(text: bytes) -> int | None:
@@ -270,12 +282,7 @@ class Group(Record):
         gid = parse_id(fields[2])
         if gid is None:
             return None
-        members: list[bytes] = []
-        if len(fields) == 4 and fields[3]:
-            members = fields[3].split(b",")
-            if not members[-1]:
-                members.pop()
-        return Group(fields[0], fields[1], gid, tuple(members))
+        return Group(fields[0], fields[1], gid, _parse_list(fields[3]) if len(fields) == 4 else ())
 
     def is_writable(self) -> bool:
         return (
@@ -303,9 +310,9 @@ class Gshadow(Record):
 
     @staticmethod
     def parse_line(line: bytes) -> Gshadow | None:
-        """As glibc's sgetsgent: missing fields are empty, blanks before and empty items in lists are dropped."""
-        fields = line.split(b":", 3) + [b"", b"", b""]
-        if not fields[0]:
+        """Four fields, else None (glibc's sgetsgent, which NSS has and shadow's tools have not, takes fewer)."""
+        fields = line.split(b":")
+        if len(fields) != 4:
             return None
         return Gshadow(fields[0], fields[1], _parse_list(fields[2]), _parse_list(fields[3]))
 
@@ -319,9 +326,11 @@ class Gshadow(Record):
 
 
 def _parse_list(text: bytes) -> tuple[bytes, ...]:
-    if not text:
-        return ()
-    return tuple(item for item in (part.lstrip(_SPACES) for part in text.split(b",")) if item)
+    """The items between commas, empty ones too; a comma at the end has none behind it."""
+    items = text.split(b",")
+    if not items[-1]:
+        items.pop()
+    return tuple(items)
 
 
 class Subid(Record):
@@ -338,7 +347,7 @@ class Subid(Record):
     def parse_line(line: bytes) -> Subid | None:
         """Three fields, start and count numeric; else None."""
         fields = line.split(b":")
-        if len(fields) != 3 or not fields[0]:
+        if len(fields) != 3 or not all(fields):
             return None
         start = parse_unsigned(fields[1])
         count = parse_unsigned(fields[2])

@@ -34,7 +34,8 @@ class Table:
     """The rows of one file. data: its bytes; present: whether the file exists (an absent one is empty).
 
     kind is the Record class. A row is addressed by its position: the offset of its line in data, or -1, -2,
-    ... for the rows added since.
+    ... for the rows added since. append(), extend(), sort(), sort_like(), replace_text() and split_groups() rebuild
+    data: a position from before means nothing after them, nor does an iterator.
     """
 
     __slots__ = (

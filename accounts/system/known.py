@@ -10,7 +10,7 @@ import posix
 import time
 
 from accounts.errors import ConfigError
-from accounts.model.records import parse_id
+from accounts.model.records import MAX_ULONG, parse_id, scan_integer
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
 from accounts.system.target import LOGIN_DEFS, Target
@@ -213,16 +213,20 @@ class Facts:
         setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
         if setting is None:
             return current
-        text = fsdecode(setting)
-        if text.isdecimal() and text.isascii():
-            value = int(text)
-            if value <= current:
-                return value
-            why = f"value must be smaller than or equal to the current time ({current}) but was found to be: {value}"
-        elif text[:1].isdigit():
-            why = f"Trailing garbage: {text.lstrip('0123456789')}"
+        value, rest = scan_integer(setting)
+        if value is None:
+            why = f"No digits were found: {fsdecode(setting)}"
+        elif not -MAX_ULONG <= value <= MAX_ULONG:
+            why = "strtoull: Numerical result out of range"
+        elif rest:
+            why = f"Trailing garbage: {fsdecode(rest)}"
+        elif value & MAX_ULONG <= current:
+            return value & MAX_ULONG
         else:
-            why = f"No digits were found: {text}"
+            why = (
+                f"value must be smaller than or equal to the current time ({current}) "
+                f"but was found to be: {value & MAX_ULONG}"
+            )
         self.complain(f"Environment variable $SOURCE_DATE_EPOCH: {why}\n")
         return current
 

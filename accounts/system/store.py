@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from accounts.system.target import Target
 
 FILE_MODE = 0o644
+# Where `accounts image seed` puts subuid and subgid, below the root: tmpfiles.d(5) copies them at the first boot.
+FACTORY = b"usr/share/factory/etc/"
 
 
 class Store:
@@ -69,7 +71,7 @@ class Store:
                 if path.startswith(b"etc/") or all(database != name for database, _ in self._read_hides().rows):
                     return True
                 return self.load((name,)).tables[name].present or self._is_forced(name)
-        return self._is_forced(name)
+        return self._is_forced(name) or self._read_factory(name) is not None
 
     def open(self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = ()) -> Database:
         """Lock the files in the given order, finish a crashed commit, read both layers.
@@ -152,7 +154,11 @@ class Store:
         except OSError as error:
             if strict and error.errno != errno.ENOENT:
                 raise FileError(name, "open") from None
-            return Table(KINDS[name], present=False)
+            return Table(KINDS[name], self._read_factory(name) or b"", present=False)
+
+    def _read_factory(self, name: str) -> bytes | None:
+        """What the first boot will copy to /etc: rows that count already, and that a new file begins with."""
+        return self.target.read(FACTORY + name.encode(), MAX_ACCOUNT_FILE) if name in ("subuid", "subgid") else None
 
     def _read_image(self, name: str) -> Table:
         path = self.target.image_dir() + b"/" + name.encode()

@@ -121,6 +121,18 @@ def test_userdb_has_a_record_a_link_and_a_membership_for_each(tmp_path: Path) ->
     assert json.loads((out / "video.group").read_text())["administrators"] == ["amy"]
 
 
+def test_userdb_cannot_say_what_is_not_utf_8(tmp_path: Path) -> None:
+    root = make(tmp_path / "root", {"etc/": None, "usr/lib/passwd": "ann:x:1:7:GECOS:/home/ann:/bin/sh\n"})
+    passwd = root / "usr/lib/passwd"
+    passwd.write_bytes(passwd.read_bytes().replace(b"GECOS", b"\xc6\xfc\xcb\xdc"))
+    assert export_userdb(root, tmp_path / "out") == ["ann.user: realName is not UTF-8"]
+    record = json.loads((tmp_path / "out/ann.user").read_bytes())
+    assert (record["homeDirectory"], "realName" in record) == ("/home/ann", False)
+    passwd.write_bytes(b"\xc6:x:1:7::/:/bin/sh\n")
+    with pytest.raises(BadArgument):
+        export_userdb(root, tmp_path / "out")
+
+
 def test_userdbctl_reads_the_records(tmp_path: Path) -> None:
     """systemd's reader takes what we write and says of it what it says of the passwd and shadow rows."""
     out = tmp_path / "out"

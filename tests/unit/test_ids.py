@@ -112,12 +112,34 @@ def test_no_range_left(text: bytes, rows: bytes) -> None:
         (b"a:100:10\nb:100:10\n", 0, 1000, b"b:100:10\n"),
         (b"a:100:10\n", 200, 10, b"a:100:10\n"),
         (b"a:100:10\n", 100, 0, b"a:100:10\n"),
+        (
+            b"a:1000:100\na:1020:2000\nb:5000:10\n",
+            1050,
+            11,
+            b"a:1000:50\na:1020:30\nb:5000:10\na:1061:39\na:1061:1959\n",
+        ),
     ],
 )
 def test_taking_a_range_away(rows: bytes, start: int, count: int, after: bytes) -> None:
     table = Table(Subid, rows)
     remove_subid_range(table, b"a", start, count)
     assert table.render() == after
+
+
+@pytest.mark.parametrize(
+    ("rows", "start"),
+    [
+        (b"a:100000:65536\n", 165536),
+        (b":100000:65536\n", 100000),  # what does not parse takes nothing
+        (b"a::65536\na:100000:\na:100000\na:1_00000:65536\n", 100000),
+        (b"+a:100000:65536\n-a:100000:65536\n", 100000),
+        (b"a:%s:65536\n" % (b"9" * 5000), 100000),
+        (b"a:0303240:0x10000\n", 165536),  # octal and hexadecimal, as strtoul(3) in base 0
+        (b"%s:100000:65536\n" % (b"a" * 1100), 100000),  # longer than shadow reads
+    ],
+)
+def test_only_valid_rows_take_ranges(rows: bytes, start: int) -> None:
+    assert find_subid_range(Table(Subid, rows), "UID", defs(b"")) == (start, 65536)
 
 
 def test_a_range_that_is_there_is_not_added_again() -> None:
