@@ -80,7 +80,7 @@ def _check_named(
     given: Given, names: tuple[str, str], others: tuple[str, ...], check: Callable[[Database, Database], Checks | None]
 ) -> Checks | None:
     store, read_only = given.run.change.store, "r" in given.letters
-    files = NamedFiles(store.target, dict(zip(names, given.operands, strict=False)))
+    files = NamedFiles(store.target, dict(zip(names, given.operands, strict=False)), given.run.console.warn)
     try:
         database = files.open(read_only)
         checks = check(database, store.load(others))

@@ -213,7 +213,7 @@ def show_or_write_defaults(run: Run, given: Given) -> None:
     for field, value in changes.items():
         setattr(defaults, field, value)
     text = defaults.render(facts.useradd_text)
-    write_useradd_defaults(target.etc, text, facts.shown(FILE))
+    write_useradd_defaults(target, text, facts.shown(FILE))
     values = ", ".join(f"{fsdecode(key)}={fsdecode(value)}" for key, value in defaults.items())
     syslog(LOG_INFO, f"useradd defaults: {values}")
     run.change.audit(("USYS_CONFIG", "changing useradd defaults", b"", 0xFFFFFFFF, True))

@@ -48,7 +48,7 @@ class Machine:
 
     def read(self) -> Database:
         """Both layers of all files, unlocked. Raises the error classes of the files."""
-        return Store(self.target, self.warn).load(FILES)
+        return Store(self.target, self.warn).load(FILES, FILES)
 
     @contextmanager
     def change(self, dry_run: bool = False) -> Iterator[Edit]:
@@ -59,7 +59,7 @@ class Machine:
         # MAX_MEMBERS_PER_GROUP splits rows, which is no concern of a merge: it goes by rows.
         store = Store(self.target, self.warn)
         try:
-            edit = Edit(store.load(FILES) if dry_run else store.open(FILES, create=FILES))
+            edit = Edit(store.load(FILES, FILES) if dry_run else store.open(FILES, create=FILES))
             yield edit
             changes = edit.database.render_changes()
             edit.diffs = diff_changes(changes)

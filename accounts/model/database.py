@@ -35,10 +35,14 @@ HIDDEN = "accounts/hidden"
 
 
 class Base:
-    """/etc/accounts/base: for each override row the image row that it was made from, "DB:ROW" a line."""
+    """/etc/accounts/base: for each override row the image row that it was made from, "DB:ROW" a line.
 
-    def __init__(self, data: bytes = b"") -> None:
-        self.data = data
+    original: what was read, None for no file; data: the same, b"" for no file.
+    """
+
+    def __init__(self, original: bytes | None = None) -> None:
+        self.original = original
+        self.data = original or b""
         self._lines: dict[tuple[str, bytes], bytes] | None = None
 
     def lines(self) -> dict[tuple[str, bytes], bytes]:
@@ -483,5 +487,5 @@ class Database:
             changes.append((HIDDEN, self.hides.data or None, self.hides.render() or None))
         base = self.base.render()
         if base != self.base.data:
-            changes.append((BASE, self.base.data or None, base or None))
+            changes.append((BASE, self.base.original, base or None))
         return changes

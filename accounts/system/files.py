@@ -10,7 +10,7 @@ from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import commit
+from accounts.system.commit import commit, recover
 from accounts.system.contents import Change, CommitError
 from accounts.system.locks import LockError, Locks
 from accounts.system.store import FILE_MODE
@@ -18,7 +18,7 @@ from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from accounts.system.target import Target
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class NamedFiles:
     """The files of a Database at other places than /etc."""
 
-    def __init__(self, target: Target, paths: Mapping[str, bytes]) -> None:
-        """paths: database name ("group", ...) -> path, as the caller names it (Target.open_named)."""
+    def __init__(self, target: Target, paths: Mapping[str, bytes], warn: Callable[[str], None]) -> None:
+        """paths: database name ("group", ...) -> path, as the caller names it (Target.open_named). warn: as Store's."""
+        self._warn = warn
         self._target = target
         self._paths = paths
         self._directories: dict[bytes, int] = {}
@@ -42,6 +43,7 @@ class NamedFiles:
         if not read_only:
             for name, path in self._paths.items():
                 self._lock(name, path)
+            self._recover()
         tables = {name: self._read(name, path, read_only) for name, path in self._paths.items()}
         return Database(tables, {}, default_policy())
 
@@ -61,6 +63,15 @@ class NamedFiles:
         except OSError as error:
             why = f"{shown}.{os.getpid()}: {error.strerror}"
             raise _lock_error(name, shown, (why,)) from None
+
+    def _recover(self) -> None:
+        for name, path in self._paths.items():
+            try:
+                for line in recover(self._open_directory(os.path.dirname(path))):
+                    self._warn(line)
+            except CommitError as error:
+                message = f"cannot open {os.fsdecode(path)}: {error.message}"
+                raise FileError(name, "open", message=message) from None
 
     def _open_directory(self, directory: bytes) -> int:
         if directory not in self._directories:

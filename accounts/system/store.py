@@ -130,7 +130,7 @@ class Store:
         base = Base()
         hides = None
         if any(table.present for table in image.values()):
-            base = Base(target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE) or b"")
+            base = Base(target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE))
             hides = self._read_hides()
         database = Database(local, image, policy, base, hides)
         for name in names:

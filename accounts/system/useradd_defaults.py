@@ -12,21 +12,25 @@ import time
 from accounts.errors import AccountsError
 from accounts.system import shield
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.system.target import Target
+
 DIRECTORY = b"default"
 NAME = "useradd"
 
 
-def write_useradd_defaults(etc: int, text: bytes, shown: str) -> None:
-    """etc: descriptor of the target's /etc; shown: the file's path in messages. Raises AccountsError."""
+def write_useradd_defaults(target: Target, text: bytes, shown: str) -> None:
+    """shown: the file's path in messages. Raises AccountsError."""
     try:
-        os.mkdir(DIRECTORY, 0o755, dir_fd=etc)
+        os.mkdir(DIRECTORY, 0o755, dir_fd=target.etc)
     except FileExistsError:
         pass
     except OSError:
         raise AccountsError("cannot create directory for defaults file") from None
     temporary = f"nuadd.{os.getpid()}-{time.time_ns():x}"
     try:
-        directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=etc)
+        directory = target.open(b"etc/" + DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         raise AccountsError("cannot create new defaults file") from None
     try:

@@ -203,7 +203,8 @@ def run_tool(tool: str, arguments: tuple[str, ...], options: tuple[str, ...], sc
             os.closerange(3, 256)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             os.environ["VISUAL"] = "true"
-            sys.argv = [tool, *options, *arguments]
+            # Behind the others: -D has to be the first.
+            sys.argv = [tool, *arguments, *options]
             main()
         except BaseException:
             import traceback

@@ -9,6 +9,7 @@ a kernel interface anywhere.
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ FOREIGN = {
 # Single calls of such modules that are not of one name: which, and why.
 OTHERS = {
     ("image/inodes.py", "copyfileobj"): "two open files",
+    ("image/inodes.py", "chmod"): "a node that has just been made",
     ("image/reader.py", "open"): "the root itself, an operand",
     ("system/commands.py", "posix_spawn"): "programs, on the running system or behind chroot(2)",
     ("system/commands.py", "execve"): "programs, behind chroot(2)",
@@ -128,7 +130,18 @@ def is_kernel(call: ast.Call) -> bool:
     return text.startswith(KERNEL)
 
 
-def is_relative(call: ast.Call) -> bool:
+def follows_nothing(call: ast.Call, source: str) -> bool:
+    """Whether a call with dir_fd does not follow a link of that name: in its flags, or in what names them."""
+    text = ast.unparse(call)
+    if "dir_fd" not in text or "follow_symlinks=False" in text or re.search(r"O_NOFOLLOW|O_EXCL", text):
+        return True
+    flags = re.findall(r"\b(?:flags|create|DIRECTORY|_STEP)\b", text)
+    return bool(flags) and all(
+        name == "DIRECTORY" or re.search(rf"\b{name} = .*(O_NOFOLLOW|O_EXCL|DIRECTORY\b)", source) for name in flags
+    )
+
+
+def is_relative(call: ast.Call, source: str) -> bool:
     """Whether it is about one name in an open directory, or about an open file."""
     keywords = {keyword.arg for keyword in call.keywords}
     literal = [
@@ -138,11 +151,13 @@ def is_relative(call: ast.Call) -> bool:
     ]
     if any("/" in (text.decode() if isinstance(text, bytes) else text) for text in literal):
         return False
+    if name_of(call) in ("open", "stat", "chmod", "chown", "utime", "access") and not follows_nothing(call, source):
+        return False
     if "dir_fd" in keywords or keywords >= {"src_dir_fd", "dst_dir_fd"}:
         return True
     first = call.args[0] if call.args else None
     if isinstance(first, ast.Call):
-        return is_relative(first)
+        return is_relative(first, source)
     return isinstance(first, ast.Name | ast.Attribute) and ast.unparse(first).rpartition(".")[2] in DESCRIPTORS
 
 
@@ -156,7 +171,7 @@ def faults(module: str, source: str) -> tuple[list[str], bool]:
     bad = [
         f"{module}:{call.lineno}: {ast.unparse(call)}"
         for call in calls
-        if not (module in RELATIVE and (is_relative(call) or (module, name_of(call)) in OTHERS))
+        if not (module in RELATIVE and (is_relative(call, source) or (module, name_of(call)) in OTHERS))
     ]
     return bad, bool(calls)
 
@@ -178,7 +193,10 @@ def test_paths_of_a_target_are_reached_through_the_doors_only() -> None:
     [
         ("os.stat(b'etc/passwd', dir_fd=root)", False),
         ("posix.open(path, 0)", False),
-        ("os.open('passwd', 0, dir_fd=etc)", True),
+        ("os.open('passwd', 0, dir_fd=etc)", False),
+        ("os.open('passwd', os.O_NOFOLLOW, dir_fd=etc)", True),
+        ("os.stat('passwd', dir_fd=etc)", False),
+        ("os.stat('passwd', dir_fd=etc, follow_symlinks=False)", True),
         ("os.rename(a, b, src_dir_fd=etc)", False),
         ("os.rename(a, b, src_dir_fd=etc, dst_dir_fd=etc)", True),
         ("open('/etc/login.defs')", False),
