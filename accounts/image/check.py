@@ -29,14 +29,15 @@ from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, find_modules
-from accounts.image.pins import gather, load_own
+from accounts.image.nsswitch import parse_services, reaches_image
+from accounts.image.pins import gather
 from accounts.image.reader import point_at
 from accounts.image.rules import Rules
 from accounts.image.stateless import leftovers
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
-from accounts.model.policy import DATABASES, parse_nsswitch
+from accounts.model.policy import DATABASES, IMAGE_SERVICE, LOCAL_SERVICES, parse_nsswitch
 from accounts.system.target import Target
 
 _UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
@@ -142,7 +143,7 @@ def _check_files(layers: Layers, findings: Findings) -> None:
 
 
 def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: bool) -> None:
-    own = load_own(layers.tree)
+    own = layers.ledger
     if own is None:
         findings.add("ledger", f"{PATH} is missing: run accounts image seed", files=[PATH])
         return
@@ -177,11 +178,11 @@ def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked)
     if not path.startswith("/etc/"):
         _check_boot_unit(tree, path, findings)
     text = tree.read(path)
-    lines = {}
-    for raw in text.split(b"\n"):
-        key, colon, rest = raw.split(b"#", 1)[0].partition(b":")
-        if colon:
-            lines[key.strip().decode("latin-1")] = rest.replace(b"[", b" [").replace(b"]", b"] ").lower().split()
+    lines = parse_services(text)
+    if lines is None:
+        message = "glibc passes over the whole file, because it does not know an action ([STATUS=ACTION]) in it"
+        findings.add("nsswitch", f"{path}: {message}", files=[path])
+        return
     policy = parse_nsswitch(text)
     target = Target(os.fsencode(root))
     try:
@@ -193,16 +194,17 @@ def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked)
         findings.add("nsswitch", f"{path}: {message}", files=[path])
 
     for name in DATABASES:
-        words = lines.get(name, [])
-        if not policy.image[name]:
+        services = lines.get(name.encode(), [])
+        names = [service for service, _ in services]
+        if not reaches_image(services):
             complain(f"{name} does not reach altfiles: '{name}: files altfiles' is what it takes")
-        elif not any(word in (b"files", b"compat") for word in words[: words.index(b"altfiles")]):
+        elif not any(service in LOCAL_SERVICES for service in names[: names.index(IMAGE_SERVICE)]):
             complain(f"{name} asks altfiles before files, so that /etc overrides nothing")
-        if name != "group" and b"success=merge" in b"".join(words):
+        if name != "group" and any(b"merge" in action.lower() for _, actions in services for action in actions):
             complain(f"{name} must not merge: names that are in /etc would fail to resolve")
-    if not policy.merge_groups and policy.image["group"] and not first:
+    if not policy.merge_groups and reaches_image(lines.get(b"group", [])) and not first:
         complain("group does not merge: a member added in /etc hides the image's members")
-    if "initgroups" in lines:
+    if b"initgroups" in lines:
         complain("an initgroups line ends the search for a user's groups at the first service that knows one")
 
 

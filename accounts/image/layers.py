@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.image.ledger import Key
+from accounts.image.ledger import PATH as LEDGER
+from accounts.image.ledger import Key, Ledger, parse_text
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import ID_FIELDS, KINDS, Database
 from accounts.model.policy import DATABASES, default_policy
@@ -22,6 +24,40 @@ from accounts.system.logindefs import LoginDefs
 from accounts.system.target import VENDOR_DIRS, Target
 
 DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
+
+
+class KnownTable(Table):
+    """A table that is gone through again and again: its rows are parsed once, as long as nothing changes."""
+
+    __slots__ = ("_by_name", "_records")
+
+    def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
+        super().__init__(kind, data, present)
+        self._records: list[Any] | None = None
+        self._by_name: dict[bytes, Any] = {}
+
+    def _known(self) -> list[Any]:
+        if self._records is None:
+            self._records = list(super().__iter__())
+            self._by_name = {record.name: record for record in reversed(self._records)}
+        return self._records
+
+    def __iter__(self) -> Iterator[Any]:
+        """All valid records in file order."""
+        return super().__iter__() if self.changed else iter(self._known())
+
+    def get(self, name: bytes) -> Any | None:
+        """The first valid row of that name, as a Record, or None."""
+        if self.changed:
+            return super().get(name)
+        self._known()
+        return self._by_name.get(name)
+
+    def find(self, name: bytes, after: int | None = None) -> int | None:
+        """The position of the first valid row of that name (after another position of it), or None."""
+        if not self.changed and self.get(name) is None:
+            return None
+        return super().find(name, after)
 
 
 class Layers:
@@ -62,6 +98,13 @@ class Layers:
         ]  # fmt: skip
 
     @cached_property
+    def ledger(self) -> Ledger | None:
+        """The root's own id ledger, or None. Raises BadArgument, OSError."""
+        if self.tree.lstat(LEDGER) is None:
+            return None
+        return parse_text(self.tree.read(LEDGER), LEDGER)
+
+    @cached_property
     def image_ids(self) -> list[Key]:
         """(database, name, id) of each user and group of the image layer, in order."""
         return [
@@ -77,10 +120,10 @@ class Layers:
     def _table(self, path: str, name: str) -> Table:
         status = self.tree.lstat(path)
         if status is None:
-            return Table(KINDS[name], present=False)
+            return KnownTable(KINDS[name], present=False)
         if not stat.S_ISREG(status.st_mode):
             raise BadArgument(f"{path} is not a regular file")
-        return Table(KINDS[name], self.tree.read(path))
+        return KnownTable(KINDS[name], self.tree.read(path))
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def gather(
         known.add(Pins(shared), "the shared ledger")
     for source in previous:
         known.add(load_pins(source), source)
-    own = load_own(layers.tree)
+    own = layers.ledger
     if own is not None:
         known.add(Pins(own), PATH)
     sources = list(pins)
@@ -78,13 +78,6 @@ def gather(
             known.add(load_pins(source), source)
     known.add(tables.pins(), "the id tables")
     return known
-
-
-def load_own(tree: Tree) -> Ledger | None:
-    """The ledger inside a root, or None. Raises BadArgument, OSError."""
-    if tree.lstat(PATH) is None:
-        return None
-    return parse_text(tree.read(PATH), PATH)
 
 
 def load_pins(source: str) -> Pins:
@@ -268,7 +261,7 @@ def _load_root(path: Path) -> Pins:
         rows = Ledger()
         rows.register(layers.ids)
         pins.add(Pins(rows), str(path))
-        own = load_own(tree)
+        own = layers.ledger
         if own is not None:
             pins.ledger.merge(own, str(path))
         return pins

@@ -25,7 +25,7 @@ from accounts.image.configuration import (
     move_subids,
     remove_leftovers,
 )
-from accounts.image.layers import locked
+from accounts.image.layers import KnownTable, locked
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
@@ -122,7 +122,7 @@ class _Seeding:
     def _table(self, path: str, name: str) -> Table:
         status = self.tree.lstat(path)
         if status is None:
-            return Table(KINDS[name], present=False)
+            return KnownTable(KINDS[name], present=False)
         if not stat.S_ISREG(status.st_mode):
             raise BadArgument(f"{path} is not a regular file")
         data = self.tree.read(path)
@@ -131,7 +131,7 @@ class _Seeding:
                 self.result.notes.append(f"{path}:{number}: NIS row dropped")
             elif line.strip() and not line.startswith(b"#") and KINDS[name].parse_line(line) is None:
                 raise BadArgument(f"{path}:{number}: not a valid row; mend it with pwck or grpck first")
-        return Table(KINDS[name], data)
+        return KnownTable(KINDS[name], data)
 
     def _refuse_contradictions(self, name: str, local: Table, image: Table) -> None:
         seen = set()

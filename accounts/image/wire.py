@@ -19,9 +19,9 @@ from accounts.image import pam, tmpfiles
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, find_libraries, find_modules
+from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
-from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
 
 # The vendor files: nss-data/ of the source, and of an installation beside the package; in a wheel they are in it.
 VENDOR_DATA = Path(__file__).resolve().parents[2] / "nss-data"
@@ -40,8 +40,6 @@ TMPFILES_PROGRAM = ("/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles")
 PAM, VENDOR_PAM = "/etc/pam.d", "/usr/lib/pam.d"
 PAM_TMPFILES = "/usr/lib/tmpfiles.d/accounts-pam.conf"
 PAM_HEADER = "# Made by accounts image wire: files that others include, which libpam looks for in /etc only.\n"
-DATABASES = (b"passwd", b"group", b"shadow", b"gshadow")
-_LINE = re.compile(rb"^([ \t]*)([A-Za-z_]+)([ \t]*:[ \t]*)([^#\n]*?)([ \t]*(?:#.*)?)$")
 _INCLUDE = re.compile(rb"^[ \t]*(?:@include|-?\w+[ \t]+(?:include|substack))[ \t]+([^\s#]+)", re.MULTILINE)
 
 
@@ -94,71 +92,6 @@ def _check_module(tree: Tree, image_dir: str) -> list[str]:
     return [
         f"programs for {machine} will not find the image's accounts: {why}" for machine, why in modules.faults.items()
     ]
-
-
-def merge_nsswitch(text: bytes) -> bytes:
-    """Return an nsswitch.conf(5) that reaches both layers and says the same as `text` about everything else.
-
-    passwd, shadow and gshadow look in altfiles behind files, group merges the two; further services and
-    their actions stay behind altfiles. An initgroups line goes. A line that is right stays byte for byte.
-    """
-    lines: list[bytes] = []
-    seen = set()
-    for raw in text.split(b"\n"):
-        match = _LINE.match(raw)
-        database = match[2].lower() if match is not None else b""
-        if match is None or database not in (*DATABASES, b"initgroups"):
-            lines.append(raw)
-        elif database != b"initgroups" and database not in seen:
-            seen.add(database)
-            old = _tokens(match[4])
-            new = _services(old, database == b"group")
-            lines.append(raw if new == old else match[1] + match[2] + match[3] + b" ".join(new) + match[5])
-    missing = [name for name in DATABASES if name not in seen]
-    if missing:
-        at = next((i + 1 for i in reversed(range(len(lines))) if _is_database(lines[i])), None)
-        if at is None:
-            at = len(lines) - 1 if lines and not lines[-1] else len(lines)
-        lines[at:at] = [
-            (name + b":").ljust(16) + b" ".join(_services([b"files"], name == b"group")) for name in missing
-        ]
-    result = b"\n".join(lines)
-    return result if result.endswith(b"\n") else result + b"\n"
-
-
-def _is_database(line: bytes) -> bool:
-    match = _LINE.match(line)
-    return match is not None and match[2].lower() in DATABASES
-
-
-def _tokens(text: bytes) -> list[bytes]:
-    """Services and actions in order; an action is one token, "[SUCCESS=merge]"."""
-    return re.findall(rb"\[[^]]*\]|[^\s\[]+", text)
-
-
-def _services(tokens: list[bytes], merge: bool) -> list[bytes]:
-    """The tokens with altfiles right behind the local service, and both with the actions that they need."""
-    services: list[tuple[bytes, list[bytes]]] = []
-    for token in tokens:
-        if token.startswith(b"[") and services:
-            services[-1][1].append(token)
-        elif not token.startswith(b"["):
-            services.append((token, []))
-    image = [actions for name, actions in services if name == IMAGE_SERVICE]
-    services = [(name, actions) for name, actions in services if name != IMAGE_SERVICE]
-    at = next((i for i, (name, _) in enumerate(services) if name in LOCAL_SERVICES), None)
-    if at is None:
-        services.insert(0, (b"files", []))
-        at = 0
-    local, actions = services[at]
-    # What ended or merged the search behind files now does so behind the image.
-    behind = image[0] if image else actions
-    if not merge:
-        behind = [action for action in behind if b"merge" not in action.lower()]
-    if at == len(services) - 1:
-        behind = []  # an action of the last service has no effect
-    services[at : at + 1] = [(local, [b"[SUCCESS=merge]"] if merge else []), (IMAGE_SERVICE, behind)]
-    return [token for name, actions in services for token in (name, *actions)]
 
 
 class _Wiring:

@@ -9,7 +9,8 @@ import pytest
 
 from accounts.errors import BadArgument
 from accounts.image.elf import parse_machine
-from accounts.image.wire import VENDOR_DATA, merge_nsswitch, wire
+from accounts.image.nsswitch import merge_nsswitch
+from accounts.image.wire import VENDOR_DATA, wire
 from accounts.model.policy import DATABASES, parse_nsswitch
 from tests.image.elf_files import AARCH64, I386, MIPS, make_library, make_module
 from tests.image.rootfs import make, names, tell
