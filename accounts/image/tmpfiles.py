@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # Types that create their path; the others adjust, clean or ignore what is there.
 _CREATES = "fFdDvqQpLcbC"
-_LINE = re.compile(r"^([A-Za-z][-+!=~^$]*)\s+(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\S+)(.*)$")
+_LINE = re.compile(r"^([A-Za-z][-+!=~^$?]*)\s+(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\S+)(.*)$")
 _HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 

@@ -12,6 +12,7 @@ import pytest
 from accounts.errors import BadArgument
 from accounts.image.rules import parse_rules
 from accounts.image.stateless import Conflict, Report, apply_rules, leftovers
+from accounts.image.tmpfiles import disable_lines, parse_line
 from tests.image.rootfs import make, names, tell
 
 LINES = "usr/lib/tmpfiles.d/accounts-etc.conf"
@@ -401,3 +402,11 @@ def test_the_root_may_be_a_descriptor_and_stays_open(tmp_path: Path) -> None:
     apply_rules(fd, parse_rules("mv a", "f"))
     assert os.listdir(fd)
     os.close(fd)
+
+
+@pytest.mark.parametrize("type", ["C", "C+", "L", "L+", "L?", "L+?", "f+!", "d$", "d!-$", "C^", "f~^", "D=", "q$!", "L$?"])
+def test_lines_with_the_modifiers_of_systemd_258_are_known(type: str) -> None:
+    """A line that is not understood would win over ours."""
+    line = parse_line(f"{type} /etc/motd - - - - x")
+    assert line is not None and (line.type, line.path, line.argument) == (type, "/etc/motd", "x")
+    assert disable_lines(f"{type} /etc/motd - - - - x\n", {"/etc/motd": None}, "why")[1] != []
