@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """User and group accounts in two layers: the image's in /usr/lib and this machine's delta in /etc.
 
-An installed tree has a pack (accounts/pack.py): the byte code of all modules that tools load at start, in one
+An installed tree has a pack (scripts/pack.py): the byte code of all modules that tools load at start, in one
 file. Finding, opening and checking some thirty .pyc files one by one takes longer than what most tools do.
 """
 

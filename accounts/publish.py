@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def reset_login_records(facts: Facts, report: Report, audit: Audit, name: bytes, uid: int | None) -> None:
     """A new user starts without entries in lastlog and faillog, and in the tallylog. uid: None where others have it."""
-    from accounts.system.logs import LASTLOG_UID_MAX, reset_login_records, reset_tallylog
+    from accounts.system.loginrecords import LASTLOG_UID_MAX, reset_login_records, reset_tallylog
 
     target, warn = facts.target, facts.warn
     if uid is not None:
@@ -89,7 +89,7 @@ def follow_user(
 ) -> None:
     """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
     from accounts.system.homes import chown_home, mail_directory, move_home, move_mailbox
-    from accounts.system.logs import LASTLOG_UID_MAX, move_login_records
+    from accounts.system.loginrecords import LASTLOG_UID_MAX, move_login_records
     from accounts.system.trees import KEEP, Ids
 
     target, defs, warn = facts.target, facts.defs, facts.warn

@@ -178,7 +178,7 @@ def load_everything() -> None:
     import accounts
 
     for module in pkgutil.walk_packages(accounts.__path__, "accounts."):
-        if not module.name.startswith(("accounts.pack", "accounts.image")):
+        if not module.name.startswith("accounts.image"):
             importlib.import_module(module.name)
 
 

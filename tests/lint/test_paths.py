@@ -42,7 +42,6 @@ RELATIVE = {
 # Module -> what its paths are, as they are no target's.
 FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
-    "pack.py": "the program's own files",
     "cli/image.py": "operands",
     "cli/imagecommands.py": "is ROOT the running system; the ledger that an option names",
     "cli/machine.py": "the default of ROOT",
@@ -58,7 +57,7 @@ FOREIGN = {
     "image/wire.py": "the program's own data",
     "machine/session.py": "the default of ROOT",
     "system/editor.py": "/bin/sh",
-    "system/logs.py": "pam_tally2, on the running system only",
+    "system/loginrecords.py": "pam_tally2, on the running system only",
     "system/notify.py": "programs, on the running system only",
 }
 # Single calls of such modules that are not of one name: which, and why.

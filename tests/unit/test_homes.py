@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import HomeError
-from accounts.system import commands, copies, homes, logs, trees
+from accounts.system import commands, copies, homes, loginrecords, trees
 from accounts.system.copies import Copy
 from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from tests.support.namespace import TOP, run_in_namespace
@@ -989,16 +989,16 @@ def test_remove_mailbox_that_is_a_link_or_a_directory(place: Place) -> None:
 
 
 def test_login_records_are_reset_where_they_exist(place: Place) -> None:
-    logs.reset_login_records(place.fd, 3, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.reset_login_records(place.fd, 3, loginrecords.LASTLOG_UID_MAX, place.warn)
     assert os.listdir(place.path / "var/log") == []
-    sizes = {"faillog": logs.faillog_size(), "lastlog": logs.lastlog_size()}
+    sizes = {"faillog": loginrecords.faillog_size(), "lastlog": loginrecords.lastlog_size()}
     for name, size in sizes.items():
         (place.path / "var/log" / name).write_bytes(b"x" * size * 5)
-    logs.reset_login_records(place.fd, 3, 2, place.warn)
+    loginrecords.reset_login_records(place.fd, 3, 2, place.warn)
     assert set((place.path / "var/log/lastlog").read_bytes()) == set(b"x")
-    logs.reset_login_records(place.fd, 3, logs.LASTLOG_UID_MAX, place.warn)
-    logs.reset_login_records(place.fd, 5, logs.LASTLOG_UID_MAX, place.warn)
-    logs.reset_login_records(place.fd, 0xFFFFFFFE, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.reset_login_records(place.fd, 3, loginrecords.LASTLOG_UID_MAX, place.warn)
+    loginrecords.reset_login_records(place.fd, 5, loginrecords.LASTLOG_UID_MAX, place.warn)
+    loginrecords.reset_login_records(place.fd, 0xFFFFFFFE, loginrecords.LASTLOG_UID_MAX, place.warn)
     for name, size in sizes.items():
         assert (place.path / "var/log" / name).read_bytes() == b"x" * 3 * size + bytes(size) + b"x" * size
     assert place.warnings == []
@@ -1010,14 +1010,14 @@ def test_a_read_only_log_directory_is_a_fault_only_where_there_is_a_record() -> 
         import os, subprocess, tempfile
         root = tempfile.mkdtemp()
         subprocess.run(["mount", "-t", "tmpfs", "none", root], check=True)
-        from accounts.system import logs
+        from accounts.system import loginrecords
         os.makedirs(root + "/var/log")
-        open(root + "/var/log/lastlog", "wb").write(b"x" * logs.lastlog_size() * 3)
+        open(root + "/var/log/lastlog", "wb").write(b"x" * loginrecords.lastlog_size() * 3)
         open(root + "/var/log/faillog", "wb").close()
         subprocess.run(["mount", "-o", "remount,ro", root], check=True)
         fd = os.open(root, os.O_RDONLY)
         for uid in (5, 2):
-            logs.reset_login_records(fd, uid, logs.LASTLOG_UID_MAX, print)
+            loginrecords.reset_login_records(fd, uid, loginrecords.LASTLOG_UID_MAX, print)
         """
     )
     assert out == "failed to open the lastlog file for UID 2: Read-only file system\n"
@@ -1026,7 +1026,7 @@ def test_a_read_only_log_directory_is_a_fault_only_where_there_is_a_record() -> 
 def test_login_record_sizes_are_those_of_the_systems_own_tools(place: Place) -> None:
     """The C compiler and the real lastlog(8) know."""
     shown = subprocess.run(["getconf", "LONG_BIT"], capture_output=True, text=True, check=True).stdout
-    assert logs.faillog_size() == (32 if shown.strip() == "64" else 24)
+    assert loginrecords.faillog_size() == (32 if shown.strip() == "64" else 24)
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
     source = place.path / "size.c"
@@ -1035,27 +1035,27 @@ def test_login_record_sizes_are_those_of_the_systems_own_tools(place: Place) -> 
     )
     subprocess.run(["cc", "-o", place.path / "size", source], check=True)
     out = subprocess.run([place.path / "size"], capture_output=True, text=True, check=True).stdout
-    assert int(out) == logs.lastlog_size()
+    assert int(out) == loginrecords.lastlog_size()
 
 
 def test_login_records_move_with_the_uid(place: Place) -> None:
-    size = logs.lastlog_size()
+    size = loginrecords.lastlog_size()
     path = place.path / "var/log/lastlog"
     path.write_bytes(b"0" * size + b"1" * size + b"2" * size)
-    logs.move_login_records(place.fd, 1, 4, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.move_login_records(place.fd, 1, 4, loginrecords.LASTLOG_UID_MAX, place.warn)
     assert path.read_bytes() == b"0" * size + b"1" * size + b"2" * size + bytes(size) + b"1" * size
     # No record of the old uid: that of the new one is somebody else's past.
-    logs.move_login_records(place.fd, 9, 2, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.move_login_records(place.fd, 9, 2, loginrecords.LASTLOG_UID_MAX, place.warn)
     assert path.read_bytes()[2 * size : 3 * size] == bytes(size)
-    logs.move_login_records(place.fd, 9, 10, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.move_login_records(place.fd, 9, 10, loginrecords.LASTLOG_UID_MAX, place.warn)
     assert path.stat().st_size == 5 * size and place.warnings == []
 
 
 def test_login_records_are_no_way_to_another_file(place: Place) -> None:
     victim = place.make("etc/shadow=" + "x" * 9999, 0, 0)
     place.link("var/log/lastlog", "/etc/shadow")
-    logs.reset_login_records(place.fd, 0, logs.LASTLOG_UID_MAX, place.warn)
-    logs.move_login_records(place.fd, 0, 1, logs.LASTLOG_UID_MAX, place.warn)
+    loginrecords.reset_login_records(place.fd, 0, loginrecords.LASTLOG_UID_MAX, place.warn)
+    loginrecords.move_login_records(place.fd, 0, 1, loginrecords.LASTLOG_UID_MAX, place.warn)
     assert place.warnings == [
         "failed to open the lastlog file for UID 0: Too many levels of symbolic links",
         "failed to copy the lastlog entry of user 0 to user 1: Too many levels of symbolic links",
@@ -1180,7 +1180,7 @@ def test_find_process_ignores_another_root(tmp_path: Path) -> None:
 
 def test_importing_homes_loads_nothing_slow() -> None:
     code = f"import sys; sys.path.insert(0, {str(TOP)!r}); import os; before = set(sys.modules); "
-    code += "import accounts.system.homes, accounts.system.logs, accounts.system.commands; "
+    code += "import accounts.system.homes, accounts.system.loginrecords, accounts.system.commands; "
     code += "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('accounts')))"
     out = subprocess.run(
         ["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from accounts.pack import compile_module, find_modules, find_needed
+from scripts.pack import compile_module, find_modules, find_needed
 
 TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
@@ -61,7 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_pack(place: Path) -> bytes:
     """Run pack.py as `make install` does; the pack."""
-    subprocess.run([PYTHON, "-IS", TOP / "accounts/pack.py", place, "/shown"], check=True)
+    subprocess.run([PYTHON, "-IS", TOP / "scripts/pack.py", place, "/shown"], check=True)
     (pack,) = (place / "accounts").glob("*.pack")
     return pack.read_bytes()
 
