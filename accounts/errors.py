@@ -22,6 +22,9 @@ E_SUB_UID_UPDATE = "E_SUB_UID_UPDATE"
 E_SUB_GID_UPDATE = "E_SUB_GID_UPDATE"
 E_NOPERM = "E_NOPERM"
 E_SHADOW_NOTFOUND = "E_SHADOW_NOTFOUND"
+E_PAM_ERR = "E_PAM_ERR"
+# Options of passwd that do not go together.
+E_CONFLICT = "E_CONFLICT"
 E_GSHADOW_NOTFOUND = "E_GSHADOW_NOTFOUND"
 # Those of groupmems, which calls them EXIT_NOT_ROOT and so on.
 E_NOT_PRIMARY = "E_NOT_PRIMARY"
@@ -89,7 +92,9 @@ class Fail(AccountsError):
 class Usage(AccountsError):
     """The command line is wrong; the usage text follows the message."""
 
-    why = E_USAGE
+    def __init__(self, message: str | None = None, why: str = E_USAGE) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class Done(AccountsError):

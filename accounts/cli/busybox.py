@@ -7,25 +7,20 @@ elsewhere adduser and its like are Debian's, which call us. As in busybox every 
 
 from __future__ import annotations
 
-import os
-
-from accounts.change import Change
 from accounts.cli import passwd, useradd
-from accounts.cli.options import scan
-from accounts.cli.run import Run
-from accounts.cli.session import Done, Session, run
-from accounts.cli.tool import parse as parse_options
-from accounts.cli.tool import parse_id_of
+from accounts.cli.run import Run, run
+from accounts.cli.tool import Option, Tool, as_given, parse, show_usage, take_gid
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupdel import RemoveGroup
-from accounts.edit.members import add_member, get_pair, put_pair, remove_member
+from accounts.edit.members import ChangeMember
 from accounts.edit.useradd import AddUser
 from accounts.edit.userdel import RemoveUser
-from accounts.errors import E_NOT_MEMBER, AccountsError, Fail, NoSuchGroup, NoSuchUser, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from accounts.cli.tool import Given
 
 ADDUSER = """\
 Usage: adduser [OPTIONS] USER [GROUP]
@@ -62,128 +57,116 @@ Usage: delgroup [USER] GROUP
 
 Delete group GROUP from the system or user USER from group GROUP
 """
-ADDUSER_LONG = {
-    "home=": "h", "gecos=": "g", "shell=": "s", "ingroup=": "G", "system": "S", "disabled-password": "D",
-    "empty-password": "D", "no-create-home": "H", "uid=": "u", "skel=": "k", "help": "help",
-}  # fmt: skip
-ADDGROUP_LONG = {"gid=": "g", "system": "S", "help": "help"}
-DELUSER_LONG = {"remove-home": "r", "help": "help"}
-DELGROUP_LONG = {"help": "help"}
-# busybox's option -> that of useradd.
-USERADD_OPTIONS = {"h": b"-d", "u": b"-u", "k": b"-k"}
+HELP = Option("", "help", "", show_usage, flag=True, hidden=True)
+OPERANDS = (1, 2)
+# Every failure is 1.
+TOOL_ADDUSER = Tool(
+    "adduser",
+    ADDUSER,
+    (
+        Option("h", "home", "home", as_given),
+        Option("g", "gecos", "gecos", as_given),
+        Option("s", "shell", "shell", as_given),
+        Option("G", "ingroup", "group", as_given),
+        Option("S", "system"),
+        Option("D", "disabled-password"),
+        Option("D", "empty-password"),
+        Option("H", "no-create-home"),
+        Option("u", "uid", "uid", as_given),
+        Option("k", "skel", "skel", as_given),
+        HELP,
+    ),
+    {},
+    operands=OPERANDS,
+)
+TOOL_ADDGROUP = Tool(
+    "addgroup",
+    ADDGROUP,
+    (Option("g", "gid", "gid", take_gid), Option("S", "system", "system"), HELP),
+    {},
+    operands=OPERANDS,
+)
+TOOL_DELUSER = Tool(
+    "deluser", DELUSER, (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS
+)
+TOOL_DELGROUP = Tool("delgroup", DELGROUP, (HELP,), {}, operands=OPERANDS)
+# adduser's value -> the option of useradd.
+USERADD_OPTIONS = {"home": b"-d", "uid": b"-u", "skel": b"-k"}
 GECOS = b"Linux User,,,"
 
 
-def parse(
-    session: Session, argv: list[bytes], short: str, long: dict[str, str], usage: str, most: int
-) -> tuple[dict[str, bytes], list[bytes]]:
-    """(option letter -> value, one to `most` operands). Raises Usage, or Done after --help."""
-    operands: list[bytes] = []
-    given = {}
-    for option, value in scan(argv, short, long, operands):
-        if option == "help":
-            session.print(usage)
-            raise Done
-        given[option] = value
-    if not 1 <= len(operands) <= most:
-        raise Usage
-    return given, operands
-
-
-def useradd_request(session: Session, change: Change, given: dict[str, bytes], name: bytes) -> AddUser:
+def useradd_request(given: Given, name: bytes) -> AddUser:
     """What adduser asks for, as useradd has it. Raises Fail."""
     # Option by option as useradd: what is wrong with a value is its to say.
-    run = Run(useradd.TOOL, session.prog, change)
+    run = Run(useradd.TOOL, given.run.console.prog, given.run.change)
     useradd.read_defaults(run)
-    system = "S" in given
-    arguments = [b"-c", given.get("g", GECOS), b"-s", given.get("s", b"/bin/false" if system else b"/bin/sh")]
-    for letter, option in USERADD_OPTIONS.items():
-        if letter in given:
-            arguments += [option, given[letter]]
-    group = given.get("G", b"nogroup" if system else None)
+    values, system = given.values, "S" in given.letters
+    shell = b"/bin/false" if system else b"/bin/sh"
+    arguments = [b"-c", values.get("gecos", GECOS), b"-s", values.get("shell", shell)]
+    for value, option in USERADD_OPTIONS.items():
+        if value in values:
+            arguments += [option, values[value]]
+    group = values.get("group", b"nogroup" if system else None)
     arguments += [b"-U"] if group is None else [b"-N", b"-g", group]
-    arguments.append(b"-M" if "H" in given else b"-m")
+    arguments.append(b"-M" if "H" in given.letters else b"-m")
     if system:
         arguments.append(b"-r")
-    return AddUser(name=name, **parse_options(run, arguments).values)
+    return AddUser(name=name, **parse(run, arguments).values)
 
 
-def add_user(session: Session, argv: list[bytes]) -> int:
-    """Run adduser; the exit status."""
-    given, operands = parse(session, argv, "h:g:s:G:SDHu:k:", ADDUSER_LONG, ADDUSER, 2)
-    if len(operands) == 2:
-        return change_member(session, operands[0], operands[1], False)
-    change = Change(target=session.target, listener=session)
-    change.do(useradd_request(session, change, given, operands[0]))
-    if "D" not in given:
-        passwd.set_password(session, operands[0], False)
-    return 0
+def change_member(given: Given, remove: bool = False) -> bool:
+    """Of a command line with two operands: the user becomes a member of the group, or is one no more."""
+    if len(given.operands) < 2:
+        return False
+    user, group = given.operands
+    given.run.do(ChangeMember(name=group, user=user, remove=remove))
+    return True
 
 
-def add_group(session: Session, argv: list[bytes]) -> int:
-    """Run addgroup; the exit status."""
-    given, operands = parse(session, argv, "g:S", ADDGROUP_LONG, ADDGROUP, 2)
-    if len(operands) == 2:
-        return change_member(session, operands[0], operands[1], False)
-    gid = parse_id_of(given["g"], "group") if "g" in given else None
-    Change(target=session.target, listener=session).do(AddGroup(name=operands[0], gid=gid, system="S" in given))
-    return 0
+def add_user(given: Given) -> None:
+    """adduser."""
+    if change_member(given):
+        return
+    name = given.operands[0]
+    given.run.do(useradd_request(given, name))
+    if "D" not in given.letters:
+        passwd.set_password(given.run, name, b"root")
 
 
-def delete_user(session: Session, argv: list[bytes]) -> int:
-    """Run deluser; the exit status."""
-    given, operands = parse(session, argv, "", DELUSER_LONG, DELUSER, 2)
-    if len(operands) == 2:
-        return change_member(session, operands[0], operands[1], True)
-    request = RemoveUser(name=operands[0], files_too="r" in given)
-    return 1 if Change(target=session.target, listener=session).do(request).unfinished else 0
+def add_group(given: Given) -> None:
+    """addgroup."""
+    if not change_member(given):
+        given.run.do(AddGroup(name=given.operands[0], **given.values))
 
 
-def delete_group(session: Session, argv: list[bytes]) -> int:
-    """Run delgroup; the exit status."""
-    _, operands = parse(session, argv, "", DELGROUP_LONG, DELGROUP, 2)
-    if len(operands) == 2:
-        return change_member(session, operands[0], operands[1], True)
-    Change(target=session.target, listener=session).do(RemoveGroup(name=operands[0]))
-    return 0
+def delete_user(given: Given) -> int:
+    """deluser."""
+    if change_member(given, remove=True):
+        return 0
+    return 1 if given.run.do(RemoveUser(name=given.operands[0], **given.values)).unfinished else 0
 
 
-def change_member(session: Session, user: bytes, group: bytes, remove: bool) -> int:
-    """Make the user a member of the group, or no more. Raises NoSuchUser, NoSuchGroup and Fail."""
-    database = session.store.open(("group", "gshadow"), read=("passwd",))
-    who, what = os.fsdecode(user), os.fsdecode(group)
-    if session.find_user(database, user) is None:
-        raise NoSuchUser(f"unknown user {who}")
-    pair = get_pair(database, group)
-    if pair is None:
-        raise NoSuchGroup(f"unknown group {what}")
-    changed = remove_member(pair, user, True) if remove else add_member(pair, user)
-    if changed is None:
-        raise Fail(E_NOT_MEMBER, f"can't find {who} in {session.target.shown('group')}")
-    put_pair(database, changed)
-    session.commit(database)
-    session.log(f"{'remove' if remove else 'add'} '{who}' {'from' if remove else 'to'} group '{what}'")
-    return 0
-
-
-STATUSES: dict[type[AccountsError], int] = {AccountsError: 1}
+def delete_group(given: Given) -> None:
+    """delgroup."""
+    if not change_member(given, remove=True):
+        given.run.do(RemoveGroup(name=given.operands[0]))
 
 
 def main_adduser() -> NoReturn:
     """Entry point of the shim of adduser."""
-    run("adduser", add_user, STATUSES, ADDUSER)
+    run(TOOL_ADDUSER, add_user)
 
 
 def main_addgroup() -> NoReturn:
     """Entry point of the shim of addgroup."""
-    run("addgroup", add_group, STATUSES, ADDGROUP)
+    run(TOOL_ADDGROUP, add_group)
 
 
 def main_deluser() -> NoReturn:
     """Entry point of the shim of deluser."""
-    run("deluser", delete_user, STATUSES, DELUSER)
+    run(TOOL_DELUSER, delete_user)
 
 
 def main_delgroup() -> NoReturn:
     """Entry point of the shim of delgroup."""
-    run("delgroup", delete_group, STATUSES, DELGROUP)
+    run(TOOL_DELGROUP, delete_group)

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import time
 
-from accounts.cli.options import scan
-from accounts.cli.session import DAY, Done, Session, run
-from accounts.cli.setuid import hand_over
-from accounts.cli.userargs import find_caller
-from accounts.edit.passwords import StatusChange, can_set_token, change_status, expiry_state, set_token
+from accounts.cli.caller import find_caller
+from accounts.cli.run import run
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.edit.passwords import can_set_token, expiry_state
+from accounts.edit.status import ChangeStatus, SetToken, token_error
 from accounts.errors import (
-    AccountsError,
+    E_BAD_ARG,
+    E_CONFLICT,
+    E_NOPERM,
+    E_NOTFOUND,
+    E_PAM_ERR,
+    E_PW_UPDATE,
+    E_USAGE,
     BadArgument,
-    BadOption,
-    DuplicateRow,
-    NoSuchUser,
-    NotPermitted,
-    PasswdFileError,
-    PasswdLockError,
-    PasswdOpenError,
-    ShadowOpenError,
+    Fail,
     Usage,
-    UserRefusal,
 )  # fmt: skip
-from accounts.model.dates import format_day
+from accounts.model.dates import DAY, format_day
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
@@ -35,22 +33,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.console import Console
+    from accounts.cli.run import Run
+    from accounts.cli.tool import Given
     from accounts.model.database import Database
     from accounts.model.records import Passwd
 
-
-class WrongUse(Usage):
-    """Options that do not go together (shadow's E_USAGE; a bad value is its E_BAD_ARG)."""
-
-
-class TokenError(AccountsError):
-    """The password was not set (what shadow says of a failure of PAM)."""
-
-
-STATUSES: dict[type[AccountsError], int] = {
-    NotPermitted: 1, NoSuchUser: 1, WrongUse: 2, BadArgument: 3, PasswdFileError: 3, UserRefusal: 3,
-    DuplicateRow: 3, PasswdOpenError: 4, ShadowOpenError: 3, PasswdLockError: 5, Usage: 6, BadOption: 6, TokenError: 10,
-}  # fmt: skip
 USAGE = """\
 Usage: passwd [options] [LOGIN]
 
@@ -75,68 +63,72 @@ Options:
                                 change to MAX_DAYS
 
 """
-LONG = {
-    "all": "a", "delete": "d", "expire": "e", "help": "h", "inactive=": "i", "keep-tokens": "k", "lock": "l",
-    "mindays=": "n", "quiet": "q", "repository=": "r", "root=": "R", "prefix=": "P", "status": "S", "stdin": "s",
-    "unlock": "u", "warndays=": "w", "maxdays=": "x",
-}  # fmt: skip
-DAYS = {"i": "inactive", "n": "min", "w": "warn", "x": "max"}
-FLAGS = {"d": "delete", "e": "expire", "l": "lock", "u": "unlock"}
 TRIES = 3
+# Options that change the status of an account.
+CHANGES = frozenset("deilnuwx")
 
 
-class Request:
-    """What the command line asks for. given: the letters of the options; change: None when none of them is."""
-
-    def __init__(self) -> None:
-        self.given: set[str] = set()
-        self.change = StatusChange()
-        self.names: list[bytes] = []
-
-    @property
-    def changes_status(self) -> bool:
-        """Whether any of -d -e -i -l -n -u -w -x is given."""
-        return not self.given.isdisjoint(DAYS.keys() | FLAGS.keys())
+def take_days(_: Given, value: bytes) -> int:
+    """A number of days, -1 for never."""
+    days = parse_long(value)
+    if days is None or days < -1:
+        raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
+    return days
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage and BadOption, or Done after --help."""
-    request = Request()
-    for option, value in scan(argv, "adehi:kln:qr:R:P:sSuw:x:", LONG, request.names):
-        request.given.add(option)
-        if option == "h":
-            session.print(USAGE)
-            raise Done
-        if option in DAYS:
-            days = parse_long(value)
-            if days is None or days < -1:
-                raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
-            setattr(request.change, DAYS[option], days)
-        elif option in FLAGS:
-            setattr(request.change, FLAGS[option], True)
-        elif option == "r" and value != b"files":
-            raise BadOption(f"repository {fsdecode(value)} not supported")
-    return request
+def take_repository(_: Given, value: bytes) -> None:
+    """-r: there is one."""
+    if value != b"files":
+        raise Fail(E_USAGE, f"repository {fsdecode(value)} not supported")
 
 
-def check_options(request: Request) -> None:
-    """Whether the options go together. Raises WrongUse."""
-    given, change = request.given, request.changes_status
-    if len(request.names) > 1:
-        raise WrongUse
-    if "a" in given:
-        if change or "S" not in given or request.names:
-            raise WrongUse
+# The values are called as the fields of ChangeStatus.
+TOOL = Tool(
+    "passwd",
+    USAGE,
+    (
+        Option("a", "all"),
+        Option("d", "delete", "delete"),
+        Option("e", "expire", "expire"),
+        HELP,
+        Option("i", "inactive", "inactive", take_days),
+        Option("k", "keep-tokens"),
+        Option("l", "lock", "lock"),
+        Option("n", "mindays", "min", take_days),
+        Option("q", "quiet"),
+        Option("r", "repository", "", take_repository),
+        ROOT,
+        HIDDEN_PREFIX,
+        Option("S", "status"),
+        Option("s", "stdin", hidden=True),
+        Option("u", "unlock", "unlock"),
+        Option("w", "warndays", "warn", take_days),
+        Option("x", "maxdays", "max", take_days),
+    ),
+    # What shadow calls E_BAD_ARG here is a command line that cannot be read.
+    {E_NOPERM: 1, E_NOTFOUND: 1, E_CONFLICT: 2, E_BAD_ARG: 3, E_PW_UPDATE: 3, E_USAGE: 6, E_PAM_ERR: 10},
+    file_exits={("passwd", "open"): 4, ("passwd", "lock"): 5, ("shadow", "lock"): 5},
+    operands=(0, None),
+    setuid=True,
+)
+
+
+def check_options(given: Given) -> None:
+    """Whether the options go together. Raises Usage."""
+    letters, names = given.letters, given.operands
+    change = not letters.isdisjoint(CHANGES)
+    if len(names) > 1:
+        raise Usage(why=E_CONFLICT)
+    if "a" in letters:
+        if change or "S" not in letters or names:
+            raise Usage(why=E_CONFLICT)
     elif (
-        (change and not request.names)
-        or ("S" in given and "k" in given)
-        or (change and not given.isdisjoint("Sk"))
-        or ("s" in given and (change or not given.isdisjoint("Sk")))
+        (change and not names)
+        or ("S" in letters and "k" in letters)
+        or (change and not letters.isdisjoint("Sk"))
+        or ("s" in letters and (change or not letters.isdisjoint("Sk")))
     ):
-        raise WrongUse
-
-
-# -- status ------------------------------------------------------------------------------------------------
+        raise Usage(why=E_CONFLICT)
 
 
 def status_line(database: Database, user: Passwd) -> str:
@@ -156,64 +148,30 @@ def kind_of(passwd: bytes) -> str:
     return "L" if passwd[:1] in (b"*", b"!") else "P" if passwd else "NP"
 
 
-# -- changes -----------------------------------------------------------------------------------------------
-
-
-def change_account(session: Session, name: bytes, change: StatusChange, in_image: bool) -> None:
-    """-d -e -i -l -n -u -w -x. Raises AccountsErrors of STATUSES."""
-    store = session.store
-    database = None
-    if store.is_present("shadow"):
-        # An expired password of an image user takes a row in passwd, too.
-        locked = ("passwd", "shadow") if in_image and change.can_expire else ("shadow",)
-        database = store.open(locked, read=("passwd",))
-        if database.shadow.get(name) is None:
-            # As in shadow, the password in passwd is meant then.
-            store.close()
-            database = None
-    if database is None:
-        database = store.open(("passwd", "shadow"))
-    # The day by the clock, which is what PAM goes by.
-    if not change_status(database, name, change, int(time.time()) // DAY):
-        path = session.target.shown("passwd")
-        raise NoSuchUser(f"user '{fsdecode(name)}' does not exist in {path}")
-    session.commit(database)
-
-
-def set_password(session: Session, name: bytes, from_stdin: bool) -> None:
-    """Ask for a new password and set it. Raises TokenError and others of STATUSES."""
+def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False) -> None:
+    """Ask for a new password and set it. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, wipe
     from accounts.system.pam import settings_for
 
-    store = session.store
-    if not can_set_token(store.load(("passwd", "shadow")), name):
+    facts = run.facts
+    if not can_set_token(facts.view(("passwd", "shadow")), name):
         raise token_error()
     forbid_core_dumps()
-    password = read_stdin(session) if from_stdin else ask_password(session)
+    password = read_stdin(run.console) if from_stdin else ask_password(run.console)
     if password is None:
         raise token_error()
     try:
-        hashed = hash_password(password, settings_for(session.target, session.tool, session.defs))
+        hashed = hash_password(password, settings_for(facts.target, run.tool.name, facts.defs))
     except BadArgument as error:
-        raise TokenError("password unchanged", (error.message or "",)) from None
+        raise Fail(E_PAM_ERR, str(error), "password unchanged") from None
     finally:
         wipe(password)
-    database = store.open(("passwd", "shadow"))
-    if not can_set_token(database, name):
-        raise token_error()
-    set_token(database, name, hashed, session.today())
-    # pam_unix keeps no backups.
-    session.commit(database, no_backup=("passwd", "shadow"))
-    session.warn("password updated successfully")
+    run.do(SetToken(name=name, passwd=hashed, caller=caller))
+    run.console.warn("password updated successfully")
 
 
-def token_error() -> TokenError:
-    """The error that says what PAM said."""
-    return TokenError("password unchanged", ("Authentication token manipulation error",))
-
-
-def ask_password(session: Session) -> bytearray | None:
+def ask_password(console: Console) -> bytearray | None:
     """A password typed twice, never an empty one; None when it was not."""
     from accounts.system.hashing import wipe
     from accounts.system.terminal import converse
@@ -225,61 +183,55 @@ def ask_password(session: Session) -> bytearray | None:
             wipe(second)
             if first:
                 return first
-            session.print_error("No password has been supplied.\n")
+            console.complain("No password has been supplied.\n")
             continue
         aborted = second is None
         wipe(first or bytearray())
         wipe(second or bytearray())
-        session.print_error(
+        console.complain(
             "Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n"
         )
         return None
     return None
 
 
-def read_stdin(session: Session) -> bytearray | None:
+def read_stdin(console: Console) -> bytearray | None:
     """The first line of standard input; None when there is no password in it."""
     from accounts.system.terminal import converse
 
     password = converse("")
     if not password:
-        session.print_error("No password has been supplied.\n")
+        console.complain("No password has been supplied.\n")
         return None
     return password
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run passwd; the exit status."""
-    hand_over(session.tool, session.prog, argv)
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    given = request.given
-    database = session.store.load(("passwd", "shadow"))
-    caller = find_caller(session, database).name
-    check_options(request)
-    if "a" in given:
-        session.print("".join(status_line(database, user) for user in database.passwd))
+def body(given: Given) -> int:
+    """Show or change the status of accounts, or set a password."""
+    run, letters = given.run, given.letters
+    console = run.console
+    database = run.facts.view(("passwd", "shadow"))
+    caller = find_caller(database).name
+    check_options(given)
+    if "a" in letters:
+        console.print("".join(status_line(database, user) for user in database.passwd))
         return 0
-    name = request.names[0] if request.names else caller
-    shown = fsdecode(name)
+    name = given.operands[0] if given.operands else caller
     user = database.passwd.get(name)
     if user is None:
-        raise NoSuchUser(f"user '{shown}' does not exist")
-    if "S" in given:
-        session.print(status_line(database, user))
-        return 0
-    if request.changes_status:
-        change_account(session, name, request.change, database.passwd.image.find(name) is not None)
-        if "q" not in given:
-            session.print(f"{session.prog}: password changed.\n")
-    elif "k" in given and not expiry_state(user, database.shadow.get(name), session.today()):
-        return 0
-    else:
-        set_password(session, name, "s" in given)
-    session.log(f"password for '{shown}' changed by '{fsdecode(caller)}'")
+        raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
+    if "S" in letters:
+        console.print(status_line(database, user))
+    elif not letters.isdisjoint(CHANGES):
+        # The day by the clock, which is what PAM goes by.
+        run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, **given.values))
+        if "q" not in letters:
+            console.print(f"{console.prog}: password changed.\n")
+    elif "k" not in letters or expiry_state(user, database.shadow.get(name), run.facts.today()):
+        set_password(run, name, caller, "s" in letters)
     return 0
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("passwd", body, STATUSES, USAGE)
+    run(TOOL, body)

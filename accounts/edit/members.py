@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from accounts.edit.groups import group_paths
 from accounts.edit.request import Request
-from accounts.errors import E_BAD_ARG, E_INVALID_GROUP, E_MEMBER_EXISTS, E_NOT_MEMBER, Fail
+from accounts.errors import E_BAD_ARG, E_INVALID_GROUP, E_INVALID_USER, E_MEMBER_EXISTS, E_NOT_MEMBER, Fail
 from accounts.model.database import Database
 from accounts.model.records import SHADOWED, Group, Gshadow, drop_member, join_members
 from accounts.text import fsdecode
@@ -156,6 +156,36 @@ class ChangeOwnGroup(Request):
             put_pair(database, left)
         elif self.purge:
             put_pair(database, set_admins(set_members(pair, ()), ()))
+
+
+class ChangeMember(Request):
+    """A user becomes a member of a group, or with remove no member and administrator any more: busybox's adduser."""
+
+    __slots__ = ("name", "remove", "user")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"remove": False}
+    name: bytes
+    user: bytes
+    remove: bool
+
+    def look(self, facts: Facts, report: Report) -> None:
+        """Nothing is looked at before the locks."""
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return FILES, ("passwd",)
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        who, what = fsdecode(self.user), fsdecode(self.name)
+        if facts.find_user(self.user) is None:
+            raise Fail(E_INVALID_USER, f"unknown user {who}")
+        pair = get_pair(database, self.name)
+        if pair is None:
+            raise Fail(E_INVALID_GROUP, f"unknown group {what}")
+        changed = remove_member(pair, self.user, True) if self.remove else add_member(pair, self.user)
+        if changed is None:
+            raise Fail(E_NOT_MEMBER, f"can't find {who} in {facts.shown('group')}")
+        put_pair(database, changed)
+        done = "remove '{}' from group '{}'" if self.remove else "add '{}' to group '{}'"
+        report.log.append(done.format(who, what))
 
 
 def check_group(database: Database, name: bytes, facts: Facts) -> Group:

@@ -7,7 +7,7 @@ that has expired (docs/decisions/expired.md). Back at what the image says, the r
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, PasswdFileError
+from accounts.errors import DuplicateRow
 from accounts.model.database import Database
 from accounts.model.records import SHADOWED, Passwd, Shadow
 
@@ -26,65 +26,6 @@ NEVER = 10000
 def shadow_day(today: int) -> int:
     """The day of a password change for shadow(5). Day 0 would force a change; no ageing is better."""
     return today or -1
-
-
-# -- passwd ------------------------------------------------------------------------------------------------
-
-
-class StatusChange:
-    """What options of passwd(1) do to an account; None and False leave things as they are. Days are int."""
-
-    delete = False
-    lock = False
-    unlock = False
-    expire = False
-    min: int | None = None
-    max: int | None = None
-    warn: int | None = None
-    inactive: int | None = None
-
-    def apply(self, passwd: bytes) -> bytes:
-        """The new password field. Raises PasswdFileError when unlocking would leave no password at all."""
-        if self.delete:
-            passwd = b""
-        if self.unlock and passwd.startswith(b"!"):
-            if passwd == b"!":
-                raise PasswdFileError(
-                    "unlocking the password would result in a passwordless account.\n"
-                    "You should set a password with usermod -p to unlock the password of this account."
-                )
-            passwd = passwd[1:]
-        if self.lock and not passwd.startswith(b"!"):
-            passwd = b"!" + passwd
-        return passwd
-
-    def ageing(self) -> dict[str, Any]:
-        """The fields of shadow(5) that change besides the password."""
-        days = {"min": self.min, "max": self.max, "warn": self.warn, "inactive": self.inactive}
-        changes = {name: day for name, day in days.items() if day is not None}
-        return changes | {"lstchg": 0} if self.expire else changes
-
-    @property
-    def can_expire(self) -> bool:
-        """Whether this may make the password expire."""
-        return self.expire or self.max is not None
-
-
-def change_status(database: Database, name: bytes, change: StatusChange, today: int) -> bool:
-    """Apply a StatusChange to the shadow row, or without one to the passwd row; False when that is missing too.
-
-    passwd has to be locked as well when the change can_expire.
-    """
-    shadow = database.shadow.get(name)
-    if shadow is not None:
-        row = shadow.replace(passwd=change.apply(shadow.passwd), **change.ageing())
-        _put_ageing(database, shadow, row, today)
-        return True
-    user = database.passwd.get(name)
-    if user is None:
-        return False
-    database.passwd.put(user.replace(passwd=change.apply(user.passwd)))
-    return True
 
 
 def can_set_token(database: Database, name: bytes) -> bool:
@@ -157,10 +98,10 @@ def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int) 
     if shadow is None:
         database.passwd.put(user.replace(passwd=SHADOWED))
         shadow = Shadow(user.name, user.passwd)
-    _put_ageing(database, shadow, ageing.replace(passwd=shadow.passwd, flag=shadow.flag), today)
+    put_ageing(database, shadow, ageing.replace(passwd=shadow.passwd, flag=shadow.flag), today)
 
 
-def _put_ageing(database: Database, old: Shadow, new: Shadow, today: int) -> None:
+def put_ageing(database: Database, old: Shadow, new: Shadow, today: int) -> None:
     """Put a shadow row; when that makes the password expire, an image user gets a local passwd row as well."""
     database.shadow.put(new)
     if must_change(new, today) and not must_change(old, today):

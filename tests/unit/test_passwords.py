@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accounts.cli.chfn import join_gecos, split_gecos
 from accounts.cli.cryptargs import split_lines
 from accounts.edit import passwords
-from accounts.errors import DuplicateRow, PasswdFileError, Refusal
+from accounts.edit.request import edit
+from accounts.edit.status import ChangeStatus
+from accounts.errors import DuplicateRow, Fail, Refusal
 from accounts.model.database import KINDS, Database
 from accounts.model.ids import IdPool, SubidPool, allocate_id, find_subid_range
 from accounts.model.policy import default_policy, parse_nsswitch
@@ -51,15 +54,34 @@ def ageing() -> tuple[int, int, int]:
     return 0, 90, 7
 
 
-def status(**options: object) -> passwords.StatusChange:
-    change = passwords.StatusChange()
-    for name, value in options.items():
-        setattr(change, name, value)
-    return change
+class Facts:
+    """What a request asks of a database at hand."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def is_present(self, name: str) -> bool:
+        return self._database.tables[name].present
+
+    def view(self, names: object) -> Database:
+        return self._database
+
+    def shown(self, name: str) -> str:
+        return f"/etc/{name}"
 
 
-def apply_status(name: bytes, **options: object) -> Callable[[Database], object]:
-    return lambda database: passwords.change_status(database, name, status(**options), TODAY)
+def apply_status(name: bytes, **options: Any) -> Callable[[Database], object]:
+    request = ChangeStatus(name=name, caller=b"root", today=TODAY, **options)
+    return lambda database: edit(database, request, Facts(database))
+
+
+def fails(edit: Callable[[Database], object], message: str) -> Callable[[Database], None]:
+    def attempt(database: Database) -> None:
+        with pytest.raises(Fail) as caught:
+            edit(database)
+        assert str(caught.value) == message
+
+    return attempt
 
 
 BOB = LOCAL["shadow"]
@@ -127,7 +149,7 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     ),
     (
         "an unknown user",
-        lambda database: passwords.change_status(database, b"nobody", status(lock=True), TODAY) is False,
+        fails(apply_status(b"nobody", lock=True), "user 'nobody' does not exist in /etc/passwd"),
         {},
     ),
     (
@@ -206,14 +228,14 @@ def test_edits_leave_the_smallest_local_rows(
 def test_back_to_what_the_image_says_removes_the_row_and_the_file() -> None:
     overrides = {"shadow": "alice:old:19000:0:99999:7:::\n"}
     database = make(IMAGE, overrides)
-    passwords.change_status(database, b"alice", status(lock=True), TODAY)
+    apply_status(b"alice", lock=True)(database)
     assert changes(database) == {"shadow": None}
 
 
 def test_unlocking_to_no_password_is_an_error_and_changes_nothing() -> None:
     database = make({}, {"passwd": "a:x:1:1:::\n", "shadow": "a:!:::::::\n"})
-    with pytest.raises(PasswdFileError, match="passwordless"):
-        passwords.change_status(database, b"a", status(unlock=True), TODAY)
+    with pytest.raises(Fail, match="passwordless"):
+        apply_status(b"a", unlock=True)(database)
     assert changes(database) == {}
 
 
@@ -489,16 +511,16 @@ def test_busybox_dialect(machine: Machine) -> None:
     assert run("adduser").returncode == 1
 
 
-# busybox's tools have no --prefix: a Session for one is made here.
+# busybox's tools have no --prefix: one is slipped in here.
 CALL = """
 import sys
-from accounts.cli import busybox, session
-from accounts.cli.session import Session
+from accounts.cli import busybox, run
 from accounts.system.target import Target
 tool, prefix = sys.argv[1:3]
 del sys.argv[1:3]
-Session.target = Target(b"/", prefix.encode())
-Session.select_root = lambda *arguments, **more: None
+run.Target = lambda: Target(b"/", prefix.encode())
+# Never this machine's own accounts.
+assert run.Run(busybox.TOOL_ADDUSER, tool).change.target.prefix == prefix.encode()
 getattr(busybox, "main_" + tool)()
 """
 
