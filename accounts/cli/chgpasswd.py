@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
-from accounts.edit.gshadow import update_password
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
-from accounts.model.database import Database
+from accounts.cli.batch import CryptOptions, crypt_tool, read_all, split_lines
+from accounts.cli.run import run
+from accounts.edit.batch import SetGroupPasswords
+from accounts.errors import E_FAILURE, Fail
 from accounts.system.coredump import forbid_core_dumps
 from accounts.text import fsdecode
 
@@ -16,26 +14,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-STATUSES: dict[type[AccountsError], int] = {Usage: 2, BadArgument: 3}
+    from accounts.cli.tool import Given
+    from accounts.model.database import Database
+
+TOOL = crypt_tool("chgpasswd")
 
 
-def parse_arguments(session: Session, argv: list[bytes]) -> CryptOptions:
-    """argv -> CryptOptions. Raises Usage, or Done after --help. Operands are passed over, as in 4.13."""
-    options = CryptOptions()
-    for option, value in scan(argv, SHORT, LONG, []):
-        if option == "h":
-            session.print(USAGE.format(session.prog))
-            raise Done
-        options.take(option, value)
-    options.check()
-    return options
-
-
-def parse_input(session: Session, database: Database, text: bytes) -> list[tuple[int, bytes, bytes]]:
-    """(line number, group, password) of each line. Raises AccountsError after a message for each bad one."""
+def read_input(given: Given, database: Database) -> list[tuple[int, bytes, bytes]]:
+    """(line number, group, password) of each line of standard input. Raises Fail after a message for each bad one."""
     found = []
     bad = False
-    for number, line in enumerate(split_lines(text, drop_rest=False, open_end=False), 1):
+    for number, line in enumerate(split_lines(read_all(0), drop_rest=False, open_end=False), 1):
         if line is None:
             problem = "line too long"
         else:
@@ -47,38 +36,28 @@ def parse_input(session: Session, database: Database, text: bytes) -> list[tuple
             else:
                 found.append((number, name, password))
                 continue
-        session.warn(f"line {number}: {problem}")
+        given.run.console.warn(f"line {number}: {problem}")
         bad = True
     if bad:
-        raise AccountsError("error detected, changes ignored")
+        raise Fail(E_FAILURE, "error detected, changes ignored")
     return found
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run chgpasswd; the exit status."""
-    forbid_core_dumps()
-    session.select_root(argv)
-    options = parse_arguments(session, argv)
-    database = session.store.open(("group", "gshadow"))
-    entries = parse_input(session, database, read_all(0))
-    passwords = [password for _, _, password in entries]
-    if options.hashes:
-        passwords = options.hash_all(session, passwords, len(passwords))
-    failed = False
-    for (number, name, _), password in zip(entries, passwords, strict=True):
-        try:
-            update_password(database, name, password)
-        except DuplicateRow as error:
-            session.print_duplicate(error)
-            path = session.target.shown(error.database)
-            session.warn(f"line {number}: failed to prepare the new {path} entry '{fsdecode(name)}'")
-            failed = True
-    if failed:
-        raise AccountsError("error detected, changes ignored")
-    session.commit(database)
-    return 0
+def body(given: Given) -> None:
+    """Set the passwords of standard input, which is read under the locks, as in shadow."""
+    options = CryptOptions(given)
+
+    def read(database: Database) -> list[tuple[int, bytes, bytes]]:
+        rows = read_input(given, database)
+        if not options.hashes:
+            return rows
+        passwords = options.hash_all(given, [password for _, _, password in rows], len(rows))
+        return [(number, name, passwd) for (number, name, _), passwd in zip(rows, passwords, strict=True)]
+
+    given.run.do(SetGroupPasswords(read=read))
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("chgpasswd", body, STATUSES, USAGE.format("chgpasswd"))
+    forbid_core_dumps()
+    run(TOOL, body)

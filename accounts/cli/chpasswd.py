@@ -7,38 +7,25 @@ Debian's chpasswd leaves the passwords to pam_unix.
 
 from __future__ import annotations
 
-from accounts.cli.cryptargs import LONG, SHORT, USAGE, CryptOptions, read_all, split_lines
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run
+from accounts.cli.batch import CryptOptions, crypt_tool, read_all, split_lines
+from accounts.cli.run import run
 from accounts.cli.tokens import Tokens
-from accounts.edit.passwords import update_password
-from accounts.errors import AccountsError, BadArgument, DuplicateRow, Usage
+from accounts.edit.batch import SetPasswords, SetTokens
 from accounts.system.coredump import forbid_core_dumps
-from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.run import Run
     from accounts.cli.tokens import Entry
+    from accounts.cli.tool import Given
 
-STATUSES: dict[type[AccountsError], int] = {Usage: 2, BadArgument: 3}
-
-
-def parse_arguments(session: Session, argv: list[bytes]) -> CryptOptions:
-    """argv -> CryptOptions. Raises Usage, or Done after --help. Operands are passed over, as in 4.13."""
-    options = CryptOptions()
-    for option, value in scan(argv, SHORT, LONG, []):
-        if option == "h":
-            session.print(USAGE.format(session.prog))
-            raise Done
-        options.take(option, value)
-    options.check()
-    return options
+TOOL = crypt_tool("chpasswd")
 
 
-def parse_input(session: Session, text: bytes) -> tuple[list[Entry], dict[int, str]]:
-    """(the good lines; line -> what to say on standard error, for the others)."""
+def parse_input(text: bytes) -> tuple[list[Entry], dict[int, str]]:
+    """(the good lines; line -> what is wrong with it, for the others)."""
     entries = []
     problems = {}
     for number, line in enumerate(split_lines(text, drop_rest=True, open_end=True), 1):
@@ -46,69 +33,45 @@ def parse_input(session: Session, text: bytes) -> tuple[list[Entry], dict[int, s
         if colon:
             entries.append((number, name, password))
         else:
-            problem = "line too long" if line is None else "missing new password"
-            problems[number] = f"{session.prog}: line {number}: {problem}\n"
+            problems[number] = "line too long" if line is None else "missing new password"
     return entries, problems
 
 
-def change_alone(session: Session, entries: list[Entry], problems: dict[int, str]) -> int:
+def change_alone(run: Run, entries: list[Entry], problems: dict[int, str]) -> int:
     """Set the passwords that can be set; the exit status."""
-    tokens = Tokens(session, entries)
+    tokens = Tokens(run, entries)
     entries.clear()
-    database = session.store.open(("passwd", "shadow"))
-    problems |= tokens.apply(database)
-    # pam_unix keeps no backups.
-    session.commit(database, no_backup=("passwd", "shadow"))
-    session.print_error("".join(text for _, text in sorted(problems.items())))
-    return 1 if problems else 0
+    run.do(SetTokens(apply=tokens.apply))
+    for number in sorted(problems.keys() | tokens.failures.keys()):
+        if number in problems:
+            run.console.warn(f"line {number}: {problems[number]}")
+        else:
+            tokens.show_failure(number)
+    return 1 if problems or tokens.failures else 0
 
 
-def change_together(
-    session: Session, options: CryptOptions, entries: list[Entry], problems: dict[int, str]
-) -> int:
-    """Set all passwords or, when anything is wrong, none; the exit status. Raises AccountsError."""
+def change_together(given: Given, options: CryptOptions, entries: list[Entry], problems: dict[int, str]) -> None:
+    """Set all passwords or, when anything is wrong, none. Raises AccountsError."""
     passwords = [password for _, _, password in entries]
     names = [(number, name) for number, name, _ in entries]
     entries.clear()
     if options.hashes:
-        passwords = options.hash_all(session, passwords, 1)
-    defs = session.defs
-    database = session.store.open(("passwd", "shadow"))
-    today = session.today() if names else 0
-    said = sorted(problems.items())[::-1]
-    failed = bool(said)
-    for (number, name), password in zip(names, passwords, strict=True):
-        while said and said[-1][0] < number:
-            session.print_error(said.pop()[1])
-        try:
-            if update_password(database, name, password, today, defs.ageing):
-                continue
-            problem = f"user '{fsdecode(name)}' does not exist"
-        except DuplicateRow as error:
-            session.print_duplicate(error)
-            path = session.target.shown(error.database)
-            problem = f"failed to prepare the new {path} entry '{fsdecode(name)}'"
-        session.warn(f"line {number}: {problem}")
-        failed = True
-    for _, text in said[::-1]:
-        session.print_error(text)
-    if failed:
-        raise AccountsError("error detected, changes ignored")
-    session.commit(database)
-    return 0
+        passwords = options.hash_all(given, passwords, 1)
+    rows = [(number, name, passwd) for (number, name), passwd in zip(names, passwords, strict=True)]
+    given.run.do(SetPasswords(rows=rows, problems=problems))
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run chpasswd; the exit status."""
-    forbid_core_dumps()
-    options = parse_arguments(session, argv)
-    session.select_root(argv)
-    entries, problems = parse_input(session, read_all(0))
+def body(given: Given) -> int:
+    """Set the passwords of standard input."""
+    options = CryptOptions(given)
+    entries, problems = parse_input(read_all(0))
     if options.encrypted or options.method is not None:
-        return change_together(session, options, entries, problems)
-    return change_alone(session, entries, problems)
+        change_together(given, options, entries, problems)
+        return 0
+    return change_alone(given.run, entries, problems)
 
 
 def main() -> NoReturn:
     """Entry point of the shim."""
-    run("chpasswd", body, STATUSES, USAGE.format("chpasswd"))
+    forbid_core_dumps()
+    run(TOOL, body)

@@ -9,7 +9,7 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.cli.session import Session
+    from accounts.cli.run import Run
     from accounts.model.database import Database
 
     # Line of the input, user, password in clear.
@@ -22,15 +22,20 @@ TRIES = 3
 class Tokens:
     """The passwords of a run, hashed when made: that takes long and needs no lock. entries are not kept."""
 
-    def __init__(self, session: Session, entries: list[Entry]) -> None:
+    def __init__(self, run: Run, entries: list[Entry]) -> None:
         from accounts.system.hashing import MAX_LENGTH, hash_many
         from accounts.system.pam import settings_for
 
-        self._session = session
+        self._run = run
+        # The lines whose users keep their passwords: user, and what pam_unix says of it.
+        self.failures: dict[int, tuple[bytes, str]] = {}
         # pam_unix asks others for the old password, and gets none; no tool of the distribution is set-uid here.
         self._is_root = is_root()
         usable = [plain for _, _, plain in entries if self._is_root and 0 < len(plain) <= MAX_LENGTH]
-        hashes = iter(hash_many(usable, settings_for(session.target, session.tool, session.defs)) if usable else ())
+        made: list[bytes] = []
+        if usable:
+            made = hash_many(usable, settings_for(run.facts.target, run.tool.name, run.facts.defs))
+        hashes = iter(made)
         # Line, user, hash; what pam_unix says in place of a hash.
         self._tokens: list[tuple[int, bytes, bytes | str]] = []
         for number, name, plain in entries:
@@ -45,24 +50,25 @@ class Tokens:
                 token = next(hashes)
             self._tokens.append((number, name, token))
 
-    def apply(self, database: Database) -> dict[int, str]:
-        """Set those that can be set. Line -> what to say on standard error, for the others."""
-        failures = {}
-        today = self._session.today() if self._tokens else 0
-        prog = self._session.prog
+    def apply(self, database: Database) -> None:
+        """Set those that can be set."""
+        today = self._run.facts.today() if self._tokens else 0
         for number, name, token in self._tokens:
             why = ""
             if not self._is_root:
-                self._session.print(f"Changing password for {fsdecode(name)}.\n")
+                self._run.console.print(f"Changing password for {fsdecode(name)}.\n")
             elif can_set_token(database, name):
                 if isinstance(token, bytes):
                     set_token(database, name, token, today)
                     continue
                 why = token
-            user = fsdecode(name)
-            failures[number] = (
-                f"{why}{prog}: (user {user}) pam_chauthtok() failed, error:\n"
-                "Authentication token manipulation error\n"
-                f"{prog}: (line {number}, user {user}) password not changed\n"
-            )
-        return failures
+            self.failures[number] = name, why
+
+    def show_failure(self, number: int) -> None:
+        """Say what PAM has said of a line."""
+        name, why = self.failures[number]
+        user, console = fsdecode(name), self._run.console
+        console.complain(why)
+        console.warn(f"(user {user}) pam_chauthtok() failed, error:")
+        console.complain("Authentication token manipulation error\n")
+        console.warn(f"(line {number}, user {user}) password not changed")

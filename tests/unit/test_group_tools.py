@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from accounts.cli import setuid
-from accounts.cli.cryptargs import LINE_SIZE, CryptOptions, split_lines
+from accounts.cli import chpasswd, setuid
+from accounts.cli.batch import LINE_SIZE, CryptOptions, split_lines
 from accounts.cli.newgrp import parse_arguments
+from accounts.cli.run import Run
+from accounts.cli.tool import parse
 from accounts.errors import NotPermitted, Usage
 
 REPO = Path(__file__).parents[2]
@@ -359,29 +361,24 @@ def test_lines_are_read_as_fgets_does(text: bytes, forgiving: bool, expected: li
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("argv", "expected"),
     [
-        ([], (None, None, True)),
-        ([("e", b"")], (None, None, False)),
-        ([("m", b"")], (b"MD5", None, True)),
-        ([("c", b"NONE")], (b"NONE", None, False)),
-        ([("c", b"SHA512"), ("s", b"0x2000")], (b"SHA512", 8192, True)),
-        ([("s", b"9000"), ("c", b"SHA256")], (b"SHA256", 9000, True)),
-        ([("c", b"MD5"), ("s", b"many")], (b"MD5", None, True)),
-        ([("s", b"5")], "-s flag is only allowed with the -c flag"),
-        ([("e", b""), ("m", b"")], "the -c, -e, and -m flags are exclusive"),
-        ([("c", b"ROT13")], "unsupported crypt method: ROT13"),
-        ([("c", b"SHA512"), ("s", b"many")], "invalid numeric argument 'many'"),
+        ("", (None, None, True)),
+        ("-e", (None, None, False)),
+        ("-m", (b"MD5", None, True)),
+        ("-c NONE", (b"NONE", None, False)),
+        ("-c SHA512 -s 0x2000", (b"SHA512", 8192, True)),
+        ("-s 9000 -c SHA256", (b"SHA256", 9000, True)),
+        ("-c MD5 -s many", (b"MD5", None, True)),
+        ("-s 5", "-s flag is only allowed with the -c flag"),
+        ("-e -m", "the -c, -e, and -m flags are exclusive"),
+        ("-c ROT13", "unsupported crypt method: ROT13"),
+        ("-c SHA512 -s many", "invalid numeric argument 'many'"),
     ],
 )
-def test_crypt_options(
-    options: list[tuple[str, bytes]], expected: tuple[bytes | None, int | None, bool] | str
-) -> None:
-    crypt = CryptOptions()
+def test_crypt_options(argv: str, expected: tuple[bytes | None, int | None, bool] | str) -> None:
     try:
-        for option, value in options:
-            crypt.take(option, value)
-        crypt.check()
+        crypt = CryptOptions(parse(Run(chpasswd.TOOL, "chpasswd"), argv.encode().split()))
     except Usage as error:
         assert error.message == expected
     else:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from accounts.cli.batch import split_lines
 from accounts.cli.chfn import join_gecos, split_gecos
-from accounts.cli.cryptargs import split_lines
 from accounts.edit import passwords
 from accounts.edit.request import edit
 from accounts.edit.status import ChangeStatus

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What chpasswd and chgpasswd have in common: the options that say how to hash, and reading "name:password"."""
+"""What chpasswd, chgpasswd and newusers have in common: how to hash, and reading "name:password" by lines."""
 
 from __future__ import annotations
 
 import posix
 
-from accounts.errors import AccountsError, BadArgument, Usage
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
@@ -13,13 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from accounts.cli.session import Session
+    from accounts.cli.tool import Given
 
-SHORT = "c:ehmR:P:s:"
-LONG = {
-    "crypt-method=": "c", "encrypted": "e", "help": "h", "md5": "m", "root=": "R", "prefix=": "P",
-    "sha-rounds=": "s",
-}  # fmt: skip
 USAGE = """\
 Usage: {} [options]
 
@@ -40,45 +36,44 @@ COSTLY = (b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
 LINE_SIZE = 8192
 
 
+OPTIONS = (
+    Option("c", "crypt-method", "method", as_given),
+    Option("e", "encrypted"),
+    HELP,
+    Option("m", "md5"),
+    ROOT,
+    HIDDEN_PREFIX,
+    # Its value is read when -c is known.
+    Option("s", "sha-rounds", "rounds_text", as_given),
+)
+
+
+def crypt_tool(name: str) -> Tool:
+    """The table of chpasswd or chgpasswd. Operands are passed over, as in 4.13."""
+    return Tool(name, USAGE.format(name), OPTIONS, {E_USAGE: 2, E_BAD_ARG: 3}, operands=(0, None))
+
+
 class CryptOptions:
     """-c, -e, -m and -s. method: one of METHODS or None for login.defs; rounds: None for login.defs."""
 
-    def __init__(self) -> None:
-        self.method: bytes | None = None
-        self.encrypted = False
+    def __init__(self, given: Given) -> None:
+        """Raises Usage when the options do not fit together."""
+        self.method: bytes | None = given.values.get("method")
+        self.encrypted = "e" in given.letters
         self.rounds: int | None = None
-        self._md5 = False
-        self._rounds_text: bytes | None = None
-
-    def take(self, option: str, value: bytes) -> None:
-        """One scanned option. Raises Usage for rounds that are no number."""
-        if option == "c":
-            self.method = value
-        elif option == "e":
-            self.encrypted = True
-        elif option == "m":
-            self._md5 = True
-        elif option == "s":
-            self._rounds_text = value
-            self._parse_rounds()
-
-    def _parse_rounds(self) -> None:
-        if self.method in COSTLY and self._rounds_text is not None:
-            self.rounds = parse_long(self._rounds_text)
-            if self.rounds is None:
-                raise Usage(f"invalid numeric argument '{fsdecode(self._rounds_text)}'")
-
-    def check(self) -> None:
-        """Whether the options fit together, when all are known. Raises Usage."""
-        if self._rounds_text is not None and self.method is None:
+        rounds: bytes | None = given.values.get("rounds_text")
+        md5 = "m" in given.letters
+        if rounds is not None and self.method is None:
             raise Usage("-s flag is only allowed with the -c flag")
-        if (self.encrypted and (self._md5 or self.method is not None)) or (self._md5 and self.method is not None):
+        if (self.encrypted and (md5 or self.method is not None)) or (md5 and self.method is not None):
             raise Usage("the -c, -e, and -m flags are exclusive")
         if self.method is not None and self.method not in METHODS:
             raise Usage(f"unsupported crypt method: {fsdecode(self.method)}")
-        # -s may stand before -c (there the real tools crash).
-        self._parse_rounds()
-        if self._md5:
+        if self.method in COSTLY and rounds is not None:
+            self.rounds = parse_long(rounds)
+            if self.rounds is None:
+                raise Usage(f"invalid numeric argument '{fsdecode(rounds)}'")
+        if md5:
             self.method = b"MD5"
 
     @property
@@ -86,18 +81,18 @@ class CryptOptions:
         """Whether the passwords are to be hashed; else they are taken as they are."""
         return not self.encrypted and self.method != b"NONE"
 
-    def hash_all(self, session: Session, plains: Sequence[bytes], salts: int) -> list[bytes]:
-        """The hashes of the passwords, on all processors. salts: how many shadow makes. Raises AccountsError."""
+    def hash_all(self, given: Given, plains: Sequence[bytes], salts: int) -> list[bytes]:
+        """The hashes of the passwords, on all processors. salts: how many shadow makes. Raises Fail."""
         from accounts.system.hashing import hash_many, settings_from
 
         method = None if self.method is None else fsdecode(self.method)
-        settings = settings_from(session.defs, method, self.rounds)
+        settings = settings_from(given.run.facts.defs, method, self.rounds)
         # shadow complains with each salt that it makes.
-        session.print_error("".join(settings.notes) * salts)
+        given.run.console.complain("".join(settings.notes) * salts)
         try:
             return hash_many(plains, settings)
         except BadArgument as error:
-            raise AccountsError(error.message) from None
+            raise Fail(E_FAILURE, str(error)) from None
 
 
 def read_all(fd: int) -> bytes:

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""Many users made or updated in one transaction, a line like those of passwd(5) each, as newusers(8). Pure."""
+
+from __future__ import annotations
+
+from accounts.edit.request import Request
+from accounts.errors import E_FAILURE, DuplicateRow, Fail, NoId
+from accounts.model.ids import SubidPool
+from accounts.model.names import is_valid_group_name, is_valid_user_name
+from accounts.model.records import MAX_ID, Group, Gshadow, Passwd, Shadow, parse_id
+from accounts.text import fsdecode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from accounts.edit.request import Facts, Report
+    from accounts.model.database import Database
+
+SUBIDS = (("subuid", "UID", "user"), ("subgid", "GID", "group"))
+
+
+class AddUsers(Request):
+    """All lines are done, or none when one cannot be.
+
+    lines: without newline, None for one that is too long. make_home: called with the line's number and the user, as
+    shadow makes the home line by line, so that it stays when a later line is bad; answers whether its path will do.
+    set_passwords: sets those of the lines, when all else is done. new_shadow_rows: filled with the names of new rows.
+    """
+
+    __slots__ = ("badname", "lines", "make_home", "new_shadow_rows", "set_passwords", "system")
+    lines: Sequence[bytes | None]
+    system: bool
+    badname: bool
+    make_home: Callable[[int, Passwd], bool]
+    set_passwords: Callable[[Database], None]
+    new_shadow_rows: list[bytes]
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        subids = () if self.system else ("subuid", "subgid")
+        return ("passwd", "shadow", "group", "gshadow", *subids), ()
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        batch = _Batch(self, facts, database)
+        for number, line in enumerate(self.lines, 1):
+            batch.do_line(number, line)
+        if batch.failed:
+            raise Fail(E_FAILURE, "error detected, changes ignored")
+        batch.finish()
+        self.set_passwords(database)
+
+    def no_backup(self, report: Report) -> Collection[str]:
+        # pam_unix keeps no backups, so shadow has one only where rows are new.
+        return () if self.new_shadow_rows else ("shadow",)
+
+
+class _Batch:
+    """The lines of one run, done one after the other on a Database."""
+
+    def __init__(self, request: AddUsers, facts: Facts, database: Database) -> None:
+        self.failed = False
+        self._request = request
+        self._facts = facts
+        self._database = database
+        # Asked for with the first new row of shadow; None when there is none.
+        self.today: int | None = None
+        self._uids = facts.id_pool("UID", request.system)
+        self._gids = facts.id_pool("GID", request.system)
+        self._subids = [
+            (SubidPool(database.tables[name].local, kind, facts.defs), words)
+            for name, kind, words in SUBIDS
+            if database.tables[name].present and not request.system
+        ]
+
+    def do_line(self, number: int, line: bytes | None) -> None:
+        """One line; what is wrong with it is said. Raises Refusal."""
+        try:
+            if line is None:
+                raise Fail(E_FAILURE, "line too long")
+            fields = line.split(b":")
+            if len(fields) != 7:
+                raise Fail(E_FAILURE, "invalid line")
+            self._do_user(number, fields)
+        except Fail as error:
+            if error.text:
+                self._facts.complain(error.text)
+            for detail in error.details:
+                self._facts.warn(detail)
+            self._fail(f"line {number}: {error.message}")
+
+    def finish(self) -> None:
+        """Put the subordinate ranges where they belong."""
+        for pool, _ in self._subids:
+            pool.write()
+
+    def _fail(self, line: str) -> None:
+        self._facts.warn(line)
+        self.failed = True
+
+    def _do_user(self, number: int, fields: list[bytes]) -> None:
+        name, _, uid, gid, gecos, home, shell = fields
+        database = self._database
+        user = database.passwd.get(name)
+        if user is None:
+            if self._facts.find_user(name) is not None:
+                self._fail(f"cannot update the entry of user {fsdecode(name)} (not in the passwd database)")
+                return
+            user = self._new_user(name, uid, gid)
+            database.passwd.put(user)
+        self._add_shadow(user)
+        changes = {"gecos": gecos, "home": home, "shell": shell}
+        user = user.replace(**{field: value for field, value in changes.items() if value})
+        if home:
+            self._check_home(number, user)
+        try:
+            database.passwd.put(user)
+        except DuplicateRow as error:
+            text = error.text_for(self._facts.shown)
+            raise Fail(E_FAILURE, "can't update entry", text=text) from None
+        self._add_subids(name)
+
+    def _new_user(self, name: bytes, uid_text: bytes, gid_text: bytes) -> Passwd:
+        uid = self._find_uid(uid_text)
+        gid = self._find_gid(name, gid_text, uid)
+        if not is_valid_user_name(name, self._request.badname, self._facts.release):
+            line = f"invalid user name '{fsdecode(name)}': use --badname to ignore"
+            raise Fail(E_FAILURE, line, "can't create user")
+        self._uids.add(uid)
+        return Passwd(name, b"x", uid, gid, b"", b"", b"")
+
+    def _find_uid(self, text: bytes) -> int:
+        shown = fsdecode(text)
+        try:
+            if not text:
+                return self._uids.find()
+            if text[:1].isdigit():
+                uid = parse_id(text)
+                if uid is None or uid == MAX_ID:
+                    raise NoId(f"invalid user ID '{shown}'")
+                return uid
+            found = self._facts.find_user(text)
+            if found is None:
+                raise NoId(f"user '{shown}' does not exist")
+            return found[0]
+        except NoId as error:
+            raise Fail(E_FAILURE, str(error), "can't create user") from None
+
+    def _find_gid(self, name: bytes, text: bytes, uid: int) -> int:
+        """The GID that a line names, of a group that is made where there is none."""
+        known = self._facts.find_group(text) if text else None
+        if known is not None:
+            return known
+        shown = fsdecode(text)
+        numeric = text[:1].isdigit()
+        try:
+            if numeric:
+                gid = parse_id(text)
+                if gid is None:
+                    raise NoId(f"invalid group ID '{shown}'")
+                if self._gids.has(gid):
+                    return gid
+                if gid == MAX_ID:
+                    raise NoId(f"invalid group ID '{shown}'")
+            else:
+                gid = self._gids.find(uid)
+            self._add_group(name if numeric or not text else text, gid)
+        except NoId as error:
+            raise Fail(E_FAILURE, str(error), "can't create group") from None
+        except DuplicateRow as error:
+            raise Fail(E_FAILURE, "can't create group", text=error.text_for(self._facts.shown)) from None
+        return gid
+
+    def _add_group(self, name: bytes, gid: int) -> None:
+        database = self._database
+        shown = fsdecode(name)
+        if not is_valid_group_name(name, self._request.badname, self._facts.release):
+            raise NoId(f"invalid group name '{shown}'")
+        if database.gshadow.present:
+            if database.gshadow.get(name) is not None:
+                raise NoId(f"group '{shown}' is a shadow group, but does not exist in /etc/group")
+            database.gshadow.put(Gshadow(name, b"*", (), ()))
+        database.group.put(Group(name, b"x" if database.gshadow.present else b"*", gid, ()))
+        self._gids.add(gid)
+
+    def _add_shadow(self, user: Passwd) -> None:
+        """A locked shadow row for a new user; the password comes when all lines are done."""
+        shadow = self._database.shadow
+        if user.passwd != b"x" or (shadow.present and shadow.get(user.name) is not None):
+            return
+        if not shadow.present:
+            raise Fail(E_FAILURE, "can't update password")
+        if self.today is None:
+            self.today = self._facts.today() or -1
+        defs = self._facts.defs
+        # As in shadow: other values than elsewhere where login.defs is silent.
+        ageing = (defs.get_int("PASS_MIN_DAYS", 0), defs.get_int("PASS_MAX_DAYS", 10000))
+        self._request.new_shadow_rows.append(user.name)
+        shadow.put(Shadow(user.name, b"!", self.today, *ageing, defs.get_int("PASS_WARN_AGE", -1)))
+
+    def _check_home(self, number: int, user: Passwd) -> None:
+        if not self._request.make_home(number, user):
+            raise Fail(E_FAILURE, "homedir must be an absolute path")
+
+    def _add_subids(self, name: bytes) -> None:
+        for pool, words in self._subids:
+            if pool.count:
+                try:
+                    pool.give(name)
+                except NoId as error:
+                    self._facts.warn(str(error))
+                    self._fail(f"can't find subordinate {words} range")
