@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.inject import Run, run
-from tests.support.overlay import REAL
+from tests.support.overlay import REAL, TOP
 
 ERRORS = ("ENOSYS", "EINVAL", "EPERM", "EACCES", "ENOTSUP", "EXDEV")
 # EOPNOTSUPP is ENOTSUP on Linux.
@@ -72,6 +72,8 @@ EXTRA = {"pwconv": ("passwd", "dora:x:1502:1500::/home/dora:/bin/sh\n"), "grpcon
 TREES = ("/home", "/var/mail", "/srv")
 # vipw looks at the time of the file, in seconds.
 EDITOR = "#!/bin/sh\nsed -i s/99999/88888/ \"$1\" && touch -d 2001-01-01 \"$1\"\n"
+# What a shim calls.
+ENTRY = re.compile(r"from (accounts\.cli\.\w+) import (\w+)")
 # Salts are new in each run.
 HASH = re.compile(rb"\$(y|6)\$[^:]*")
 
@@ -168,7 +170,9 @@ def ours(argv: list[str]) -> Callable[[], None]:
     def act() -> None:
         sys.argv = [f"/usr/sbin/{argv[0]}", *argv[1:]]
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, "w" if fd else "r", closefd=False) for fd in range(3))
-        importlib.import_module(f"accounts.cli.{argv[0]}").main()
+        match = ENTRY.search((TOP / "shims" / argv[0]).read_text())
+        assert match
+        getattr(importlib.import_module(match[1]), match[2])()
 
     return act
 
