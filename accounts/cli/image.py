@@ -203,6 +203,7 @@ Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Na
 COMMANDS: dict[str, Command] = {
     "seed": (_add_seed, commands.run_seed, "move the accounts of a root to its image layer and keep its id ledger"),
     "pin": (_add_pin, commands.run_pin, "give accounts, and their files, the ids that are known of them"),
+    "index": (_add_changed_root, commands.run_index, "write the indexes of the account files for the NSS module"),
     "check": (_add_check, commands.run_check, "check the accounts, ids and wiring of a root"),
     "stateless": (_add_stateless, commands.run_stateless, "empty /etc by rules"),
     "lint-rules": (_add_files, commands.run_lint_rules, "check rule files"),

@@ -110,6 +110,20 @@ def run_pin(arguments: argparse.Namespace) -> int:
     return FINE
 
 
+def run_index(arguments: argparse.Namespace) -> int:
+    """Write the indexes, and tell which were not right."""
+    from accounts.image.index import index_image
+
+    indexed = index_image(arguments.root, source_date_epoch=source_date_epoch())
+    if arguments.json:
+        print_json(asdict(indexed))
+    else:
+        for path in indexed.removed:
+            print_line(f"{path}: removed")
+        print_line(f"{arguments.root}: {count(indexed.written, 'index file')} written")
+    return FINE
+
+
 def run_check(arguments: argparse.Namespace) -> int:
     """Check, and print facts and findings."""
     from accounts.image.check import check

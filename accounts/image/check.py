@@ -26,6 +26,7 @@ from accounts.image.findings import (
     find_unowned,
 )
 from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
+from accounts.image.index import find_stale
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, find_modules
@@ -89,6 +90,7 @@ def check(
         uses = find_uses(tree)
         _check_seeded(layers, findings, result)
         _check_files(layers, findings)
+        _check_index(layers, findings)
         check_rows(layers, findings)
         check_modes(layers, findings)
         check_ids(layers, known, uses, findings)
@@ -140,6 +142,11 @@ def _check_files(layers: Layers, findings: Findings) -> None:
             findings.add("layer", f"{path} is {owner}: others than root can write it", files=[path])
         if name in ("passwd", "group") and mode & 0o444 != 0o444:
             findings.add("layer", f"{path} is {owner}: not everybody can read it", files=[path])
+
+
+def _check_index(layers: Layers, findings: Findings) -> None:
+    for path, why in find_stale(layers.tree, layers.image_dir):
+        findings.add("index", f"{path} {why}: run accounts image index", files=[path])
 
 
 def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: bool) -> None:

@@ -39,6 +39,7 @@ RULES = {
     "broken-row": ("fail", "a line of an account file that is not a valid row, or a name that is there twice"),
     "seeded": ("fail", "the image layer lacks the accounts of the image"),
     "layer": ("fail", "a file of the image layer is missing, unreadable or writable for others"),
+    "index": ("warn", "an index is not of its account file, so that look-ups read all of that"),
     "module": ("fail", "the NSS module is missing or of another architecture"),
     "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
     "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),

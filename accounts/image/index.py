@@ -13,7 +13,9 @@ import stat
 import struct
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from accounts.image.layers import Layers, locked
 from accounts.image.tree import Tree
 from accounts.model.policy import DATABASES
 
@@ -133,11 +135,19 @@ class Indexed:
     removed: list[str]
 
 
-def write_indexes(tree: Tree, image_dir: str) -> Indexed:
-    """Write the index of each account file of the image layer, with its owner and mode; idempotent.
+def index_image(root: Path, *, source_date_epoch: int | None = None) -> Indexed:
+    """write_indexes() for a root directory, under the locks of its account files.
 
-    Where the tree has a source date the indexes depend on the files' bytes alone; else they know the files by
-    inode and times as well. Raises OSError.
+    Without a source date, so for a root that stays where it is, with stamps. Raises LockError, OSError.
+    """
+    with Tree(root, source_date_epoch) as tree, locked(tree, root):
+        return write_indexes(tree, Layers(tree, root).image_dir, stamps=source_date_epoch is None)
+
+
+def write_indexes(tree: Tree, image_dir: str, *, stamps: bool = False) -> Indexed:
+    """Write the index of each account file of the image layer, with its group and mode; idempotent.
+
+    stamps: let it know the file by inode and times as well; else it depends on the file's bytes alone. Raises OSError.
     """
     result = Indexed([], [])
     for name in DATABASES:
@@ -145,8 +155,9 @@ def write_indexes(tree: Tree, image_dir: str) -> Indexed:
         status = tree.lstat(f"{image_dir}/{name}")
         index = None
         if status is not None and stat.S_ISREG(status.st_mode):
-            index = format_index(name, tree.read(f"{image_dir}/{name}"), _stamp(tree, f"{image_dir}/{name}"))
-        if index is None:
+            stamp = _stamp(tree, f"{image_dir}/{name}") if stamps else (0, 0, 0)
+            index = format_index(name, tree.read(f"{image_dir}/{name}"), stamp)
+        if status is None or index is None:
             if tree.lstat(path) is not None:
                 tree.remove(path)
                 result.removed.append(path)
@@ -156,9 +167,7 @@ def write_indexes(tree: Tree, image_dir: str) -> Indexed:
 
 
 def _stamp(tree: Tree, path: str) -> tuple[int, int, int]:
-    """(inode, mtime, ctime) of a file that is not changed any more in this tick of the clock; zeros in a build."""
-    if tree.source_date_epoch is not None:
-        return 0, 0, 0
+    """(inode, mtime, ctime) of a file that is not changed any more in this tick of the clock."""
     status = tree.lstat(path)
     assert status is not None
     if 0 <= time.time_ns() - status.st_ctime_ns < TICK_NS:
@@ -166,22 +175,14 @@ def _stamp(tree: Tree, path: str) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _own_like(tree: Tree, path: str, status: os.stat_result | None) -> bool:
-    """Give a file owner and mode of its source; whether it had others."""
+def _own_like(tree: Tree, path: str, status: os.stat_result) -> bool:
+    """Give a file, which is root's, group and mode of its source; whether it had others."""
     old = tree.lstat(path)
-    assert status is not None
     assert old is not None
-    wanted = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode) & 0o644)
-    if (old.st_uid, old.st_gid, stat.S_IMODE(old.st_mode)) == wanted:
+    wanted = (status.st_gid, stat.S_IMODE(status.st_mode) & 0o644)
+    if (old.st_gid, stat.S_IMODE(old.st_mode)) == wanted:
         return False
-    head, _, name = path.rpartition("/")
-    with tree.directory(head) as directory:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.fchown(fd, *wanted[:2])
-            os.fchmod(fd, wanted[2])
-        finally:
-            os.close(fd)
+    tree.set_owner(path, *wanted)
     return True
 
 
@@ -197,7 +198,7 @@ def find_stale(tree: Tree, image_dir: str) -> list[tuple[str, str]]:
         if there is None:
             continue
         if status is None:
-            found.append((path, "its account file is not there"))
+            found.append((path, "has no account file"))
             continue
         data = tree.read(path)
         # The stamp may be of the build's file system; what counts then is the digest.

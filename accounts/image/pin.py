@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
+from accounts.image.index import write_indexes
 from accounts.image.layers import Layers, locked, walk
 from accounts.image.ledger import Key, Ledger
 from accounts.image.pins import Pins, gather
@@ -138,6 +139,7 @@ def _apply(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned)
                 if any(getattr(row, name) != id for name, id in changes.items()):
                     table.replace_at(position, row.replace(**changes))
             tree.write(path, table.render())
+    write_indexes(tree, layers.image_dir)
     if tangled:
         tree.remove(MARKER)
     _note_numeric_owners(tree, mapping, result)

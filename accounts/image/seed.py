@@ -25,6 +25,7 @@ from accounts.image.configuration import (
     move_subids,
     remove_leftovers,
 )
+from accounts.image.index import write_indexes
 from accounts.image.layers import KnownTable, locked
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import BASE, KINDS, Base, Database
@@ -272,7 +273,7 @@ def format_rows(rows: Iterable[Passwd | Shadow | Group | Gshadow]) -> bytes:
 
 
 def write_layer(tree: Tree, image_dir: str, files: dict[str, bytes], shadow_gid: int) -> None:
-    """Write the image layer's files, database -> content; one without rows goes.
+    """Write the image layer's files, database -> content, and their indexes; one without rows goes.
 
     shadow_gid: the group that may read shadow and gshadow, 0 for nobody but root.
     """
@@ -287,3 +288,4 @@ def write_layer(tree: Tree, image_dir: str, files: dict[str, bytes], shadow_gid:
             mode, gid = (0o640, shadow_gid) if shadow_gid else (0, 0)
         tree.write(path, data, 0o600)
         tree.set_owner(path, gid, mode)
+    write_indexes(tree, image_dir)

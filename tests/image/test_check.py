@@ -133,6 +133,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("layer", remove("usr/lib/shadow"), "/usr/lib/shadow is missing"),
     ("layer", mode("usr/lib/passwd", 0o664, 0), "/usr/lib/passwd is 0664 0:0: others than root can write it"),
     ("layer", mode("usr/lib/group", 0o640, 0), "/usr/lib/group is 0640 0:0: not everybody can read it"),
+    ("index", add("usr/lib/passwd", "own:x:5:1::/:/bin/false\n"), "accounts/index/passwd is not the index of"),
     ("module", remove(f"{LIB}/{MODULE}"), f"x86_64 64 little find no account of the image: no {MODULE} in "),
     ("module", lambda root: (root / LIB / MODULE).write_bytes(make_module(AARCH64)), f"{MODULE} is for aarch64 64"),
     ("module", lambda root: (root / LIB / MODULE).write_bytes(make_module(image_dir="/usr/etc")),
@@ -318,6 +319,7 @@ def test_check_prints_a_table_or_json(root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"{root}: fine, 0 findings"
     change(root, "usr/lib/shadow", "sshd:!", "sshd:")
+    assert accounts("index", root).stdout == f"{root}: 4 index files written\n"
     done = accounts("check", root)
     assert done.returncode == 1
     assert "fail  empty-password    user 'sshd' needs no password\n" in done.stdout

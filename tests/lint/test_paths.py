@@ -19,7 +19,6 @@ DOORS = {"system/paths.py", "system/target.py"}
 # Module -> whose descriptors it works on.
 RELATIVE = {
     "cli/vipw.py": "etc of the Target",
-    "image/index.py": "the image directory, of the Tree",
     "image/inodes.py": "directories and files that the Tree has open",
     "image/layers.py": "directories of the Tree's root, step by step from it; etc of the Target",
     "image/pin.py": "files and directories of image.layers.walk()",
