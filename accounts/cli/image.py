@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         status: int = arguments.run(arguments)
         return status
     except AccountsError as error:
-        complain(arguments.prog, "; ".join([*error.details, *([error.message] if error.message else [])]))
+        complain(arguments.prog, "; ".join(error.lines()))
     except OSError as error:
         path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         complain(arguments.prog, f"{path}{error.strerror}")

@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         write_all(2, f"{arguments.prog}: {error.message}; see {arguments.prog} --help\n")
         return USAGE
     except AccountsError as error:
-        text = "; ".join([*error.details, *([error.message] if error.message else [])])
+        text = "; ".join(error.lines())
     except OSError as error:
         path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         text = f"{path}{error.strerror}"
