@@ -172,16 +172,3 @@ class Refusal(FileError):
 
     def __init__(self, database: str, message: str) -> None:
         super().__init__(database, "refuse", message=message)
-
-
-def __getattr__(name: str) -> type[AccountsError]:
-    """The classes of tools that have no table yet."""
-    if name.startswith("_"):
-        raise AttributeError(name)
-    import accounts.olderrors
-
-    try:
-        found: type[AccountsError] = vars(accounts.olderrors)[name]
-    except KeyError:
-        raise AttributeError(name) from None
-    return found

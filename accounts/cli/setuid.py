@@ -10,7 +10,7 @@ from __future__ import annotations
 import _stat as stat
 import posix
 
-from accounts.errors import NotPermitted
+from accounts.errors import E_NOPERM, Fail
 from accounts.text import fsencode
 
 # Where dpkg-divert puts the program that ours replaces.
@@ -20,13 +20,13 @@ DIVERTED = "/usr/bin/{}.distrib"
 def hand_over(tool: str, prog: str, argv: list[bytes]) -> None:
     """Exec the diverted program of tool, as prog, with the caller's arguments and environment; does nothing for root.
 
-    To be called before anything else is read. Raises NotPermitted when there is no program to trust.
+    To be called before anything else is read. Raises Fail when there is no program to trust.
     """
     if is_root():
         return
     exec_diverted(prog, tool, argv)
     path = DIVERTED.format(tool)
-    raise NotPermitted(f"Permission denied: this needs root, there is no set-uid {path}")
+    raise Fail(E_NOPERM, f"Permission denied: this needs root, there is no set-uid {path}")
 
 
 def is_root() -> bool:

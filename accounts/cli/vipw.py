@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.options import scan
-from accounts.cli.session import Done, Session, run, status_of
-from accounts.errors import (
-    AccountsError,
-    BadArgument,
-    FileError,
-    GroupLockError,
-    PasswdLockError,
-    Usage,
-)
+from accounts.cli.run import run
+from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.values import take_no
+from accounts.edit.text import EditText
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, AccountsError, Done, Fail, FileError
 from accounts.system import shield
 from accounts.system.editor import choose_editor, run_editor
 from accounts.system.target import READ, read_fd
@@ -26,11 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from accounts.cli.run import Run
+    from accounts.cli.tool import Given
     from accounts.model.database import Layered
 
-STATUSES: dict[type[AccountsError], int] = {
-    Usage: 2, BadArgument: 3, PasswdLockError: 5, GroupLockError: 5,
-}  # fmt: skip
 HEADER = """\
 Usage: {} [options]
 
@@ -45,9 +39,37 @@ OPTIONS = """\
   -s, --shadow                  edit shadow or gshadow database
 
 """
-LONG = {
-    "group": "g", "help": "h", "passwd": "p", "quiet": "q", "root=": "R", "prefix=": "P", "shadow": "s",
-}  # fmt: skip
+
+
+def show_usage(given: Given, _: bytes) -> None:
+    """--help; as in 4.13 its first lines go to standard error."""
+    given.run.console.complain(HEADER.format(given.run.console.prog))
+    given.run.console.print(OPTIONS)
+    raise Done
+
+
+def vipw_tool(name: str) -> Tool:
+    """The table of vipw or vigr."""
+    return Tool(
+        name,
+        (HEADER + OPTIONS).format(name),
+        (
+            Option("g", "group", "group"),
+            Option("h", "help", "", show_usage, flag=True),
+            Option("p", "passwd", "group", take_no, flag=True),
+            Option("q", "quiet"),
+            ROOT,
+            HIDDEN_PREFIX,
+            Option("s", "shadow"),
+        ),
+        {E_USAGE: 2, E_BAD_ARG: 3},
+        file_exits={(file, "lock"): 5 for file in ("passwd", "shadow", "group", "gshadow")},
+        operands=(0, 0),
+    )
+
+
+TOOL_VIPW = vipw_tool("vipw")
+TOOL_VIGR = vipw_tool("vigr")
 # File -> the other one of the pair, and the command that edits that.
 PAIRS = {
     "passwd": ("shadow", "vipw -s"),
@@ -57,123 +79,83 @@ PAIRS = {
 }
 
 
-class Request:
-    """What the command line asks for."""
-
-    group = False
-    shadow = False
-    quiet = False
-
-    @property
-    def file(self) -> str:
-        """The account file to edit."""
-        if self.group:
-            return "gshadow" if self.shadow else "group"
-        return "shadow" if self.shadow else "passwd"
+def chosen_file(given: Given) -> str:
+    """The account file to edit."""
+    if given.values.get("group", given.run.tool is TOOL_VIGR):
+        return "gshadow" if "s" in given.letters else "group"
+    return "shadow" if "s" in given.letters else "passwd"
 
 
-class EditorFailed(AccountsError):
-    """The editor ended with an exit status, or by a signal (status 1 then)."""
+class Copy:
+    """The copy of a file that the editor gets. kept: whether it stays, with what the person has written."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(self, run: Run, file: str) -> None:
+        self._run = run
+        self._target = run.facts.target
+        self._file = file
+        self.name = f"{file}.edit"
+        self.path = self._target.shown(self.name)
+        self.kept = False
+        # Of the editor, when it has failed.
+        self.status = 0
+        self._written = False
 
-
-def parse_arguments(session: Session, argv: list[bytes]) -> Request:
-    """argv -> Request. Raises Usage, or Done after --help."""
-    request = Request()
-    request.group = session.tool == "vigr"
-    operands: list[bytes] = []
-    for option, _ in scan(argv, "ghpqR:P:s", LONG, operands):
-        if option == "h":
-            # As in 4.13: the first lines go to standard error.
-            session.print_error(HEADER.format(session.prog))
-            session.print(OPTIONS)
-            raise Done
-        if option in "gp":
-            request.group = option == "g"
-        elif option == "q":
-            request.quiet = True
-        elif option == "s":
-            request.shadow = True
-    if operands:
-        raise Usage
-    return request
-
-
-def edit(session: Session, file: str) -> bool:
-    """Let the person edit one file; False when nothing has changed. Raises AccountsError."""
-    target, store = session.target, session.store
-    path = target.shown(file)
-    if not store.is_present(file):
-        raise AccountsError(f"{path}: {os.strerror(2)}")
-    try:
-        database = store.open((file,))
-    except FileError as error:
-        if error.event != "lock":
-            raise
-        raise FileError(file, "lock", details=error.details, message="Couldn't lock file") from None
-    layered: Layered = database.tables[file]
-    if layered.image.present:
-        image = os.fsdecode(target.prefix + b"/" + target.image_dir() + b"/" + file.encode())
-        session.warn(f"editing {path} only; the rows of the read-only image are in {image}")
-    copy = f"{file}.edit"
-    keep = False
-    write_copy(target.etc, copy, layered.local.data)
-    try:
+    def edit(self, layered: Layered) -> bytes | None:
+        """What the person makes of the local file; None when nothing has changed. Raises Fail."""
+        path = self._target.shown(self._file)
+        if layered.image.present:
+            image = os.fsdecode(self._target.prefix + b"/" + self._target.image_dir() + b"/" + self._file.encode())
+            self._run.console.warn(f"editing {path} only; the rows of the read-only image are in {image}")
+        self._write(layered.local.data)
         while True:
-            changed = run_and_read(session, copy)
+            changed = self._run_editor()
             if changed == layered.local.data:
-                return False
+                return None
             bad = find_broken(layered, changed)
             if not bad:
-                break
-            keep = True
+                return changed
             for number, line in bad:
-                session.warn(f"{path}: line {number} is not valid: '{os.fsdecode(line)}'")
-            if not ask_again(session):
-                raise AccountsError(f"not installed (your changes are in {target.shown(copy)})")
-            keep = False
-        layered.replace_text(changed)
-        session.commit(database)
-    finally:
-        if not keep:
-            try:
-                os.unlink(copy, dir_fd=target.etc)
-            except OSError:
-                session.warn(f"failed to remove {target.shown(copy)}")
-    session.log(f"file {target.shown(copy)} edited")
-    return True
+                self._run.console.warn(f"{path}: line {number} is not valid: '{os.fsdecode(line)}'")
+            self.kept = True
+            if not ask_again(self._run):
+                raise Fail(E_FAILURE, f"not installed (your changes are in {self.path})")
+            self.kept = False
 
-
-def write_copy(etc: int, name: str, data: bytes) -> None:
-    """The copy for the editor, readable by root only. Raises AccountsError."""
-    shield.remove(name, etc)
-    try:
-        fd = shield.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, etc)
+    def _write(self, data: bytes) -> None:
+        # Readable by root only.
+        shield.remove(self.name, self._target.etc)
         try:
-            shield.write_all(fd, data)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise AccountsError(f"Couldn't make backup: {error.strerror}") from None
+            fd = shield.open_file(self.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._target.etc)
+            self._written = True
+            try:
+                shield.write_all(fd, data)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise Fail(E_FAILURE, f"Couldn't make backup: {error.strerror}") from None
 
+    def _run_editor(self) -> bytes:
+        editor = choose_editor()
+        status = run_editor(editor, self._target.path_of(os.fsencode(self.name)))
+        self.status = max(status, 1) if status else 0
+        if status < 0:
+            raise Fail(E_FAILURE, f"{os.fsdecode(editor)} killed by signal {-status}")
+        if status > 0:
+            raise Fail(E_FAILURE, f"{os.fsdecode(editor)} returned with status {status}")
+        try:
+            # The editor may have put another file in its place.
+            return read_fd(shield.open_file(self.name, READ, self._target.etc))
+        except OSError as error:
+            raise Fail(E_FAILURE, f"{self.path}: {error.strerror}") from None
 
-def run_and_read(session: Session, copy: str) -> bytes:
-    """Run the editor; what the copy holds then. Raises EditorFailed and AccountsError."""
-    editor = choose_editor()
-    name = os.fsdecode(editor)
-    status = run_editor(editor, session.target.path_of(os.fsencode(copy)))
-    if status < 0:
-        raise EditorFailed(f"{name} killed by signal {-status}", 1)
-    if status > 0:
-        raise EditorFailed(f"{name} returned with status {status}", status)
-    try:
-        # The editor may have put another file in its place.
-        return read_fd(shield.open_file(copy, READ, session.target.etc))
-    except OSError as error:
-        raise AccountsError(f"{session.target.shown(copy)}: {error.strerror}") from None
+    def close(self) -> None:
+        """Remove it, unless it is to stay."""
+        if self.kept or not self._written:
+            return
+        try:
+            os.unlink(self.name, dir_fd=self._target.etc)
+        except OSError:
+            self._run.console.warn(f"failed to remove {self.path}")
 
 
 def find_broken(layered: Layered, changed: bytes) -> list[tuple[int, bytes]]:
@@ -189,39 +171,49 @@ def find_broken(layered: Layered, changed: bytes) -> list[tuple[int, bytes]]:
     ]
 
 
-def ask_again(session: Session) -> bool:
+def ask_again(run: Run) -> bool:
     """Whether to edit again; no without a terminal."""
     from accounts.system.terminal import yes_or_no
 
     if not os.isatty(0):
         return False
-    session.print("Edit again? ")
+    run.console.print("Edit again? ")
     return yes_or_no(False)
 
 
-def body(session: Session, argv: list[bytes]) -> int:
-    """Run vipw or vigr; the exit status."""
-    session.select_root(argv)
-    request = parse_arguments(session, argv)
-    file = request.file
-    path = session.target.shown(file)
+def edit_file(run: Run, copy: Copy, file: str) -> bool:
+    """Let the person edit the file; False when nothing has changed. Raises AccountsError."""
+    try:
+        return run.do(EditText(database=file, change=copy.edit, copy=copy.path)).changed
+    except FileError as error:
+        if error.event != "lock":
+            raise
+        raise FileError(file, "lock", details=error.details, message="Couldn't lock file") from None
+    finally:
+        copy.close()
+
+
+def body(given: Given) -> int:
+    """Edit a file."""
+    run, console, facts = given.run, given.run.console, given.run.facts
+    file = chosen_file(given)
+    path = facts.shown(file)
+    copy = Copy(run, file)
     changed, status = False, 0
     try:
-        changed = edit(session, file)
+        changed = edit_file(run, copy, file)
     except AccountsError as error:
-        for line in (*error.details, error.message):
-            if line is not None:
-                session.warn(line)
-        status = error.status if isinstance(error, EditorFailed) else status_of(error, STATUSES)
+        status = run.show_error(error)
+        status = copy.status or status
     if not changed:
-        if not request.quiet:
-            session.print(f"{session.prog}: {path} is unchanged\n")
+        if "q" not in given.letters:
+            console.print(f"{console.prog}: {path} is unchanged\n")
         return status
     other, command = PAIRS[file]
-    if request.shadow or session.store.is_present(other):
-        session.print(
+    if "s" in given.letters or facts.is_present(other):
+        console.print(
             f"You have modified {path}.\n"
-            f"You may need to modify {session.target.shown(other)} for consistency.\n"
+            f"You may need to modify {facts.shown(other)} for consistency.\n"
             f"Please use the command '{command}' to do so.\n"
         )
     return 0
@@ -229,9 +221,9 @@ def body(session: Session, argv: list[bytes]) -> int:
 
 def main() -> NoReturn:
     """Entry point of the shim of vipw."""
-    run("vipw", body, STATUSES, (HEADER + OPTIONS).format("vipw"))
+    run(TOOL_VIPW, body)
 
 
 def main_group() -> NoReturn:
     """Entry point of the shim of vigr."""
-    run("vigr", body, STATUSES, (HEADER + OPTIONS).format("vigr"))
+    run(TOOL_VIGR, body)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from accounts.cli.session import Session
+from accounts.change import Change
 from accounts.system import audit
 from tests.support.namespace import run_in_namespace
 
@@ -96,9 +96,9 @@ def test_audit_is_loaded_only_where_somebody_can_listen(daemon: str, login: str,
         pathlib.Path("/proc/self").mkdir()
         if login:
             pathlib.Path("/proc/self/loginuid").write_text(login)
-        from accounts.cli.session import Session
+        from accounts.change import Change
         for name in (b"x", b"y"):
-            Session("useradd").audit("ADD_USER", "adding user", name)
+            Change().audit(("ADD_USER", "adding user", name, None, True))
         print("accounts.system.audit" in sys.modules)
         """,
         daemon, login,
@@ -111,7 +111,5 @@ def test_another_root_is_not_audited(tmp_path: os.PathLike[str], monkeypatch: py
         raise AssertionError
 
     monkeypatch.setattr(posix, "access", fail)
-    session = Session("useradd")
-    session.select_root([b"-R", os.fsencode(tmp_path)])
-    session.audit("ADD_USER", "adding user", b"x")
-    session.close()
+    with Change(os.fsencode(tmp_path)) as change:
+        change.audit(("ADD_USER", "adding user", b"x", None, True))

@@ -17,7 +17,7 @@ from accounts.cli.batch import LINE_SIZE, CryptOptions, split_lines
 from accounts.cli.newgrp import parse_arguments
 from accounts.cli.run import Run
 from accounts.cli.tool import parse
-from accounts.errors import NotPermitted, Usage
+from accounts.errors import Fail, Usage
 
 REPO = Path(__file__).parents[2]
 IMAGE = {
@@ -312,7 +312,7 @@ def test_others_get_the_diverted_program(
     monkeypatch.setattr(posix, caller, lambda: 1000)
     monkeypatch.setattr(posix, "execv", execv)
     monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
-    with pytest.raises(NotPermitted):
+    with pytest.raises(Fail):
         setuid.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
     assert calls == [(str(program), [b"gpasswd", b"-a", b"\xff", b"own"])] * trusted
 
