@@ -65,8 +65,9 @@ class Store:
                 try:
                     target.stat(path)
                 except OSError as error:
-                    # A file that cannot be looked at is there, and will be found unreadable.
-                    if error.errno in NOT_THERE:
+                    # A file that cannot be looked at is there, and will be found unreadable; of a link that leads
+                    # nowhere or round and round access(2) says no to the real tools, too.
+                    if error.errno in (*NOT_THERE, errno.ELOOP):
                         continue
                 if path.startswith(b"etc/") or all(database != name for database, _ in self._read_hides().rows):
                     return True

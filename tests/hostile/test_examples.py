@@ -150,6 +150,42 @@ def test_only_what_is_not_there_is_not_there(base: Path, file: str, line: str, k
     assert "new" not in (base / "R/etc/group").read_text()
 
 
+@pytest.mark.parametrize(
+    ("file", "link", "tool", "arguments", "status"),
+    [
+        # Links in place of local files: what shadow 4.13 does, tried tool by tool.
+        ("passwd", "passwd.real", "useradd", ("new",), 1),
+        ("passwd", "passwd.real", "userdel", ("bob",), 6),
+        ("passwd", "passwd.real", "groupdel", ("empty",), 0),
+        ("passwd", "passwd.real", "gpasswd", ("-a", "bob", "empty"), 0),
+        ("passwd", "passwd.real", "passwd", ("-S", "bob"), 0),
+        ("passwd", "passwd.real", "grpck", ("-s",), 0),
+        ("passwd", "passwd", "usermod", ("-c", "x", "bob"), 6),
+        ("group", "group.real", "groupadd", ("crew",), 10),
+        ("group", "group.real", "pwconv", (), 0),
+        ("group", "group", "groupdel", ("empty",), 6),
+        ("gshadow", "gshadow.real", "gpasswd", ("-a", "bob", "empty"), 1),
+        ("gshadow", "gshadow", "gpasswd", ("-a", "bob", "empty"), 0),
+        ("gshadow", "gshadow", "groupmod", ("-n", "gang", "team"), 0),
+        ("gshadow", "gshadow", "grpconv", (), 1),
+        ("shadow", "shadow", "usermod", ("-c", "x", "bob"), 0),
+        ("subuid", "subuid", "userdel", ("bob",), 0),
+    ],
+)
+def test_local_files_that_are_links(
+    base: Path, file: str, link: str, tool: str, arguments: tuple[str, ...], status: int
+) -> None:
+    root = base / "R"
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (root / "usr/lib" / name).unlink()
+    path = root / "etc" / file
+    path.rename(f"{path}.real")
+    path.symlink_to(link)
+    outcome = run(base, tool, *arguments)
+    assert outcome.status == status, outcome
+    assert path.is_symlink()
+
+
 def test_defaults_that_cannot_be_read_are_left_out_with_a_line(base: Path) -> None:
     roots.spoil(base / "R", base / "host", "etc/default/useradd", "fifo")
     outcome = run(base, "useradd", "-M", "new")
