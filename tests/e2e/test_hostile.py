@@ -81,6 +81,8 @@ LOCAL = {
     "subgid": "alice:100000:65536\n",
 }
 NOTHING: Setup = lambda: None  # noqa: E731
+# As over a stock nss-altfiles, which cannot leave out a row of the image.
+NO_HIDING = _write("/etc/accounts/accounts.conf", "HIDE=no\n")
 
 # (what is odd, command, exit status, set-up). The local layer is LOCAL over this machine's accounts.
 CALLS: list[tuple[str, list[str], int, Setup]] = [
@@ -130,22 +132,22 @@ CALLS: list[tuple[str, list[str], int, Setup]] = [
     ("append to nothing", ["usermod", "-a", "alice"], 2, NOTHING),
     ("rename to a taken name", ["usermod", "-l", "daemon", "alice"], 9, NOTHING),
     ("rename to a bad name", ["usermod", "-l", "a:b", "alice"], 3, NOTHING),
-    ("rename an image user", ["usermod", "-l", "demon", "games"], 1, NOTHING),
-    ("UID of an image user", ["usermod", "-u", "7777", "games"], 1, NOTHING),
+    ("rename an image user", ["usermod", "-l", "demon", "games"], 1, NO_HIDING),
+    ("UID of an image user", ["usermod", "-u", "7777", "games"], 1, NO_HIDING),
     ("UID taken by another", ["usermod", "-u", "0", "alice"], 4, NOTHING),
     ("group unknown", ["usermod", "-aG", "nosuchgroup", "alice"], 6, NOTHING),
     ("subuid range without sense", ["usermod", "-v", "20-10", "alice"], 3, NOTHING),
-    ("delete an image user", ["userdel", "games"], 1, NOTHING),
+    ("delete an image user", ["userdel", "games"], 1, NO_HIDING),
     ("delete a missing user", ["userdel", "nobodyhere"], 6, NOTHING),
     ("group name bad", ["groupadd", "a:b"], 3, NOTHING),
     ("group name too long", ["groupadd", LONG], 3, NOTHING),
     ("GID bad", ["groupadd", "-g", "1x", "crew"], 3, NOTHING),
     ("GID taken", ["groupadd", "-g", "0", "crew"], 4, NOTHING),
     ("group exists in image", ["groupadd", "video"], 9, NOTHING),
-    ("GID of an image group", ["groupmod", "-g", "7777", "video"], 10, NOTHING),
-    ("rename an image group", ["groupmod", "-n", "film", "video"], 10, NOTHING),
+    ("GID of an image group", ["groupmod", "-g", "7777", "video"], 10, NO_HIDING),
+    ("rename an image group", ["groupmod", "-n", "film", "video"], 10, NO_HIDING),
     ("group missing", ["groupmod", "-n", "film", "nosuchgroup"], 6, NOTHING),
-    ("delete an image group", ["groupdel", "video"], 10, NOTHING),
+    ("delete an image group", ["groupdel", "video"], 10, NO_HIDING),
     ("delete a missing group", ["groupdel", "nosuchgroup"], 6, NOTHING),
     ("delete a primary group", ["groupdel", "alice"], 8, NOTHING),
     ("member missing", ["gpasswd", "-a", "nobodyhere", "team"], 3, NOTHING),
