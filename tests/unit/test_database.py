@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Refusal
-from accounts.model.database import KINDS, Base, Database
+from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy, parse_nsswitch
 from accounts.model.records import Group
 from accounts.model.table import Table
+from tests.support.database import changes, make_database
 
 IMAGE = {
     "passwd": b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/var/www:/sbin/nologin\n",
@@ -22,17 +23,7 @@ IMAGE = {
 
 
 def database(local: dict[str, bytes] | None = None, merge: bool = True, base: bytes = b"", **image: bytes) -> Database:
-    layers = {**IMAGE, **image}
-    return Database(
-        {name: Table(KINDS[name], data) for name, data in (local or {}).items()},
-        {name: Table(KINDS[name], data) for name, data in layers.items()},
-        default_policy(merge),
-        Base(base),
-    )
-
-
-def changes(db: Database) -> dict[str, bytes | None]:
-    return {name: new for name, _, new in db.render_changes()}
+    return make_database(local or {}, IMAGE | image, merge=merge, base=base)
 
 
 def edit(db: Database, name: str, row: bytes, **fields: Any) -> None:

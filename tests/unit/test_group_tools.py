@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import posix
 import pty
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from accounts.cli.newgrp import parse_arguments
 from accounts.cli.run import Run
 from accounts.cli.tool import parse
 from accounts.errors import Fail, Usage
+from tests.support.prefix import Prefix
 
 REPO = Path(__file__).parents[2]
 IMAGE = {
@@ -27,46 +27,9 @@ IMAGE = {
 }
 
 
-class Machine:
-    """A directory to be given as --prefix."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / "etc").mkdir()
-        (path / "usr/lib").mkdir(parents=True)
-
-    def image(self, **files: str) -> Machine:
-        for name, text in files.items():
-            (self.path / "usr/lib" / name).write_text(text)
-        return self
-
-    def local(self, **files: str) -> Machine:
-        for name, text in files.items():
-            (self.path / "etc" / name).write_text(text)
-        return self
-
-    def run(self, tool: str, *argv: str, stdin: str = "", editor: str = "true") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [REPO / "shims" / tool, "-P", self.path, *argv],
-            input=stdin, capture_output=True, text=True, timeout=30,
-            env={"PATH": os.defpath, "EDITOR": editor},
-        )  # fmt: skip
-
-    def etc(self) -> dict[str, str]:
-        """The files of /etc, without backups."""
-        return {
-            path.name: path.read_text()
-            for path in sorted((self.path / "etc").iterdir())
-            if path.is_file() and not path.name.endswith("-")
-        }
-
-    def shown(self, name: str) -> str:
-        return f"{self.path}//etc/{name}"
-
-
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> Prefix:
+    return Prefix(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -90,14 +53,14 @@ def machine(tmp_path: Path) -> Machine:
         (("grpck", "-s", "-r"), 1, "-s and -r are incompatible", {}),
     ],
 )
-def test_over_an_image(machine: Machine, argv: tuple[str, ...], status: int, words: str, after: dict[str, str]) -> None:
+def test_over_an_image(machine: Prefix, argv: tuple[str, ...], status: int, words: str, after: dict[str, str]) -> None:
     done = machine.image(**IMAGE).run(*argv)
     assert (done.returncode, machine.etc()) == (status, after)
     assert words in done.stderr
     assert (done.stderr == "") == (words == "")
 
 
-def test_force_shadow_makes_gshadow_appear(machine: Machine) -> None:
+def test_force_shadow_makes_gshadow_appear(machine: Prefix) -> None:
     machine.local(**{"group": "", "login.defs": "FORCE_SHADOW yes\n"})
     assert machine.run("groupadd", "-g", "7", "-p", "hash", "own").returncode == 0
     files = machine.etc()
@@ -105,7 +68,7 @@ def test_force_shadow_makes_gshadow_appear(machine: Machine) -> None:
     assert (machine.path / "etc/gshadow").stat().st_mode & 0o037 == 0
 
 
-def test_grpck_says_the_layer_and_repairs_the_local_one(machine: Machine) -> None:
+def test_grpck_says_the_layer_and_repairs_the_local_one(machine: Prefix) -> None:
     machine.image(**IMAGE | {"group": "root:x:0:\nvideo:x:44:ghost\nalice:x:1000:\n"})
     machine.local(group="video:x:44:gone\nown:x:1000:\nroot:x:5:\nbroken\n", gshadow="own:!::\nstale:!::\n")
     done = machine.run("grpck", "-S", stdin="y\n" * 9)
@@ -124,7 +87,7 @@ def test_grpck_says_the_layer_and_repairs_the_local_one(machine: Machine) -> Non
     assert "group root: GID 5 hides the group of that name in the image, which has GID 0\n" in warned.stdout
 
 
-def test_grpck_on_named_files_leaves_the_system_alone(machine: Machine) -> None:
+def test_grpck_on_named_files_leaves_the_system_alone(machine: Prefix) -> None:
     machine.local(passwd="alice:x:1:1::/:/bin/sh\n", group="a:x:1:\n")
     group, gshadow = machine.path / "group", machine.path / "gshadow"
     group.write_text("b:x:2:alice\na:pw:1:\n")
@@ -143,7 +106,7 @@ def test_grpck_on_named_files_leaves_the_system_alone(machine: Machine) -> None:
     assert not list(machine.path.glob("*.lock"))
 
 
-def test_chgpasswd_changes_all_groups_or_none(machine: Machine) -> None:
+def test_chgpasswd_changes_all_groups_or_none(machine: Prefix) -> None:
     machine.image(**IMAGE).local(group="own:old:7:\n")
     bad = machine.run("chgpasswd", "-e", stdin="own:h\nnosuch:h\nno colon\nlast")
     assert bad.returncode == 1
@@ -161,9 +124,9 @@ def test_chgpasswd_changes_all_groups_or_none(machine: Machine) -> None:
 # -- vipw ----------------------------------------------------------------------------------------------------
 
 
-def test_vigr_edits_the_local_layer_and_records_the_base(machine: Machine) -> None:
+def test_vigr_edits_the_local_layer_and_records_the_base(machine: Prefix) -> None:
     machine.image(**IMAGE)
-    done = machine.run("vigr", editor="sh -c 'echo video:!:44:root > \"$1\"' edit")
+    done = machine.run("vigr", EDITOR="sh -c 'echo video:!:44:root > \"$1\"' edit")
     assert done.returncode == 0
     assert machine.etc() == {"group": "video:!:44:root\n"}
     assert (machine.path / "etc/accounts/base").read_text() == "group:video:x:44:alice\n"
@@ -173,7 +136,7 @@ def test_vigr_edits_the_local_layer_and_records_the_base(machine: Machine) -> No
         f"You may need to modify {machine.shown('gshadow')} for consistency.\n"
         "Please use the command 'vigr -s' to do so.\n"
     )
-    assert machine.run("vigr", editor="sh -c ': > \"$1\"' edit").returncode == 0
+    assert machine.run("vigr", EDITOR="sh -c ': > \"$1\"' edit").returncode == 0
     assert (machine.etc(), list((machine.path / "etc/accounts").glob("base"))) == ({}, [])
 
 
@@ -189,17 +152,17 @@ def test_vigr_edits_the_local_layer_and_records_the_base(machine: Machine) -> No
          "vipw: /nonexistent/editor returned with status 127\n"),
     ],
 )  # fmt: skip
-def test_vipw_without_a_change(machine: Machine, editor: str, status: int, error: str) -> None:
+def test_vipw_without_a_change(machine: Prefix, editor: str, status: int, error: str) -> None:
     machine.local(passwd="a:x:1:1::/:\n# kept\n")
-    done = machine.run("vipw", editor=editor)
+    done = machine.run("vipw", EDITOR=editor)
     path = machine.shown("passwd")
     assert (done.returncode, done.stdout, done.stderr) == (status, f"vipw: {path} is unchanged\n", error.format(path))
     assert machine.etc() == {"passwd": "a:x:1:1::/:\n# kept\n"}
 
 
-def test_vipw_installs_nothing_that_cannot_be_parsed_and_loses_no_work(machine: Machine) -> None:
+def test_vipw_installs_nothing_that_cannot_be_parsed_and_loses_no_work(machine: Prefix) -> None:
     machine.local(passwd="a:x:1:1::/:\nbroken before\n")
-    done = machine.run("vipw", "-q", editor="sh -c 'echo b:x:2 >> \"$1\"' edit")
+    done = machine.run("vipw", "-q", EDITOR="sh -c 'echo b:x:2 >> \"$1\"' edit")
     path = machine.shown("passwd")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
@@ -210,15 +173,15 @@ def test_vipw_installs_nothing_that_cannot_be_parsed_and_loses_no_work(machine: 
     assert (machine.path / "etc/passwd.edit").stat().st_mode & 0o777 == 0o600
 
 
-def test_vipw_does_not_follow_a_link_in_place_of_its_copy(machine: Machine) -> None:
+def test_vipw_does_not_follow_a_link_in_place_of_its_copy(machine: Prefix) -> None:
     machine.local(shadow="a:!:::::::\n", victim="untouched\n")
     (machine.path / "etc/shadow.edit").symlink_to("victim")
-    done = machine.run("vipw", "-s", editor="sh -c 'echo b:!::::::: >> \"$1\"' edit")
+    done = machine.run("vipw", "-s", EDITOR="sh -c 'echo b:!::::::: >> \"$1\"' edit")
     assert done.returncode == 0
     assert machine.etc() == {"shadow": "a:!:::::::\nb:!:::::::\n", "victim": "untouched\n"}
 
 
-def test_vipw_waits_for_no_lock_of_a_broken_kind(machine: Machine) -> None:
+def test_vipw_waits_for_no_lock_of_a_broken_kind(machine: Prefix) -> None:
     machine.local(passwd="a:x:1:1::/:\n", **{"passwd.lock": ""})
     done = machine.run("vipw")
     assert (done.returncode, done.stdout) == (5, f"vipw: {machine.shown('passwd')} is unchanged\n")
@@ -228,7 +191,7 @@ def test_vipw_waits_for_no_lock_of_a_broken_kind(machine: Machine) -> None:
 # -- gpasswd at a terminal -----------------------------------------------------------------------------------
 
 
-def at_terminal(machine: Machine, answers: list[bytes]) -> tuple[int, bytes]:
+def at_terminal(machine: Prefix, answers: list[bytes]) -> tuple[int, bytes]:
     """gpasswd with a terminal: (exit status, all that it wrote). Each answer waits for a prompt."""
     code = "import sys; from accounts.cli.gpasswd import main; sys.argv[0] = 'gpasswd'; main()"
     pid, fd = pty.fork()
@@ -251,7 +214,7 @@ def at_terminal(machine: Machine, answers: list[bytes]) -> tuple[int, bytes]:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.replace(b"\r\n", b"\n")
 
 
-def test_gpasswd_asks_twice_and_stores_a_hash(machine: Machine) -> None:
+def test_gpasswd_asks_twice_and_stores_a_hash(machine: Prefix) -> None:
     machine.local(group="own:x:7:\n", gshadow="own:!::\n")
     status, seen = at_terminal(machine, [b"one", b"two", b"secret", b"secret"])
     assert status == 0
@@ -265,7 +228,7 @@ def test_gpasswd_asks_twice_and_stores_a_hash(machine: Machine) -> None:
     assert name == "own" and verify_password(b"secret", hashed.encode())
 
 
-def test_gpasswd_gives_up_after_three_tries(machine: Machine) -> None:
+def test_gpasswd_gives_up_after_three_tries(machine: Prefix) -> None:
     machine.local(group="own:x:7:\n")
     status, seen = at_terminal(machine, [b"a", b"b"] * 3)
     assert status == 1

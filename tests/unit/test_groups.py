@@ -9,11 +9,8 @@ import pytest
 
 from accounts.edit import groupadd, groupdel, groupmod, gshadow, members
 from accounts.errors import E_GRP_UPDATE, DuplicateRow, FileError, Refusal
-from accounts.model.database import KINDS, Base, Database
-from accounts.model.policy import default_policy
-from accounts.model.table import Table
-
-Files = dict[str, bytes | None]
+from accounts.model.database import Database
+from tests.support.database import Files, changes, make_database
 
 IMAGE: dict[str, bytes] = {
     "passwd": b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/var/www:/sbin/nologin\n",
@@ -25,16 +22,7 @@ IMAGE: dict[str, bytes] = {
 def database(
     local: dict[str, bytes] | None = None, image: dict[str, bytes] | None = None, merge: bool = True, base: bytes = b""
 ) -> Database:
-    return Database(
-        {name: Table(KINDS[name], data) for name, data in (local or {}).items()},
-        {name: Table(KINDS[name], data) for name, data in (IMAGE if image is None else image).items()},
-        default_policy(merge),
-        Base(base),
-    )
-
-
-def changes(db: Database) -> Files:
-    return {name: new for name, _, new in db.render_changes()}
+    return make_database(local or {}, IMAGE if image is None else image, merge=merge, base=base)
 
 
 def pair_edit(name: bytes, edit: Callable[[members.Pair], members.Pair]) -> Callable[[Database], None]:

@@ -14,13 +14,12 @@ from accounts.edit.passwords import unshadow_users
 from accounts.errors import E_PW_UPDATE, AccountsError, BadArgument, Refusal
 from accounts.machine.rebase import rebase
 from accounts.machine.status import read_status
-from accounts.model.database import KINDS, Base, Database, Hides
+from accounts.model.database import KINDS, Database
 from accounts.model.hidden import LARGEST, format_hidden, parse_hidden
-from accounts.model.policy import default_policy
-from accounts.model.table import Table
 from accounts.system.module import SYMBOL
 from accounts.system.store import Store
 from accounts.system.target import Target
+from tests.support.database import changes, make_database
 
 IMAGE = {
     "passwd": b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/var/www:/sbin/nologin\n",
@@ -39,17 +38,7 @@ def database(
     honoured: bool = True,
     **image: bytes,
 ) -> Database:
-    return Database(
-        {name: Table(KINDS[name], data) for name, data in (local or {}).items()},
-        {name: Table(KINDS[name], data) for name, data in {**IMAGE, **image}.items()},
-        default_policy(merge),
-        Base(),
-        Hides(hidden, parse_hidden(hidden) or (), lambda: honoured),
-    )
-
-
-def changes(db: Database) -> dict[str, bytes | None]:
-    return {name: new for name, _, new in db.render_changes()}
+    return make_database(local or {}, IMAGE | image, hidden=hidden, merge=merge, honoured=honoured)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,12 +17,14 @@ from accounts.edit import passwords
 from accounts.edit.request import edit
 from accounts.edit.status import ChangeStatus
 from accounts.errors import DuplicateRow, Fail, Refusal
-from accounts.model.database import KINDS, Database
+from accounts.model.database import Database
 from accounts.model.ids import IdPool, SubidPool, allocate_id, find_subid_range
-from accounts.model.policy import default_policy, parse_nsswitch
+from accounts.model.policy import parse_nsswitch
 from accounts.model.records import Passwd, Shadow, Subid
 from accounts.model.table import Table
 from tests.support import hashes
+from tests.support.database import make_database
+from tests.support.prefix import Prefix
 
 REPO = Path(__file__).parents[2]
 TODAY = 20000
@@ -39,10 +40,8 @@ LOCAL = {
 
 
 def make(image: dict[str, str], local: dict[str, str]) -> Database:
-    def tables(layer: dict[str, str]) -> dict[str, Table]:
-        return {name: Table(KINDS[name], text.encode()) for name, text in layer.items()}
-
-    return Database(tables(local), tables(image), default_policy())
+    layers = ({name: text.encode() for name, text in layer.items()} for layer in (local, image))
+    return make_database(*layers)
 
 
 def changes(database: Database) -> dict[str, str | None]:
@@ -385,35 +384,17 @@ def test_a_pool_gives_the_ranges_that_single_calls_give() -> None:
 # -- the tools, below --prefix -----------------------------------------------------------------------------
 
 
-class Machine:
-    """A directory to be given as --prefix, with both layers."""
-
-    def __init__(self, path: Path, image: dict[str, str], local: dict[str, str]) -> None:
-        self.path = path
-        for directory, files in (("usr/lib", image), ("etc", local)):
-            (path / directory).mkdir(parents=True)
-            for name, text in files.items():
-                (path / directory / name).write_text(text)
-
-    def run(self, tool: str, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [REPO / "shims" / tool, "-P", self.path, *argv],
-            input=stdin, capture_output=True, text=True, timeout=30,
-            env={"PATH": os.defpath, "SOURCE_DATE_EPOCH": str(TODAY * 86400)},
-        )  # fmt: skip
-
-    def read(self, name: str) -> str | None:
-        path = self.path / "etc" / name
-        return path.read_text() if path.exists() else None
+def prefix(path: Path) -> Prefix:
+    return Prefix(path, SOURCE_DATE_EPOCH=str(TODAY * 86400))
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> Prefix:
     group = {"group": "root:x:0:\nalice:x:1000:\n", "gshadow": "root:*::\nalice:!::\n"}
-    return Machine(tmp_path, IMAGE | group, {})
+    return prefix(tmp_path).image(**IMAGE, **group)
 
 
-def test_chpasswd_is_one_transaction(machine: Machine) -> None:
+def test_chpasswd_is_one_transaction(machine: Prefix) -> None:
     done = machine.run("chpasswd", "-e", stdin="alice:one\nnosuch:two\n")
     assert (done.returncode, machine.read("shadow")) == (1, None)
     assert done.stderr == (
@@ -425,7 +406,7 @@ def test_chpasswd_is_one_transaction(machine: Machine) -> None:
     assert machine.read("passwd") is None
 
 
-def test_chsh_and_chfn_write_one_override_and_take_it_back(machine: Machine) -> None:
+def test_chsh_and_chfn_write_one_override_and_take_it_back(machine: Prefix) -> None:
     assert machine.run("chsh", "-s", "/bin/other", "alice").returncode == 0
     assert machine.run("chfn", "-f", "Alice", "alice").returncode == 0
     assert machine.read("passwd") == "alice:x:1000:1000:Alice,,,:/home/alice:/bin/other\n"
@@ -444,7 +425,7 @@ def test_pwck_names_the_layer_and_repairs_the_local_one(tmp_path: Path) -> None:
         "passwd": "bob:pw:6:0:::\nbroken\n",
         "shadow": "gone:*:::::::\nroot:!:::::::\n",
     }
-    machine = Machine(tmp_path, image, local)
+    machine = prefix(tmp_path).image(**image).local(**local)
     done = machine.run("pwck", stdin="y\ny\ny\n")
     shown = f"{tmp_path}/"
     assert done.stdout.replace(shown, "") == (
@@ -466,7 +447,7 @@ def test_pwck_names_the_layer_and_repairs_the_local_one(tmp_path: Path) -> None:
     assert machine.read("shadow") == "root:!:::::::\nbob:pw:20000::::::\n"
 
 
-def test_newusers_refuses_to_take_over_a_group_of_the_image(machine: Machine) -> None:
+def test_newusers_refuses_to_take_over_a_group_of_the_image(machine: Prefix) -> None:
     # As in shadow a numeric group that does not exist gets the user's name: here that of an image group.
     (machine.path / "users").write_text("root2:::5000:::\nroot:::::R:\nalice2:::4000:::\n")
     (machine.path / "usr/lib/group").write_text("root:x:0:\nroot2:x:9:\n")
@@ -477,7 +458,7 @@ def test_newusers_refuses_to_take_over_a_group_of_the_image(machine: Machine) ->
     assert [machine.read(name) for name in ("passwd", "shadow", "group")] == [None] * 3
 
 
-def test_newusers_updates_an_image_user_and_makes_another(machine: Machine) -> None:
+def test_newusers_updates_an_image_user_and_makes_another(machine: Prefix) -> None:
     done = machine.run("newusers", stdin="alice::::New::/bin/zsh\nnina:::1000:::\n")
     assert machine.read("passwd") == "alice:x:1000:1000:New:/home/alice:/bin/zsh\nnina:x:1001:1000:::\n"
     assert machine.read("shadow") == "nina:!:20000:0:10000::::\n"
@@ -487,7 +468,7 @@ def test_newusers_updates_an_image_user_and_makes_another(machine: Machine) -> N
     assert done.stderr.endswith("newusers: (line 2, user nina) password not changed\n")
 
 
-def test_busybox_dialect(machine: Machine) -> None:
+def test_busybox_dialect(machine: Prefix) -> None:
     def run(tool: str, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["/usr/bin/python3", "-c", CALL, tool, str(machine.path), *argv],
@@ -525,7 +506,7 @@ getattr(busybox, "main_" + tool)()
 """
 
 
-def test_a_hash_made_by_chpasswd_verifies(machine: Machine) -> None:
+def test_a_hash_made_by_chpasswd_verifies(machine: Prefix) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CALL_CHPASSWD, str(machine.path)],
         input="alice:secret\n", capture_output=True, text=True, timeout=30, cwd=REPO,

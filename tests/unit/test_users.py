@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,13 @@ from accounts.edit.useradd import add_user
 from accounts.edit.userdel import delete_user
 from accounts.edit.usermod import UserChange, change_user
 from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Fail, FileError, Refusal
-from accounts.model.database import KINDS, Database
-from accounts.model.policy import default_policy
+from accounts.model.database import Database
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
-from accounts.model.table import Table
 from accounts.model.useradd_defaults import Defaults
+from tests.support.database import Files, changes, make_database
+from tests.support.prefix import Prefix
 
 REPO = Path(__file__).parents[2]
-Files = dict[str, bytes | None]
 Edit = Callable[[Database, Report], None]
 
 IMAGE: dict[str, bytes] = {
@@ -45,18 +42,6 @@ EVE = b"eve:x:1001:1001::/home/eve:/bin/sh\n"
 
 def shown(name: str) -> str:
     return f"/etc/{name}"
-
-
-def database(local: dict[str, bytes], image: dict[str, bytes], merge: bool = True) -> Database:
-    return Database(
-        {name: Table(KINDS[name], data) for name, data in local.items()},
-        {name: Table(KINDS[name], data) for name, data in image.items()},
-        default_policy(merge),
-    )
-
-
-def changes(db: Database) -> Files:
-    return {name: new for name, _, new in db.render_changes()}
 
 
 def add(*groups: bytes) -> Edit:
@@ -144,7 +129,7 @@ def delete(user: bytes, force: bool = False, private_groups: bool = True) -> Edi
 def test_edits_leave_the_smallest_delta(
     local: dict[str, bytes], image: dict[str, bytes], merge: bool, edit: Edit, expected: Files
 ) -> None:
-    db = database(local, image, merge)
+    db = make_database(local, image, merge)
     edit(db, Report())
     assert changes(db) == expected
 
@@ -164,26 +149,26 @@ def test_edits_leave_the_smallest_delta(
 )
 def test_what_no_delta_can_say_is_refused(edit: Edit, kind: str, words: str) -> None:
     with pytest.raises(Refusal, match=words) as caught:
-        edit(database(LOCAL, IMAGE), Report())
+        edit(make_database(LOCAL, IMAGE), Report())
     assert caught.value.why == kind
 
 
 @pytest.mark.parametrize("merge", [True, False])
 def test_a_member_of_the_image_stays_one_whatever_getgrnam_would_show(merge: bool) -> None:
     with pytest.raises(Refusal, match="user 'www' is a member of group 'adm' in the read-only image"):
-        change(b"www", groups=[b"adm"], remove=True)(database({}, IMAGE, merge), Report())
+        change(b"www", groups=[b"adm"], remove=True)(make_database({}, IMAGE, merge), Report())
 
 
 def test_the_own_group_of_a_local_user_that_the_image_has_cannot_go() -> None:
     image = {**IMAGE, "group": b"bob:x:1000:\n", "gshadow": b""}
     with pytest.raises(Refusal, match="group 'bob' comes from the read-only image"):
-        delete(b"bob")(database(LOCAL, image), Report())
+        delete(b"bob")(make_database(LOCAL, image), Report())
 
 
 def test_a_shadow_row_of_the_image_keeps_its_local_user() -> None:
     image = {"shadow": b"bob:*:1::::::\n"}
     with pytest.raises(Refusal, match="has a shadow row in the read-only image"):
-        delete(b"bob")(database(LOCAL, image), Report())
+        delete(b"bob")(make_database(LOCAL, image), Report())
 
 
 @pytest.mark.parametrize(
@@ -209,23 +194,23 @@ def test_errors_in_words_of_shadow(
     local: dict[str, bytes], edit: Edit, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        edit(database(local, {}), Report())
+        edit(make_database(local, {}), Report())
 
 
 def test_what_shadow_cannot_write_either_comes_before_a_refusal() -> None:
     with pytest.raises(FileError, match="failure while writing changes to /etc/passwd"):
-        change(b"www", name=b"web", gecos=b"a\tb")(database({}, IMAGE), Report())
+        change(b"www", name=b"web", gecos=b"a\tb")(make_database({}, IMAGE), Report())
 
 
 @pytest.mark.parametrize("edit", [change(b"bob", shell=b"/bin/false"), delete(b"bob")])
 def test_repeated_rows_can_be_neither_changed_nor_removed(edit: Edit) -> None:
     with pytest.raises(DuplicateRow):
-        edit(database({"passwd": BOB + BOB}, {}), Report())
+        edit(make_database({"passwd": BOB + BOB}, {}), Report())
 
 
 def test_a_second_row_of_a_group_that_lists_the_user_is_seen() -> None:
     with pytest.raises(DuplicateRow):
-        delete(b"bob")(database({"passwd": BOB, "group": b"g:x:1:\ng:x:1:bob\n"}, {}), Report())
+        delete(b"bob")(make_database({"passwd": BOB, "group": b"g:x:1:\ng:x:1:bob\n"}, {}), Report())
 
 
 @pytest.mark.parametrize(
@@ -242,7 +227,7 @@ def test_a_second_row_of_a_group_that_lists_the_user_is_seen() -> None:
     ],
 )  # fmt: skip
 def test_the_users_own_group(group: bytes, others: bytes, force: bool, stays: str | None) -> None:
-    db = database({"passwd": others + BOB, "group": group + b"\n"}, {})
+    db = make_database({"passwd": others + BOB, "group": group + b"\n"}, {})
     report = Report()
     delete(b"bob", force)(db, report)
     assert report.warnings == ([stays] if stays else [])
@@ -250,7 +235,7 @@ def test_the_users_own_group(group: bytes, others: bytes, force: bool, stays: st
 
 
 def test_unlocking_an_empty_password_is_warned_of_and_does_nothing() -> None:
-    db = database({"passwd": BOB, "shadow": b"bob:!:1::::::\n"}, {})
+    db = make_database({"passwd": BOB, "shadow": b"bob:!:1::::::\n"}, {})
     report = Report()
     change(b"bob", unlock=True)(db, report)
     assert report.warnings[0].startswith("unlocking the user's password would result in a passwordless account.")
@@ -289,38 +274,20 @@ def test_defaults_file_keeps_what_it_does_not_know(text: bytes | None, expected:
 # -- from argv to files, below --prefix ------------------------------------------------------------------------
 
 
-class Machine:
-    """A directory to be given as --prefix, with an image layer."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / "etc").mkdir()
-        (path / "usr/lib").mkdir(parents=True)
-        for name, data in IMAGE.items():
-            (path / "usr/lib" / name).write_bytes(data)
-
-    def run(self, tool: str, *argv: str, **env: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [REPO / "shims" / tool, *argv, "-P", self.path],
-            capture_output=True, text=True, timeout=30, env={"PATH": os.defpath, "TZ": "UTC", **env},
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
-
-    def etc(self) -> dict[str, str]:
-        """The account files of /etc, without backups and base records."""
-        found = (path for path in sorted((self.path / "etc").iterdir()) if path.is_file())
-        return {path.name: path.read_text() for path in found if path.name.rstrip("-") == path.name}
-
-
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> Prefix:
+    return Prefix(tmp_path).image(**{name: data.decode() for name, data in IMAGE.items()})
 
 
-def test_locking_an_image_user_needs_one_shadow_row(machine: Machine) -> None:
-    assert machine.run("usermod", "-L", "-e", "1", "www") == (0, "", "")
+def run(machine: Prefix, tool: str, *argv: str, **env: str) -> tuple[int, str, str]:
+    done = machine.run(tool, *argv, **env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_locking_an_image_user_needs_one_shadow_row(machine: Prefix) -> None:
+    assert run(machine, "usermod", "-L", "-e", "1", "www") == (0, "", "")
     assert machine.etc() == {"shadow": "www:!*:19000:::::1:\n"}
-    assert machine.run("usermod", "-U", "-e", "", "www") == (0, "", "")
+    assert run(machine, "usermod", "-U", "-e", "", "www") == (0, "", "")
     assert machine.etc() == {}
 
 
@@ -336,9 +303,9 @@ def test_locking_an_image_user_needs_one_shadow_row(machine: Machine) -> None:
     ],
 )
 def test_refusals_change_nothing_and_say_one_line(
-    machine: Machine, argv: tuple[str, ...], status: int, words: str
+    machine: Prefix, argv: tuple[str, ...], status: int, words: str
 ) -> None:
-    code, out, err = machine.run(*argv)
+    code, out, err = run(machine, *argv)
     assert (code, out) == (status, "")
     assert err.startswith(f"{argv[0]}: ")
     assert words in err
@@ -366,21 +333,21 @@ def test_refusals_change_nothing_and_say_one_line(
     ],
 )  # fmt: skip
 def test_the_image_counts_in_every_check(
-    machine: Machine, argv: tuple[str, ...], status: int, err: str
+    machine: Prefix, argv: tuple[str, ...], status: int, err: str
 ) -> None:
-    code, _, stderr = machine.run(*argv)
+    code, _, stderr = run(machine, *argv)
     assert (code, stderr) == (status, err.format(machine.path))
     assert machine.etc() == {}
 
 
-def test_a_users_life(machine: Machine) -> None:
+def test_a_users_life(machine: Prefix) -> None:
     (machine.path / "usr/share/accounts/skel").mkdir(parents=True)
     (machine.path / "usr/share/accounts/skel/.profile").write_text("hello\n")
     (machine.path / "home").mkdir()
     (machine.path / "var/mail").mkdir(parents=True)
     (machine.path / "etc/login.defs").write_text("USERGROUPS_ENAB yes\nHOME_MODE 0750\nPASS_MAX_DAYS 90\n")
     options = ("-m", "-G", "video,4", "-p", "$6$", "-e", "2030-12-31")
-    assert machine.run("useradd", *options, "al", SOURCE_DATE_EPOCH="86400") == (0, "", "")
+    assert run(machine, "useradd", *options, "al", SOURCE_DATE_EPOCH="86400") == (0, "", "")
     assert machine.etc() == {
         "login.defs": "USERGROUPS_ENAB yes\nHOME_MODE 0750\nPASS_MAX_DAYS 90\n",
         "passwd": "al:x:1000:1001::/home/al:/bin/bash\n",
@@ -390,28 +357,28 @@ def test_a_users_life(machine: Machine) -> None:
     }
     assert (machine.path / "home/al/.profile").read_text() == "hello\n"
     assert (machine.path / "home/al").stat().st_mode & 0o7777 == 0o750
-    assert machine.run("usermod", "-l", "lea", "-d", "/home/lea", "-m", "-G", "video", "al") == (0, "", "")
+    assert run(machine, "usermod", "-l", "lea", "-d", "/home/lea", "-m", "-G", "video", "al") == (0, "", "")
     after = machine.etc()
     assert after["passwd"] == "lea:x:1000:1001::/home/lea:/bin/bash\n"
     assert after["group"] == "al:x:1001:\nvideo:x:44:lea\n"
     assert after["gshadow"] == "al:!::\nvideo:*::lea\n"
     assert (machine.path / "home/lea/.profile").exists()
-    code, out, err = machine.run("userdel", "-r", "lea")
+    code, out, err = run(machine, "userdel", "-r", "lea")
     assert (code, out) == (0, "")
     assert err == f"userdel: lea mail spool ({machine.path}//var/mail/lea) not found\n"
     assert machine.etc().keys() == {"login.defs", "group", "gshadow"}
     assert not (machine.path / "home/lea").exists()
 
 
-def test_defaults_come_from_the_vendor_and_go_to_etc(machine: Machine) -> None:
+def test_defaults_come_from_the_vendor_and_go_to_etc(machine: Prefix) -> None:
     vendor = machine.path / "usr/lib/default"
     vendor.mkdir()
     (vendor / "useradd").write_text("# ours\nSHELL=/bin/zsh\nGROUP=44\n")
-    assert machine.run("useradd", "-D")[1] == (
+    assert run(machine, "useradd", "-D")[1] == (
         "GROUP=44\nHOME=/home\nINACTIVE=-1\nEXPIRE=\nSHELL=/bin/zsh\nSKEL=/etc/skel\n"
         "CREATE_MAIL_SPOOL=no\nLOG_INIT=yes\n"
     )
-    assert machine.run("useradd", "-D", "-b", "/srv", "-g", "video") == (0, "", "")
+    assert run(machine, "useradd", "-D", "-b", "/srv", "-g", "video") == (0, "", "")
     file = machine.path / "etc/default/useradd"
     assert file.read_text() == (
         "# ours\nSHELL=/bin/zsh\nGROUP=44\nHOME=/srv\nINACTIVE=-1\nEXPIRE=\nSKEL=/etc/skel\n"
@@ -419,22 +386,22 @@ def test_defaults_come_from_the_vendor_and_go_to_etc(machine: Machine) -> None:
     )
     assert file.stat().st_mode & 0o777 == 0o600
     assert (vendor / "useradd").read_text() == "# ours\nSHELL=/bin/zsh\nGROUP=44\n"
-    assert machine.run("useradd", "-D", "-f", "3") == (0, "", "")
+    assert run(machine, "useradd", "-D", "-f", "3") == (0, "", "")
     assert "INACTIVE=3\n" in file.read_text()
     assert "INACTIVE=-1\n" in (file.parent / "useradd-").read_text()
     assert sorted(path.name for path in file.parent.iterdir()) == ["useradd", "useradd-"]
 
 
-def test_defaults_that_cannot_be_written_change_nothing(machine: Machine) -> None:
+def test_defaults_that_cannot_be_written_change_nothing(machine: Prefix) -> None:
     (machine.path / "etc/default").write_text("")
-    code, _, err = machine.run("useradd", "-D", "-b", "/srv")
+    code, _, err = run(machine, "useradd", "-D", "-b", "/srv")
     assert (code, err) == (1, "useradd: cannot create new defaults file\n")
 
 
 @pytest.mark.parametrize("tool", ["useradd", "usermod", "userdel"])
-def test_help_and_option_errors(machine: Machine, tool: str) -> None:
-    code, out, err = machine.run(tool, "--help")
+def test_help_and_option_errors(machine: Prefix, tool: str) -> None:
+    code, out, err = run(machine, tool, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: {tool} [options] LOGIN\n")
-    assert machine.run(tool, "--nope") == (2, "", f"{tool}: unrecognized option '--nope'\n" + out)
-    assert machine.run(tool) == (2, "", out)
+    assert run(machine, tool, "--nope") == (2, "", f"{tool}: unrecognized option '--nope'\n" + out)
+    assert run(machine, tool) == (2, "", out)
