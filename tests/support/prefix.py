@@ -34,7 +34,7 @@ class Prefix:
     def run(self, tool: str, *argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         """Run a tool of the source tree."""
         return subprocess.run(
-            [REPO / "shims" / tool, "-P", self.path, *argv],
+            [REPO / "shims" / tool, *argv, "-P", self.path],
             input=stdin, capture_output=True, text=True, timeout=30, env={**self.env, **env},
         )  # fmt: skip
 

@@ -129,7 +129,7 @@ def delete(user: bytes, force: bool = False, private_groups: bool = True) -> Edi
 def test_edits_leave_the_smallest_delta(
     local: dict[str, bytes], image: dict[str, bytes], merge: bool, edit: Edit, expected: Files
 ) -> None:
-    db = make_database(local, image, merge)
+    db = make_database(local, image, merge=merge)
     edit(db, Report())
     assert changes(db) == expected
 
@@ -156,7 +156,7 @@ def test_what_no_delta_can_say_is_refused(edit: Edit, kind: str, words: str) -> 
 @pytest.mark.parametrize("merge", [True, False])
 def test_a_member_of_the_image_stays_one_whatever_getgrnam_would_show(merge: bool) -> None:
     with pytest.raises(Refusal, match="user 'www' is a member of group 'adm' in the read-only image"):
-        change(b"www", groups=[b"adm"], remove=True)(make_database({}, IMAGE, merge), Report())
+        change(b"www", groups=[b"adm"], remove=True)(make_database({}, IMAGE, merge=merge), Report())
 
 
 def test_the_own_group_of_a_local_user_that_the_image_has_cannot_go() -> None:
