@@ -11,6 +11,8 @@ LIBDIR ?= $(PREFIX)/lib/$(shell $(CC) -print-multiarch)
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 # Where the image layer lives; compiled into the NSS module.
 IMAGE_DIR ?= /usr/lib
+# The release of shadow-utils that the tools are like: that of DESTDIR's own package, else of this system's, else 4.20.
+SHADOW_COMPAT ?= $(shell packaging/find-shadow '$(DESTDIR)')
 CC ?= cc
 # The interpreter of the installed tools and of the tests: the distribution's, not one in somebody's PATH.
 PYTHON ?= /usr/bin/python3
@@ -53,7 +55,8 @@ install: all
 	    chmod 755 $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
-	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR)
+	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR) \
+	    SHADOW_COMPAT=$(SHADOW_COMPAT)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 	$(PYTHON) -IS scripts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)

@@ -15,10 +15,9 @@ import posix
 
 from accounts.edit.request import Report
 from accounts.errors import AccountsError, Done
-from accounts.model.release import DEFAULT
 from accounts.system.known import Facts
 from accounts.system.notify import flush_caches, set_ident, syslog
-from accounts.system.target import READ, Target, read_fd
+from accounts.system.target import READ, Target, find_release, read_fd
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -63,14 +62,17 @@ class Change:
         *,
         target: Target | None = None,
         listener: Listener | None = None,
-        release: Release = DEFAULT,
+        release: Release | None = None,
     ) -> None:
-        """root, prefix: as --root and --prefix; target: in their place. Raises OSError when it cannot be opened."""
+        """root, prefix: as --root and --prefix; target: in their place. release: by default this machine's.
+
+        Raises OSError when the root cannot be opened, and ConfigError.
+        """
         if target is None:
             target = Target(*(path if isinstance(path, bytes) else fsencode(path) for path in (root, prefix)))
         self.target = target
         self.listener = listener = listener or Listener()
-        self.facts = Facts(target, release, listener.warn, listener.complain)
+        self.facts = Facts(target, release or find_release(target), listener.warn, listener.complain)
         self.store = self.facts.store
         # Of the last request.
         self.report = Report()

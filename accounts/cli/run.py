@@ -10,8 +10,8 @@ from accounts.change import Change
 from accounts.cli.console import Console, missing_module
 from accounts.cli.tool import find_value, parse
 from accounts.errors import AccountsError, BadArgument, Done
-from accounts.model.release import DEFAULT, parse_release
-from accounts.system.target import Target
+from accounts.model.release import DEFAULT
+from accounts.system.target import Target, find_release
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from accounts.cli.tool import Given, Tool
     from accounts.edit.request import Report, Request
-    from accounts.model.release import Release
     from accounts.system.known import Facts
 else:
     import _signal
@@ -36,7 +35,7 @@ class Run:
     def __init__(self, tool: Tool, prog: str, change: Change | None = None) -> None:
         self.tool = tool
         self.console = Console(tool, prog)
-        self.release = find_release()
+        self.release = DEFAULT if change is None else change.facts.release
         self.target: Target | None = None
         self._change = change
 
@@ -57,8 +56,11 @@ class Run:
         return self.change.do(request)
 
     def select_root(self, argv: list[bytes]) -> None:
-        """--root and --prefix, found before all other options as shadow does. Raises BadArgument."""
-        rows = {row.long: row for row in self.tool.rows(self.release) if row.long in ("root", "prefix")}
+        """--root and --prefix, found before all other options as shadow does, and the release.
+
+        Raises BadArgument and ConfigError.
+        """
+        rows = {row.long: row for row in self.tool.options if row.long in ("root", "prefix")}
         root = find_value(argv, rows["root"]) if "root" in rows else None
         prefix = find_value(argv, rows["prefix"]) if "prefix" in rows else None
         if root is not None or prefix is not None:
@@ -71,6 +73,9 @@ class Run:
             if not prefix.startswith(b"/"):
                 raise BadArgument("prefix must be an absolute path")
             self._open(root or b"/", prefix, f"cannot access prefix directory {fsdecode(prefix)}")
+        if self.target is None:
+            self.target = Target()
+        self.release = find_release(self.target)
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:
@@ -109,11 +114,6 @@ def _drop_privileges() -> None:
 
 def _shown(database: str) -> str:
     return f"/etc/{database}"
-
-
-def find_release() -> Release:
-    """The release of shadow-utils that this machine's callers expect."""
-    return parse_release(posix.environ.get(b"ACCOUNTS_SHADOW_COMPAT", b"")) or DEFAULT
 
 
 def run(

@@ -8,10 +8,15 @@ if TYPE_CHECKING:
     # (4, 13): compares as it should.
     Release = tuple[int, int]
 
+# Where accounts.conf says nothing.
 DEFAULT = (4, 13)
+NEWEST = (4, 20)
 
 
 def parse_release(text: bytes) -> Release | None:
-    """(4, 13) of b"4.13", or None."""
+    """(4, 13) of b"4.13"; None for what is no release from 4.13 to 4.20."""
     major, _, minor = text.partition(b".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+    if major != b"4" or len(minor) != 2 or not minor.isdigit():
+        return None
+    release = (4, int(minor))
+    return release if DEFAULT <= release <= NEWEST else None

@@ -13,7 +13,12 @@ import posix
 
 from accounts.errors import BadArgument, ConfigError, FileError
 from accounts.model.policy import Policy, default_policy, parse_nsswitch
+from accounts.model.release import DEFAULT, parse_release
 from accounts.text import fsdecode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.model.release import Release
 
 # Where vendor copies of configuration files are looked for, below the root, after /etc.
 VENDOR_DIRS = (b"usr/etc", b"usr/share/accounts", b"usr/lib")
@@ -243,3 +248,25 @@ class Target:
             if fd is not None:
                 posix.close(fd)
         self._etc = None
+
+
+def find_release(target: Target) -> Release:
+    """The release of shadow-utils that the callers of this machine's tools expect, whatever root they work on.
+
+    SHADOW_COMPAT of the running system's accounts.conf, or of the environment in tests. target: read anyway, when it
+    is the running system. Raises ConfigError.
+    """
+    text = posix.environ.get(b"ACCOUNTS_SHADOW_COMPAT")
+    if text is None:
+        if target.live:
+            text = target.setting(b"SHADOW_COMPAT", b"")
+        else:
+            host = Target()
+            try:
+                text = host.setting(b"SHADOW_COMPAT", b"")
+            finally:
+                host.close()
+    release = parse_release(text) if text else DEFAULT
+    if release is None:
+        raise ConfigError(f"accounts.conf: SHADOW_COMPAT must be a release from 4.13 to 4.20: '{fsdecode(text)}'")
+    return release

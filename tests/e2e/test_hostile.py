@@ -169,6 +169,8 @@ CALLS: list[tuple[str, list[str], int, Setup]] = [
     ("GROUP_POLICY without sense", ["groupadd", "crew"], 3,
      _write("/etc/accounts/accounts.conf", "GROUP_POLICY=maybe\n")),
     ("IMAGE_DIR relative", ["groupadd", "crew"], 3, _write("/etc/accounts/accounts.conf", "IMAGE_DIR=lib\n")),
+    ("SHADOW_COMPAT without sense", ["groupadd", "crew"], 1,
+     _write("/etc/accounts/accounts.conf", "SHADOW_COMPAT=4.21\n")),
     ("image passwd is a directory", ["useradd", "bob"], 1, _directory("/usr/lib/passwd")),
 ]  # fmt: skip
 # More than one line is shadow's own way here: what is wrong with the lock or the row, then what fails.

@@ -108,7 +108,7 @@ def layouts_of(case: Case, layout: str) -> tuple[str, ...]:
 
 def as_release(command: Command, release: str) -> Command:
     """The command for our tools, which are to act as a release of shadow-utils."""
-    return dataclasses.replace(command, env={**command.env, "SHADOW_COMPAT": release})
+    return dataclasses.replace(command, env={**command.env, "ACCOUNTS_SHADOW_COMPAT": release})
 
 
 def replay(

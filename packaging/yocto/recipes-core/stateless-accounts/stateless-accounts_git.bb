@@ -21,10 +21,13 @@ PACKAGECONFIG:class-native ??= ""
 PACKAGECONFIG[shadow] = ",,,"
 PROVIDES:append:class-native = "${@bb.utils.contains('PACKAGECONFIG', 'shadow', ' shadow-native', '', d)}"
 
+# The release of shadow-utils that the tools are like: that of the recipe shadow.
+SHADOW_COMPAT ?= "4.20"
+
 # Libraries are installed beside the package: the tools run without site-packages.
 EXTRA_OEMAKE = "\
     PREFIX=${prefix} SBINDIR=${sbindir} BINDIR=${bindir} LIBDIR=${libdir} DATADIR=${datadir}/accounts \
-    UNITDIR=${systemd_system_unitdir} PYTHON=${PYTHON} DEPS=${STATELESS_DEPS} \
+    UNITDIR=${systemd_system_unitdir} PYTHON=${PYTHON} DEPS=${STATELESS_DEPS} SHADOW_COMPAT=${SHADOW_COMPAT} \
     'CC=${CC}' 'CFLAGS=${CFLAGS}' 'LDFLAGS=${LDFLAGS}' \
     ${@bb.utils.contains('PACKAGECONFIG', 'shadow', '', 'TOOLS=accounts BUSYBOX_TOOLS=', d)} \
 "
