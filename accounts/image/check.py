@@ -30,7 +30,6 @@ from accounts.image.index import find_stale
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, find_modules
-from accounts.image.nsswitch import parse_services, reaches_image
 from accounts.image.pins import gather
 from accounts.image.reader import point_at
 from accounts.image.rules import Rules
@@ -38,7 +37,7 @@ from accounts.image.stateless import leftovers
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
-from accounts.model.policy import DATABASES, IMAGE_SERVICE, LOCAL_SERVICES, parse_nsswitch
+from accounts.model.policy import DATABASES, IMAGE_SERVICE, LOCAL_SERVICES, parse_nsswitch, parse_services
 from accounts.system.target import Target
 
 _UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
@@ -202,14 +201,15 @@ def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked)
 
     for name in DATABASES:
         services = lines.get(name.encode(), [])
-        names = [service for service, _ in services]
-        if not reaches_image(services):
+        names = [service for service, _, _ in services]
+        if not policy.image[name]:
             complain(f"{name} does not reach altfiles: '{name}: files altfiles' is what it takes")
         elif not any(service in LOCAL_SERVICES for service in names[: names.index(IMAGE_SERVICE)]):
             complain(f"{name} asks altfiles before files, so that /etc overrides nothing")
-        if name != "group" and any(b"merge" in action.lower() for _, actions in services for action in actions):
-            complain(f"{name} must not merge: names that are in /etc would fail to resolve")
-    if not policy.merge_groups and reaches_image(lines.get(b"group", [])) and not first:
+        success = [actions.get(b"success", b"return") for _, _, actions in services]
+        if name != "group" and (b"merge" in success or b"continue" in success[:-1]):
+            complain(f"{name} must not merge or go on behind what it found: names in /etc would fail to resolve")
+    if policy.image["group"] and not policy.merge_groups and not first:
         complain("group does not merge: a member added in /etc hides the image's members")
     if b"initgroups" in lines:
         complain("an initgroups line ends the search for a user's groups at the first service that knows one")

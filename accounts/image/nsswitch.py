@@ -1,64 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""nsswitch.conf as glibc reads it, and made to reach both layers. Pure.
-
-Source: glibc 2.33 and later (nss_database.c, nss_action_parse.c), tried with getent: of several lines for a
-database the last one counts; a colon may be missing; names are taken as they are written, "#" inside of a line
-too; a last line without newline is not read; and one action that glibc does not know makes the whole file void.
-"""
+"""nsswitch.conf made to reach both layers. Pure; how glibc reads the file is in accounts/model/policy.py."""
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 from accounts.model.policy import DATABASES as NAMES
-from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES
+from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES, split_line, split_services
+
+if TYPE_CHECKING:
+    from accounts.model.policy import Service
 
 DATABASES = tuple(name.encode() for name in NAMES)
-# The databases of glibc: a line for another name is passed over, whatever it says.
-_KNOWN = frozenset(
-    b"aliases ethers group group_compat gshadow gshadow_compat hosts initgroups netgroup networks passwd "
-    b"passwd_compat protocols publickey rpc services shadow shadow_compat".split()
-)
-_LINE = re.compile(rb"([ \t\r\f\v]*)([^\s:]+)([\s:]+)(.*)", re.DOTALL)
-_TOKEN = re.compile(rb"\[[^]]*\]?|[^\s\[]+")
-_ACTION = re.compile(
-    rb"\s*!?(?:success|notfound|unavail|tryagain)\s*=\s*(?:return|continue|merge)(?=[\s\]])", re.IGNORECASE
-)
-_PAIR = re.compile(rb"(!?)([a-z]+)\s*=\s*([a-z]+)")
-# Service, and the actions behind it as they are written.
-Service = tuple[bytes, list[bytes]]
-
-
-def parse_services(text: bytes) -> dict[bytes, list[Service]] | None:
-    """Database -> its services in order, as glibc has them; None when it takes the file for broken.
-
-    A database without a line is not in the result: glibc asks files for it.
-    """
-    found: dict[bytes, list[Service]] = {}
-    # What stands behind the last newline is not read.
-    for raw in text.split(b"\n")[:-1]:
-        match = _LINE.fullmatch(raw)
-        if match is None or match[2] not in _KNOWN:
-            continue
-        services = _split(match[4])
-        if services is None:
-            return None
-        found[match[2]] = services
-    return found
-
-
-def reaches_image(services: list[Service]) -> bool:
-    """Whether a name that the services before altfiles do not have is looked up in the image layer."""
-    for name, actions in services:
-        if name == IMAGE_SERVICE:
-            return True
-        ends = False
-        for negated, status, action in _PAIR.findall(b"".join(actions).lower()):
-            if (status == b"notfound") != bool(negated):
-                ends = action == b"return"
-        if ends:
-            return False
-    return False
 
 
 def merge_nsswitch(text: bytes) -> bytes:
@@ -69,21 +22,20 @@ def merge_nsswitch(text: bytes) -> bytes:
     that makes glibc pass over the whole file becomes a comment. A line that is right stays byte for byte.
     """
     lines = text.split(b"\n")
-    last = {match[2]: at for at, raw in enumerate(lines) if (match := _LINE.fullmatch(raw)) is not None}
+    last = {split_line(raw)[0]: at for at, raw in enumerate(lines)}
     merged: list[bytes] = []
     seen: dict[bytes, int] = {}
     for at, raw in enumerate(lines):
-        match = _LINE.fullmatch(raw)
-        name = b"" if match is None else match[2]
-        if match is None or name not in _KNOWN:
+        name, rest = split_line(raw)
+        if not name:
             merged.append(raw)
         elif name not in DATABASES and name != b"initgroups":
-            merged.append(raw if _split(match[4]) is not None else b"# " + raw)
+            merged.append(raw if split_services(rest) is not None else b"# " + raw)
         elif name in DATABASES and last[name] == at:
             seen[name] = len(merged)
-            old = _split(match[4]) or []
+            old = split_services(rest) or []
             new = _reach(old, name == b"group")
-            merged.append(raw if new == old else match[1] + name + _colon(match[3]) + _join(new))
+            merged.append(raw if new == old else _start(raw, name, rest) + _join(new))
     missing = [name for name in DATABASES if name not in seen]
     if missing:
         at = max(seen.values(), default=len(merged) - 1 - (not merged[-1])) + 1
@@ -92,66 +44,47 @@ def merge_nsswitch(text: bytes) -> bytes:
     return result if result.endswith(b"\n") else result + b"\n"
 
 
-def _split(text: bytes) -> list[Service] | None:
-    """The services of a line; None for actions without service, a second "[...]" behind one, or unknown ones."""
-    services: list[Service] = []
-    for token in _TOKEN.findall(text):
-        if not token.startswith(b"["):
-            services.append((token, []))
-        elif services and not services[-1][1] and _is_action(token):
-            services[-1][1].append(token)
-        else:
-            return None
-    return services
-
-
-def _is_action(token: bytes) -> bool:
-    at = 1
-    while (match := _ACTION.match(token, at)) is not None:
-        at = match.end()
-        if token[at:].lstrip() == b"]":
-            return True
-    return False
-
-
-def _colon(between: bytes) -> bytes:
-    """What stands between name and services; with the colon that other readers than glibc insist on."""
-    return between if b":" in between else b":" + between
+def _start(raw: bytes, name: bytes, rest: bytes) -> bytes:
+    """What stands before the services; with the colon that other readers than glibc insist on."""
+    line = raw.split(b"\0", 1)[0]
+    start = line[: len(line) - len(rest)]
+    return start if b":" in start else start.replace(name, name + b":", 1)
 
 
 def _join(services: list[Service]) -> bytes:
-    return b" ".join(token for name, actions in services for token in (name, *actions))
+    return b" ".join(word for name, written, _ in services for word in (name, written) if word)
 
 
 def _reach(services: list[Service], merge: bool) -> list[Service]:
     """The services with altfiles right behind the local one, and both with the actions that they need."""
-    if is_right(services, merge):
+    if _is_right(services, merge):
         return services
-    image = [actions for name, actions in services if name == IMAGE_SERVICE]
-    services = [(name, actions) for name, actions in services if name != IMAGE_SERVICE]
-    at = next((i for i, (name, _) in enumerate(services) if name in LOCAL_SERVICES), None)
+    image = [service for service in services if service[0] == IMAGE_SERVICE]
+    services = [service for service in services if service[0] != IMAGE_SERVICE]
+    at = next((i for i, service in enumerate(services) if service[0] in LOCAL_SERVICES), None)
     if at is None:
-        services.insert(0, (b"files", []))
+        services.insert(0, (b"files", b"", {}))
         at = 0
-    local, actions = services[at]
     # What ended or merged the search behind files now does so behind the image.
-    behind = image[0] if image else actions
-    if not merge:
-        behind = [action for action in behind if b"merge" not in action.lower()]
-    if at == len(services) - 1:
-        behind = []  # an action of the last service has no effect
+    _, written, actions = image[0] if image else services[at]
+    if at == len(services) - 1 or (not merge and b"merge" in actions.values()):
+        written, actions = b"", {}  # an action of the last service has no effect
+    local = services[at][0]
     return [
-        *services[:at], (local, [b"[SUCCESS=merge]"] if merge else []), (IMAGE_SERVICE, behind), *services[at + 1 :]
-    ]  # fmt: skip
+        *services[:at],
+        (local, b"[SUCCESS=merge]", {b"success": b"merge"}) if merge else (local, b"", {}),
+        (IMAGE_SERVICE, written, actions),
+        *services[at + 1 :],
+    ]
 
 
-def is_right(services: list[Service], merge: bool) -> bool:
+def _is_right(services: list[Service], merge: bool) -> bool:
     """Whether nothing has to change: the local service first of the two, altfiles right behind it, as it must be."""
-    names = [name for name, _ in services]
+    names = [service[0] for service in services]
     if names.count(IMAGE_SERVICE) != 1 or names.index(IMAGE_SERVICE) == 0:
         return False
     at = names.index(IMAGE_SERVICE)
-    local, actions = services[at - 1]
-    if local not in LOCAL_SERVICES or (not merge and any(b"merge" in action.lower() for action in services[at][1])):
+    local, _, actions = services[at - 1]
+    if local not in LOCAL_SERVICES or (not merge and b"merge" in services[at][2].values()):
         return False
-    return [action.lower() for action in actions] == ([b"[success=merge]"] if merge else [])
+    return actions == ({b"success": b"merge"} if merge else {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""nsswitch.conf in forty writings: what we read of it is what getent finds, and what wire makes of it works."""
+"""nsswitch.conf in sixty writings: what we read of it is what getent finds, and what wire makes of it works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from accounts.image.check import Checked, _check_nsswitch
 from accounts.image.findings import Findings
-from accounts.image.nsswitch import merge_nsswitch, parse_services
+from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.tree import Tree
+from accounts.model.policy import parse_nsswitch, parse_services
 from tests.clients import roots
 from tests.support.overlay import in_child
 
@@ -37,6 +38,13 @@ VARIANTS = [
     "passwd: files [!NOTFOUND=return] altfiles\n", "passwd: files nosuchservice altfiles\n",
     "passwd: sss files altfiles\n",
     "passwd: files [!UNAVAIL=return] altfiles\n", "\tpasswd\t:\tfiles altfiles\n", "passwd: files altfiles\n\0\n",
+    "passwd\n", "passwd", "passwd: files\0altfiles\n", "passwd: files altfiles\0[BOGUS=return]\n",
+    "passwd: files [!NOTFOUND=continue] altfiles\n", "passwd: files [NOTFOUND=return NOTFOUND=continue] altfiles\n",
+    "passwd: files [NOTFOUND==return] altfiles\n", "passwd: files [! SUCCESS=return] altfiles\n",
+    "passwd: files altfiles [SUCCESS=merge]\n", "passwd: files altfiles [SUCCESS=continue]\n",
+    "passwd: files [NOTFOUND=continue][BOGUS=x] altfiles\n", "passwd: files [NOTFOUND=continue] [BOGUS\n",
+    "hosts: [BOGUS=x] files\npasswd: files altfiles\n", "passwd: files altfiles [NOTFOUND=return][\n",
+    "passwd:\vfiles\faltfiles\n", "passwd: files :altfiles\n",
 ]  # fmt: skip
 
 
@@ -92,8 +100,12 @@ def test_what_glibc_reads_is_what_counts(tmp_path: Path) -> None:
             wrong.append(("wired", variant, after))
         if _complains(tmp_path / "r", variant) == all(before.values()):
             wrong.append(("check", variant, before))
+        policy = parse_nsswitch((GOOD + variant).encode())
+        found = policy.image["passwd"], policy.image["group"] and policy.merge_groups
+        if found != (before["image"], before["members"]):
+            wrong.append(("policy", variant, before))
     assert wrong == []
-    assert len(VARIANTS) >= 40
+    assert len(VARIANTS) >= 60
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

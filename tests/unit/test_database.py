@@ -191,7 +191,7 @@ def test_a_database_that_nss_reads_from_files_only_has_no_image() -> None:
         (b"group: files [SUCCESS=merge] systemd [SUCCESS=merge] altfiles", True, True),
         (b"group: files [NOTFOUND=return] altfiles", False, False),
         (b"group: files [!SUCCESS=return] altfiles", False, False),
-        (b"group: files # altfiles", False, False),
+        (b"group: files # altfiles", True, False),
         (b"group: files systemd", False, False),
         (b"", False, False),
     ],

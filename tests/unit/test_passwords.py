@@ -330,7 +330,7 @@ def test_lines_as_newusers_reads_them(text: bytes, expected: list[bytes | None])
     [
         (b"passwd: files altfiles\n", False),
         (b"passwd: files systemd\n", True),
-        (b"group: files sss\npasswd: files # sss\n", False),
+        (b"group: files sss\npasswd: files # sss\n", True),
         (b"passwd: compat\n", True),
         (b"passwd: files [NOTFOUND=return] sss\n", True),
         (b"", False),
