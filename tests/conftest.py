@@ -6,7 +6,9 @@ Here and not beside the replay, because with pytest-xdist the process that print
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 
 import pytest
 
@@ -14,11 +16,26 @@ from tests.replay.run import Report
 
 REPORT = pytest.StashKey[Report]()
 KEY = "replay"
+IGNORED = "ACCOUNTS_TESTS_IGNORED_SIGNALS"
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """One report for all tools."""
     config.stash[REPORT] = Report()
+    _handle_ignored_signals()
+
+
+def _handle_ignored_signals() -> None:
+    """nohup(1), and a shell that starts us in the background, ignore signals; what is ignored is inherited.
+
+    The programs that tests start must die of them. A handler is not inherited, and protects this process as well.
+    """
+    ignored = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
+    names = os.environ.setdefault(IGNORED, " ".join(number.name for number in ignored))
+    for name in names.split():
+        # In the processes of pytest-xdist, too.
+        signal.signal(signal.Signals[name], lambda number, frame: None)
 
 
 @pytest.fixture

@@ -77,7 +77,8 @@ class Base:
 class Hides:
     """/etc/accounts/hidden: the rows of the image that NSS does not show (accounts.model.hidden).
 
-    data: the file's bytes; rows: the (database, name) that it hides, none where it cannot be trusted.
+    data: the file's bytes; present: whether there is one, by default where it has data; rows: the (database, name)
+    that it hides, none where it cannot be trusted.
     is_honoured: whether NSS honours the file; asked when a row is to be hidden that is not yet.
     """
 
@@ -85,6 +86,7 @@ class Hides:
         self, data: bytes = b"", rows: Iterable[tuple[str, bytes]] = (), is_honoured: Callable[[], bool] | None = None
     ) -> None:
         self.data = data
+        self.present = bool(data)
         self.rows = set(rows)
         self._was = frozenset(self.rows)
         self.is_honoured = is_honoured or (lambda: False)
@@ -484,7 +486,7 @@ class Database:
             for name, layered in self.tables.items():
                 if name in self._loaded:
                     layered.forget_needless_hides()
-            changes.append((HIDDEN, self.hides.data or None, self.hides.render() or None))
+            changes.append((HIDDEN, self.hides.data if self.hides.present else None, self.hides.render() or None))
         base = self.base.render()
         if base != self.base.data:
             changes.append((BASE, self.base.original, base or None))

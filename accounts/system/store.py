@@ -201,7 +201,9 @@ class Store:
             from accounts.model.hidden import parse_hidden
 
             rows = parse_hidden(data)
-        return Hides(data, rows or (), target.honours_hides)
+        hides = Hides(data, rows or (), target.honours_hides)
+        hides.present = True
+        return hides
 
     def commit(self, database: Database, no_backup: Collection[str] = ()) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.

@@ -53,6 +53,11 @@ class Outcome:
     status: int = 0
 
 
+DISPOSITIONS = {
+    signal.SIGHUP: signal.SIG_DFL, signal.SIGQUIT: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler,
+}  # fmt: skip
+
+
 def run(
     action: Callable[[], int],
     at: int = -1,
@@ -71,6 +76,9 @@ def run(
         status = 99
         try:
             _ptrace(_TRACEME, 0)
+            # As after execve(2), whatever tests/conftest.py has for the test run.
+            for number, disposition in DISPOSITIONS.items():
+                signal.signal(number, disposition)
             os.kill(os.getpid(), signal.SIGSTOP)
             status = action()
         except BaseException:

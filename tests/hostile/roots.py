@@ -7,6 +7,7 @@ Beside the root is a twin of it, the "host", at which the links point: nothing o
 from __future__ import annotations
 
 import os
+import posix
 import re
 import resource
 import shutil
@@ -14,6 +15,7 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -189,11 +191,21 @@ class Outcome:
         return f"{self.status} {self.stdout!r} {self.stderr!r}"
 
 
-def run_tool(tool: str, arguments: tuple[str, ...], options: tuple[str, ...], scratch: Path) -> Outcome:
-    """Run a tool's main() in a child, with its memory limited. scratch: directory for its streams."""
+def run_tool(
+    tool: str,
+    arguments: tuple[str, ...],
+    options: tuple[str, ...],
+    scratch: Path,
+    stdin: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a tool's main() in a child, with its memory limited. scratch: directory for its streams.
+
+    stdin: in place of that of STDIN. environment: variables besides those of this process.
+    """
     module, entry = re.findall(r"from (accounts\.\S+) import (\w+)", (TOP / "shims" / tool).read_text())[0]
     main = getattr(import_module(module), entry)
-    (scratch / "in").write_text(STDIN.get(tool, ""))
+    (scratch / "in").write_bytes(STDIN.get(tool, "").encode() if stdin is None else stdin)
     pid = os.fork()
     if not pid:
         try:
@@ -203,6 +215,10 @@ def run_tool(tool: str, arguments: tuple[str, ...], options: tuple[str, ...], sc
             os.closerange(3, 256)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             os.environ["VISUAL"] = "true"
+            for name, value in (environment or {}).items():
+                # What the process got is what the tools look at.
+                os.environ[name] = value
+                posix.environ[os.fsencode(name)] = os.fsencode(value)
             # Behind the others: -D has to be the first.
             sys.argv = [tool, *arguments, *options]
             main()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Refusal
-from accounts.model.database import KINDS, Database
+from accounts.model.database import KINDS, Base, Database, Hides
 from accounts.model.policy import default_policy, parse_nsswitch
 from accounts.model.records import Group
 from accounts.model.table import Table
@@ -74,6 +74,17 @@ def test_back_to_the_image_removes_row_and_base_record() -> None:
     db = database(local, base=b"shadow:www:*:::::::\npasswd:www:x:33:33::/:/old\n")
     edit(db, "shadow", b"www", passwd=b"*")
     assert changes(db) == {"shadow": None, "accounts/base": b"passwd:www:x:33:33::/:/old\n"}
+
+
+def test_an_empty_file_is_not_none() -> None:
+    """What is to be replaced must be there as it was read."""
+    db = Database({}, {"shadow": Table(KINDS["shadow"], IMAGE["shadow"])}, default_policy(), Base(b""), Hides(b""))
+    db.hides.present = True
+    db.hides.rows.add(("group", b"adm"))
+    edit(db, "shadow", b"www", passwd=b"!*")
+    assert [(name, old) for name, old, _ in db.render_changes()] == [
+        ("shadow", None), ("accounts/hidden", b""), ("accounts/base", b""),
+    ]  # fmt: skip
 
 
 def test_a_second_edit_keeps_the_first_base() -> None:

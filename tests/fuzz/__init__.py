@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Broken files, arguments and input, by the thousand."""
