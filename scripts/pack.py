@@ -16,7 +16,7 @@ from collections.abc import Collection
 
 # What a tool of the family may load; `accounts image` and the rest come from their own files.
 PACKED = (
-    "accounts.errors", "accounts.olderrors", "accounts.text", "accounts.change", "accounts.publish", "accounts.cli",
+    "accounts.errors", "accounts.text", "accounts.change", "accounts.publish", "accounts.cli",
     "accounts.edit", "accounts.model", "accounts.system",
 )  # fmt: skip
 

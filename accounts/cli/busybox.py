@@ -7,9 +7,11 @@ elsewhere adduser and its like are Debian's, which call us. As in busybox every 
 
 from __future__ import annotations
 
-from accounts.cli import passwd, useradd
-from accounts.cli.run import Run, run
-from accounts.cli.tool import Option, Tool, as_given, parse, show_usage, take_gid
+from accounts.cli import passwd
+from accounts.cli.run import run
+from accounts.cli.tool import Option, Tool, as_given, show_usage, take_gid
+from accounts.cli.useradd import read_defaults, take_comment, take_home
+from accounts.cli.values import take_group, take_shell, take_uid
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupdel import RemoveGroup
 from accounts.edit.members import ChangeMember
@@ -18,9 +20,9 @@ from accounts.edit.userdel import RemoveUser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
-    from accounts.cli.tool import Given
+    from accounts.cli.tool import Convert, Given
 
 ADDUSER = """\
 Usage: adduser [OPTIONS] USER [GROUP]
@@ -90,28 +92,25 @@ TOOL_DELUSER = Tool(
     "deluser", DELUSER, (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS
 )
 TOOL_DELGROUP = Tool("delgroup", DELGROUP, (HELP,), {}, operands=OPERANDS)
-# adduser's value -> the option of useradd.
-USERADD_OPTIONS = {"home": b"-d", "uid": b"-u", "skel": b"-k"}
 GECOS = b"Linux User,,,"
+# What is wrong with a value is useradd's to say, and only when a user is made.
+CONVERTERS: dict[str, Convert] = {"home": take_home, "uid": take_uid, "skel": as_given}
 
 
 def useradd_request(given: Given, name: bytes) -> AddUser:
     """What adduser asks for, as useradd has it. Raises Fail."""
-    # Option by option as useradd: what is wrong with a value is its to say.
-    run = Run(useradd.TOOL, given.run.console.prog, given.run.change)
-    useradd.read_defaults(run)
+    read_defaults(given.run)
     values, system = given.values, "S" in given.letters
     shell = b"/bin/false" if system else b"/bin/sh"
-    arguments = [b"-c", values.get("gecos", GECOS), b"-s", values.get("shell", shell)]
-    for value, option in USERADD_OPTIONS.items():
-        if value in values:
-            arguments += [option, values[value]]
+    fields: dict[str, Any] = {
+        "gecos": take_comment(given, values.get("gecos", GECOS)),
+        "shell": take_shell(given, values.get("shell", shell)),
+    }
+    fields |= {field: convert(given, values[field]) for field, convert in CONVERTERS.items() if field in values}
     group = values.get("group", b"nogroup" if system else None)
-    arguments += [b"-U"] if group is None else [b"-N", b"-g", group]
-    arguments.append(b"-M" if "H" in given.letters else b"-m")
-    if system:
-        arguments.append(b"-r")
-    return AddUser(name=name, **parse(run, arguments).values)
+    gid = None if group is None else take_group(given, group)
+    home = "H" not in given.letters
+    return AddUser(name=name, gid=gid, user_group=gid is None, create_home=home, system=system, **fields)
 
 
 def change_member(given: Given, remove: bool = False) -> bool:

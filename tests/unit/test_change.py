@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+import accounts.edit
 from accounts.change import Change
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupdel import RemoveGroup
-from accounts.edit.request import edit
+from accounts.edit.request import Request, edit
 from accounts.edit.useradd import AddUser
 from accounts.errors import E_NAME_IN_USE, E_NOTFOUND, Fail
 
@@ -94,3 +97,23 @@ def test_a_request_is_a_value() -> None:
         AddGroup(name=b"crew", colour=1)
     with pytest.raises(KeyError):
         AddGroup(gid=7)
+
+
+REQUESTS = {
+    value
+    for module in pkgutil.iter_modules(accounts.edit.__path__)
+    for value in vars(importlib.import_module(f"accounts.edit.{module.name}")).values()
+    if isinstance(value, type) and issubclass(value, Request) and value is not Request and value.__name__[0] != "_"
+}
+
+
+@pytest.mark.parametrize("request_class", sorted(REQUESTS, key=str), ids=lambda value: value.__name__)
+def test_the_manual_has_every_request_with_fields_that_it_has(request_class: type[Request]) -> None:
+    name = f"{request_class.__module__.removeprefix('accounts.edit.')}.{request_class.__name__}"
+    (line,) = (line for line in DOCS.read_text().split("\n") if f"`{name}`" in line)
+    assert request_class.DEFAULTS.keys() <= set(request_class.__slots__)
+    fields = line.split("|")[2]
+    if "see there" not in fields and ";" not in fields:
+        words = set(re.findall(r"[a-z_]+", fields.replace("and one of", ""))) - {"and"}
+        assert words <= set(request_class.__slots__)
+        assert "…" in fields or words == set(request_class.__slots__)
