@@ -28,10 +28,13 @@ TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
 .PHONY: all demo test test-deps venv bench clients lint install install-image-tool image clean
 
-all: nss/build/libnss_altfiles.so.2 $(DEPS)
+all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(DEPS)
 
 nss/build/libnss_altfiles.so.2: $(wildcard nss/*.c nss/*.h nss/*.map nss/Makefile)
 	$(MAKE) -C nss DATADIR=$(IMAGE_DIR)
+
+subid/build/libsubid_altfiles.so: $(wildcard nss/*.c nss/*.h subid/*.c subid/*.map subid/Makefile)
+	$(MAKE) -C subid DATADIR=$(IMAGE_DIR)
 
 build/deps:
 	$(PYTHON) -m venv build/pip >/dev/null 2>&1 || { apt-get -qq update; apt-get -qq install -y python3-venv >/dev/null; $(PYTHON) -m venv build/pip; }
@@ -55,6 +58,7 @@ install: all
 	    chmod 755 $(DESTDIR)$(PKGDIR)/busybox/$$tool; \
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
+	$(MAKE) -C subid install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
 	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR) \
 	    SHADOW_COMPAT=$(SHADOW_COMPAT)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
@@ -128,4 +132,4 @@ image:
 	shims/accounts image check $(ROOT) $(LEDGER:%=--ledger %) $(if $(RULES),--rules $(RULES))
 
 clean:
-	rm -rf build nss/build
+	rm -rf build nss/build subid/build

@@ -67,7 +67,7 @@ class _Batch:
         self._uids = facts.id_pool("UID", request.system)
         self._gids = facts.id_pool("GID", request.system)
         self._subids = [
-            (SubidPool(database.tables[name].local, kind, facts.defs), words)
+            (SubidPool(database.tables[name].local, kind, facts.defs, database.tables[name].image), words)
             for name, kind, words in SUBIDS
             if database.tables[name].present and not request.system
         ]

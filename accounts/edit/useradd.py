@@ -177,9 +177,9 @@ class AddUser(Request):
             ("subgid", "GID", "group", E_SUB_GID_UPDATE),
         ):
             if name in plan.subids:
-                table = database.tables[name].local
+                table, image = database.tables[name].local, database.tables[name].image
                 try:
-                    start, count = find_subid_range(table, kind, facts.defs)
+                    start, count = find_subid_range(table, kind, facts.defs, image)
                 except NoId as error:
                     raise Fail(why, str(error), f"can't create subordinate {words} IDs") from None
                 add_subid_range(table, self.name, start, count)

@@ -94,8 +94,9 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
     if not database.passwd.remove(name):
         raise FileError("passwd", "remove", name)
     database.shadow.remove(name)
-    for table in (database.subuid, database.subgid):
-        remove_subid_range(table, name, 0, MAX_ULONG)
+    for ranges in (database.tables["subuid"], database.tables["subgid"]):
+        ranges.take_over(name, 0, MAX_ULONG)
+        remove_subid_range(ranges.local, name, 0, MAX_ULONG)
     who = fsdecode(name)
     report.done(f"delete user '{who}'", "deleting user entries")
     for row in database.group.rows_about(name):

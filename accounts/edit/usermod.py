@@ -251,8 +251,12 @@ def change_user(
     from accounts.model.ids import add_subid_range, remove_subid_range
 
     for table, add, first, last in change.subids:
-        edit = add_subid_range if add else remove_subid_range
-        edit(database.tables[table].local, name, first, (last - first + 1) & MAX_ULONG)
+        layered, count = database.tables[table], (last - first + 1) & MAX_ULONG
+        if add:
+            add_subid_range(layered.local, name, first, count, layered.image)
+        else:
+            layered.take_over(name, first, last)
+            remove_subid_range(layered.local, name, first, count)
 
 
 def _change_rows(

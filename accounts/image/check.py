@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
 from accounts.image.index import find_stale
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
-from accounts.image.module import LIBRARY, find_modules
+from accounts.image.module import LIBRARY, SUBID_PLUGIN, find_libraries, find_modules
 from accounts.image.pins import gather
 from accounts.image.reader import point_at
 from accounts.image.rules import Rules
@@ -37,7 +37,15 @@ from accounts.image.stateless import leftovers
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
-from accounts.model.policy import DATABASES, IMAGE_SERVICE, LOCAL_SERVICES, parse_nsswitch, parse_services
+from accounts.model.policy import (
+    DATABASES,
+    IMAGE_SERVICE,
+    LOCAL_SERVICES,
+    SUBIDS,
+    Policy,
+    parse_nsswitch,
+    parse_services,
+)
 from accounts.system.target import Target
 
 _UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
@@ -98,7 +106,7 @@ def check(
         check_names(layers, uses, findings)
         _check_ledger(layers, findings, result, machine)
         _check_module(layers, findings, result)
-        _check_nsswitch(tree, root, findings, result)
+        _check_nsswitch(layers, root, findings, result)
         _check_first_boot(layers, findings)
         _check_etc(tree, rules, findings)
     result.findings = findings.found
@@ -175,7 +183,8 @@ def _check_module(layers: Layers, findings: Findings, result: Checked) -> None:
             findings.add("module-partial", f"programs for {machine} find no account of the image: {why}")
 
 
-def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked) -> None:
+def _check_nsswitch(layers: Layers, root: Path, findings: Findings, result: Checked) -> None:
+    tree = layers.tree
     path = next((f"{directory}/nsswitch.conf" for directory in DIRECTORIES if _is_file(tree, directory)), None)
     if path is None:
         findings.add("nsswitch", f"there is no nsswitch.conf, neither in /etc nor {VENDOR_NSSWITCH}")
@@ -211,8 +220,20 @@ def _check_nsswitch(tree: Tree, root: Path, findings: Findings, result: Checked)
             complain(f"{name} must not merge or go on behind what it found: names in /etc would fail to resolve")
     if policy.image["group"] and not policy.merge_groups and not first:
         complain("group does not merge: a member added in /etc hides the image's members")
+    _check_subids(layers, policy, complain)
     if b"initgroups" in lines:
         complain("an initgroups line ends the search for a user's groups at the first service that knows one")
+
+
+def _check_subids(layers: Layers, policy: Policy, complain: Callable[[str], None]) -> None:
+    for name in SUBIDS:
+        path = f"{layers.image_dir}/{name}"
+        if layers.tree.lstat(path) is None:
+            continue
+        if not policy.image[name]:
+            complain(f"nobody reads {path}: 'subid: altfiles' is what it takes")
+        elif not find_libraries(layers.tree, SUBID_PLUGIN):
+            complain(f"nobody reads {path}: there is no {SUBID_PLUGIN}")
 
 
 def _is_file(tree: Tree, directory: str) -> bool:

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from accounts.image import tmpfiles
+from accounts.image.module import SUBID_PLUGIN, find_libraries
 from accounts.image.tree import Tree
 from accounts.model.policy import DATABASES
 from accounts.system.commit import TEMPORARY
@@ -41,8 +42,14 @@ LEFTOVERS = tuple(
 ) + (".pwd.lock",)
 
 
-def move_subids(tree: Tree, result: Seeded) -> None:
-    """newuidmap reads /etc/subuid only: the image's rows become a factory file that tmpfiles copies there."""
+def move_subids(tree: Tree, image_dir: str, result: Seeded) -> None:
+    """Move subordinate ids to the image layer where libsubid will find them (`subid: altfiles`, which wire sets).
+
+    Else newuidmap reads /etc/subuid only: the image's rows become a factory file that tmpfiles copies there.
+    """
+    if find_libraries(tree, SUBID_PLUGIN):
+        _layer_subids(tree, image_dir, result)
+        return
     there = [name for name in SUBIDS if any(tree.lstat(f"{top}/{name}") is not None for top in ("/etc", FACTORY))]
     _add_lines(tree, [tmpfiles.format_copy(f"/etc/{name}") for name in there])
     for name in there:
@@ -56,6 +63,23 @@ def move_subids(tree: Tree, result: Seeded) -> None:
         tree.settle()
         tree.remove(path)
         result.removed.append(path)
+
+
+def _layer_subids(tree: Tree, image_dir: str, result: Seeded) -> None:
+    """Rows of /etc, and of a factory that an earlier seed has made, behind those that the image has."""
+    for name in SUBIDS:
+        path, image = f"/etc/{name}", f"{image_dir}/{name}"
+        found = [one for one in (image, path, f"{FACTORY}/{name}") if tree.lstat(one) is not None]
+        if not found:
+            continue
+        rows = {line for one in found for line in tree.read(one).split(b"\n") if line}
+        # Until 4.18 libsubid asks nobody when there is no file.
+        _add_lines(tree, [tmpfiles.format_empty(path)])
+        tree.write(image, b"".join(line + b"\n" for line in sorted(rows)))
+        tree.settle()
+        for one in found[image in found :]:
+            tree.remove(one)
+            result.removed.append(one)
 
 
 def move_configuration(tree: Tree, result: Seeded) -> None:

@@ -17,6 +17,8 @@ from accounts.image.reader import Reader
 
 MODULE = "libnss_altfiles.so.2"
 LIBRARY = "libc.so.6"
+# libsubid loads it for "subid: altfiles", with dlopen(3) and so from the same directories.
+SUBID_PLUGIN = "libsubid_altfiles.so"
 CACHE = "/etc/ld.so.cache"
 # Where C libraries and linkers are; below /usr/lib and /lib also one directory for each multiarch triplet.
 _DIRECTORIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/libx32", "/lib", "/lib64", "/lib32", "/libx32")

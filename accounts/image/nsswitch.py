@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accounts.model.policy import DATABASES as NAMES
-from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES, split_line, split_services
+from accounts.model.policy import IMAGE_SERVICE, LOCAL_SERVICES, split_line, split_services, subid_service
 
 if TYPE_CHECKING:
     from accounts.model.policy import Service
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 DATABASES = tuple(name.encode() for name in NAMES)
 
 
-def merge_nsswitch(text: bytes) -> bytes:
+def merge_nsswitch(text: bytes, *, subids: bool = False) -> bytes:
     """Return an nsswitch.conf(5) that reaches both layers and says the same as `text` about everything else.
 
     passwd, shadow and gshadow look in altfiles behind files, group merges the two; further services and
     their actions stay behind altfiles. An initgroups line goes, and so do lines that a later one overrules; one
     that makes glibc pass over the whole file becomes a comment. A line that is right stays byte for byte.
+    subids: libsubid, which asks one service, is led to altfiles, which answers for /etc as well; but a service that
+    somebody has chosen (sss) stays.
     """
     lines = text.split(b"\n")
     last = {split_line(raw)[0]: at for at, raw in enumerate(lines)}
@@ -40,8 +42,21 @@ def merge_nsswitch(text: bytes) -> bytes:
     if missing:
         at = max(seen.values(), default=len(merged) - 1 - (not merged[-1])) + 1
         merged[at:at] = [(name + b":").ljust(16) + _join(_reach([], name == b"group")) for name in missing]
+    if subids:
+        merged = _lead_subids(merged)
     result = b"\n".join(merged)
     return result if result.endswith(b"\n") else result + b"\n"
+
+
+def _lead_subids(lines: list[bytes]) -> list[bytes]:
+    """The lines with altfiles where libsubid asks files, by a line or for want of one."""
+    service = subid_service(b"\n".join(lines))
+    if service == b"":
+        at = len(lines) - (not lines[-1])
+        return [*lines[:at], b"subid:".ljust(16) + IMAGE_SERVICE, *lines[at:]]
+    if service == b"files":
+        return [b"subid:".ljust(16) + IMAGE_SERVICE if subid_service(line) == b"files" else line for line in lines]
+    return lines
 
 
 def _start(raw: bytes, name: bytes, rest: bytes) -> bytes:

@@ -76,7 +76,7 @@ def seed(
         with locked(tree, root) as (target, notes):
             result.notes += notes
             _Seeding(tree, target, result, source_date_epoch).run(tuple(keep), keep_human, save_names)
-            move_subids(tree, result)
+            move_subids(tree, "/" + os.fsdecode(target.image_dir()), result)
             if configuration:
                 move_configuration(tree, result)
         remove_leftovers(tree, result)

@@ -51,6 +51,11 @@ def format_copy(path: str, source: str = "") -> str:
     return f"C {format_path(path)} - - - - {source.replace('%', '%%') or '-'}"
 
 
+def format_empty(path: str) -> str:
+    """Return the line that makes an empty file `path` of root's when there is none."""
+    return f"f {format_path(path)} 0644 root root - -"
+
+
 def format_link(path: str, text: str) -> str:
     """Return the line that makes link `path` when there is none. systemd does not unescape `text`."""
     return f"L {format_path(path)} - - - - {text.replace('%', '%%')}"

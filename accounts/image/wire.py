@@ -18,7 +18,7 @@ from accounts.errors import BadArgument
 from accounts.image import pam, tmpfiles
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
-from accounts.image.module import LIBRARY, MODULE, find_libraries, find_modules
+from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries, find_modules
 from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
@@ -114,7 +114,7 @@ class _Wiring:
             own = self._read(FOUND_NSSWITCH) or shipped
         else:
             own = there
-        self._write(VENDOR_NSSWITCH, merge_nsswitch(own))
+        self._write(VENDOR_NSSWITCH, merge_nsswitch(own, subids=bool(find_libraries(self.tree, SUBID_PLUGIN))))
         if self.result.boot:
             if self.tree.lstat(NSSWITCH) is not None:
                 self.tree.remove(NSSWITCH)

@@ -354,6 +354,17 @@ class Layered:
         self._hides.rows.add((self.name, name))
         self.image.hide(name)
 
+    def take_over(self, owner: bytes, first: int, last: int) -> None:
+        """Have an owner's subordinate ranges in the local layer, when the image has one that meets first..last.
+
+        Raises Refusal.
+        """
+        rows = [row for row in self.image if row.name == owner]
+        if any(row.start <= last and first < row.start + row.count for row in rows):
+            self.check_removal(owner)
+            self.local.extend(rows)
+            self._hide(owner)
+
     def hide_image(self) -> None:
         """Hide all rows of the image; check_removal() has been called for each."""
         for row in list(self.image):
@@ -406,7 +417,7 @@ def _join(local: Any, image: Any | None) -> Any:
 
 
 class Database:
-    """All account tables of one root. subuid and subgid have a local layer only."""
+    """All account tables of one root. subuid and subgid: the local layer's rows, which stand before the image's."""
 
     def __init__(
         self,
@@ -422,7 +433,7 @@ class Database:
         self._loaded = frozenset(image)
         tables = {}
         for name, kind in KINDS.items():
-            layer = image.get(name) if name in DATABASES and policy.image[name] else None
+            layer = image.get(name) if policy.image.get(name) else None
             tables[name] = Layered(
                 name,
                 local.get(name) or Table(kind, present=False),
@@ -477,7 +488,9 @@ class Database:
             old = table.original if table.present else None
             new: bytes | None = table.render()
             # An absent file with content is what the factory has: it takes an empty one to hide that.
-            if table.deleted or (not new and (layered.image.present or not (table.present or table.original))):
+            # And libsubid before 4.19 asks nobody when there is no /etc/subuid.
+            shows_image = layered.image.present and name in DATABASES
+            if table.deleted or (not new and (shows_image or not (table.present or table.original))):
                 new = None
             if new != old:
                 changes.append((name, old, new))

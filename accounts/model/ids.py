@@ -117,20 +117,24 @@ class IdPool:
         raise NoId(f"Can't get unique {self._kind} (no more available {self._kind}s)")
 
 
-def find_subid_range(table: Table, kind: str, defs: Defs) -> tuple[int, int]:
+def find_subid_range(table: Table, kind: str, defs: Defs, image: Table | None = None) -> tuple[int, int]:
     """(start, count) of a free subordinate range; sorts the table as shadow does on the way.
 
-    kind: "UID" or "GID". Raises NoId.
+    kind: "UID" or "GID". image: the ranges of the image layer. Raises NoId.
     """
-    return SubidPool(table, kind, defs).find()
+    return SubidPool(table, kind, defs, image).find()
 
 
 class SubidPool:
-    """Subordinate ranges to be given to one owner after the other (newusers). kind: "UID" or "GID"."""
+    """Subordinate ranges to be given to one owner after the other (newusers).
 
-    def __init__(self, table: Table, kind: str, defs: Defs) -> None:
+    kind: "UID" or "GID". image: the ranges of the image layer, which are not free either.
+    """
+
+    def __init__(self, table: Table, kind: str, defs: Defs, image: Table | None = None) -> None:
         self.count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
         self._table = table
+        self._image = image
         self._kind = kind
         self._min = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
         self._high = defs.get_ulong(f"SUB_{kind}_MAX", 600100000)
@@ -149,6 +153,10 @@ class SubidPool:
             )
         if self._ahead is None:
             self._ahead = _sort_ranges(self._table)[::-1] if count else []
+            if count and self._image is not None and self._image.data:
+                # A hidden row's too: its owner's files are in the image, or on the disk.
+                self._ahead += _all_ranges(self._image)
+                self._ahead.sort(reverse=True)
         ahead = self._ahead
         while ahead and min(ahead[-1][0], high + 1) - self._low < count:
             start, size, _ = ahead.pop()
@@ -161,7 +169,8 @@ class SubidPool:
 
     def give(self, owner: bytes) -> None:
         """Give the owner a range unless there is one already. Raises NoId."""
-        if owner not in self._given and self._table.find(owner) is None:
+        known = self._table.find(owner) is not None or (self._image is not None and self._image.find(owner) is not None)
+        if owner not in self._given and not known:
             start, count = self.find()
             self._given[owner] = Subid(owner, start, count)
             self._low += count
@@ -194,6 +203,12 @@ def _sort_ranges(table: Table) -> list[tuple[int, int, bytes]]:
     return [(row.start, row.count, row.name) for row in table]
 
 
+def _all_ranges(image: Table) -> list[tuple[int, int, bytes]]:
+    """(start, count, owner) of all rows of an image's file, hidden ones too."""
+    rows = map(image.kind.parse_line, image.data.split(b"\n"))
+    return [(row.start, row.count, row.name) for row in rows if row is not None]
+
+
 def parse_ledger(text: bytes, database: str) -> set[int]:
     """The ids that the image's id ledger knows for "passwd" or "group", removed ones included.
 
@@ -210,14 +225,14 @@ def parse_ledger(text: bytes, database: str) -> set[int]:
     return found
 
 
-def has_subid_range(table: Table, owner: bytes, start: int, count: int) -> bool:
-    """Whether the owner's rows cover start..start+count-1 (have_range)."""
+def has_subid_range(table: Table, owner: bytes, start: int, count: int, image: Table | None = None) -> bool:
+    """Whether the owner's rows, those in the image included, cover start..start+count-1 (have_range)."""
     if count == 0:
         return False
     last_wanted = start + count - 1
     while start <= last_wanted:
         row = next(
-            (row for _, row in table.entries_with(owner + b":")
+            (row for layer in (table, image) if layer is not None for _, row in layer.entries_with(owner + b":")
              if row.name == owner and row.start <= start <= row.start + row.count - 1),
             None,
         )  # fmt: skip
@@ -227,9 +242,9 @@ def has_subid_range(table: Table, owner: bytes, start: int, count: int) -> bool:
     return True
 
 
-def add_subid_range(table: Table, owner: bytes, start: int, count: int) -> None:
-    """Append a range unless the owner has all of it."""
-    if not has_subid_range(table, owner, start, count):
+def add_subid_range(table: Table, owner: bytes, start: int, count: int, image: Table | None = None) -> None:
+    """Append a range unless the owner has all of it, in the image or not."""
+    if not has_subid_range(table, owner, start, count, image):
         table.append(Subid(owner, start, count))
 
 

@@ -10,6 +10,8 @@ read; one action that glibc does not know makes the whole file void. Merging: __
 from __future__ import annotations
 
 DATABASES = ("passwd", "group", "shadow", "gshadow")
+# Through libsubid_altfiles.so, where nsswitch.conf says "subid: altfiles" (docs/decisions/subid.md).
+SUBIDS = ("subuid", "subgid")
 LOCAL_SERVICES = (b"files", b"compat")
 IMAGE_SERVICE = b"altfiles"
 # The databases of glibc: a line for another name is passed over, whatever it says.
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 class Policy:
     """What NSS does with the two layers.
 
-    image: database name -> whether the image layer answers at all; merge_groups: whether the rows of a group
-    in both layers are merged (else the local row hides the image's); others: database name -> whether anybody
-    else answers (LDAP, systemd, NIS behind compat).
+    image: database name -> whether the image layer answers at all (for subuid and subgid libsubid is asked);
+    merge_groups: whether the rows of a group in both layers are merged (else the local row hides the image's);
+    others: database name -> whether anybody else answers (LDAP, systemd, NIS behind compat).
     """
 
     __slots__ = ("image", "merge_groups", "others")
@@ -44,7 +46,8 @@ class Policy:
 
 def default_policy(merge_groups: bool = True) -> Policy:
     """Both layers everywhere, as nss-data/nsswitch.conf has it; who else answers is not known."""
-    return Policy(dict.fromkeys(DATABASES, True), merge_groups, dict.fromkeys(DATABASES, True))
+    both = dict.fromkeys(DATABASES, True)
+    return Policy(both | dict.fromkeys(SUBIDS, False), merge_groups, both)
 
 
 def parse_nsswitch(text: bytes) -> Policy:
@@ -52,9 +55,18 @@ def parse_nsswitch(text: bytes) -> Policy:
     lines = parse_services(text) or {}
     services = {name: lines.get(name.encode(), []) for name in DATABASES}
     image = {name: _reaches_image(services[name], name == "group") for name in DATABASES}
+    image |= dict.fromkeys(SUBIDS, subid_service(text) == IMAGE_SERVICE)
     own = (b"files", IMAGE_SERVICE)
     others = {name: any(service[0] not in own for service in services[name]) for name in DATABASES}
     return Policy(image, _merges(services["group"]), others)
+
+
+def subid_service(text: bytes) -> bytes:
+    """The one service that libsubid asks for subordinate ids, as its nss.c finds it; b"" without a line."""
+    for line in text.split(b"\n"):
+        if line[:6].lower() == b"subid:" and line[6:].strip(b" \t"):
+            return line[6:].split()[0]
+    return b""
 
 
 def parse_services(text: bytes) -> dict[bytes, list[Service]] | None:

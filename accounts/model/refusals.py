@@ -18,6 +18,12 @@ def _from_image(database: str, name: bytes, deed: str, user_hint: str, group_hin
 
 def refuse_removal(database: str, name: bytes) -> Refusal:
     """The refusal for a row that only a new image can remove."""
+    if database in ("subuid", "subgid"):
+        shown = name.decode(errors="backslashreplace")
+        return Refusal(
+            database,
+            f"the {database} ranges of user '{shown}' come from the read-only image; only a new image can remove them",
+        )
     if database in ("shadow", "gshadow"):
         what = "user" if database == "shadow" else "group"
         shown = name.decode(errors="backslashreplace")

@@ -197,7 +197,8 @@ class Facts:
             return None
         from accounts.system.commands import find_process
 
-        ranges = [(row.start, row.count) for row in self.store.load(("subuid",)).subuid if row.name == name]
+        subuid = self.store.load(("subuid",)).tables["subuid"]
+        ranges = [(row.start, row.count) for layer in (subuid.local, subuid.image) for row in layer if row.name == name]
         return find_process(uid, ranges, target.root)
 
     def terminal(self) -> str:

@@ -14,7 +14,6 @@ import posix
 
 from accounts.errors import FILE_EXITS, AccountsError, FileError
 from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
-from accounts.model.policy import DATABASES
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit, recover
@@ -61,7 +60,7 @@ class Store:
         """Whether an account file exists in either layer (shadow's *_file_present, before locking)."""
         target = self.target
         for path in (b"etc/" + name.encode(), target.image_dir() + b"/" + name.encode()):
-            if path.startswith(b"etc/") or (name in DATABASES and target.policy().image[name]):
+            if path.startswith(b"etc/") or target.policy().image.get(name):
                 try:
                     target.stat(path)
                 except OSError as error:
@@ -125,7 +124,7 @@ class Store:
         local = {}
         for name in names:
             local[name] = self._read_local(etc, name, name in strict)
-            if name in DATABASES and name not in self._image and policy.image[name]:
+            if name not in self._image and policy.image.get(name):
                 self._image[name] = self._read_image(name)
         image = {name: self._image[name] for name in names if name in self._image}
         base = Base()

@@ -27,6 +27,7 @@ debian-12-minbase) include= ;;
 # The real tools of shadow-utils 4.17 and 4.20, with the interpreter that their distribution has.
 debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 # What `make install` needs, to build the module and the byte code where they run.
+debian-12-subid | debian-13-subid) include=uidmap,passwd ;;
 debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
 # The same with an interpreter, for our tools to run inside.
