@@ -6,7 +6,7 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, BadArgument, Fail, Usage
+from accounts.errors import E_FAILURE, BadArgument, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
@@ -50,7 +50,7 @@ OPTIONS = (
 
 def crypt_tool(name: str) -> Tool:
     """The table of chpasswd or chgpasswd. Operands are passed over, as in 4.13."""
-    return Tool(name, USAGE.format(name), OPTIONS, {E_USAGE: 2, E_BAD_ARG: 3}, operands=(0, None))
+    return Tool(name, USAGE.format(name), OPTIONS, {"E_USAGE": 2, "E_BAD_ARG": 3}, operands=(0, None))
 
 
 class CryptOptions:

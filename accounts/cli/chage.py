@@ -16,7 +16,7 @@ from accounts.edit.ageing import (
     find_ageing,
 )
 from accounts.edit.passwords import NEVER
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_SHADOW_NOTFOUND, E_USAGE, AccountsError, Fail, Usage
+from accounts.errors import E_FAILURE, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
 from accounts.text import fsdecode
@@ -82,7 +82,7 @@ TOOL = Tool(
         Option("W", "warndays", "warn", take_days),
         Option("i", "iso8601"),
     ),
-    {E_USAGE: 2, E_BAD_ARG: 3, E_SHADOW_NOTFOUND: 15},
+    {"E_USAGE": 2, "E_BAD_ARG": 3, "E_SHADOW_NOTFOUND": 15},
     setuid=True,
 )
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

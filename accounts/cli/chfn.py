@@ -7,7 +7,7 @@ from accounts.cli.caller import find_account
 from accounts.cli.run import run
 from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool, as_given, show_usage
 from accounts.edit.person import SetGecos
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, Fail
+from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
 from accounts.text import fsdecode
 
@@ -61,7 +61,7 @@ TOOL = Tool(
         Option("u", "help", "", show_usage, flag=True),
         Option("w", "work-phone", "w", as_given),
     ),
-    {E_USAGE: 2, E_BAD_ARG: 3},
+    {"E_USAGE": 2, "E_BAD_ARG": 3},
     # Those behind the first are passed over.
     operands=(0, None),
     setuid=True,

@@ -9,7 +9,7 @@ from accounts.cli.caller import find_account
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
 from accounts.edit.person import SetShell
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, Fail
+from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
 from accounts.text import fsdecode
 
@@ -33,7 +33,7 @@ TOOL = Tool(
     "chsh",
     USAGE,
     (HELP, ROOT, HIDDEN_PREFIX, Option("s", "shell", "shell", as_given)),
-    {E_USAGE: 2, E_BAD_ARG: 3},
+    {"E_USAGE": 2, "E_BAD_ARG": 3},
     operands=(0, 1),
     setuid=True,
 )

@@ -9,7 +9,7 @@ from accounts.cli.caller import find_caller
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, Option, Tool
 from accounts.edit.passwords import expiry_state
-from accounts.errors import E_NOPERM, E_PW_UPDATE, E_USAGE, Usage
+from accounts.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TOOL = Tool(
     "expiry",
     USAGE,
     (Option("c", "check", "check", excludes="f"), Option("f", "force", "force", excludes="c"), HELP),
-    {E_USAGE: 2, E_NOPERM: 10, E_PW_UPDATE: 10},
+    {"E_USAGE": 2, "E_NOPERM": 10, "E_PW_UPDATE": 10},
     operands=(0, None),
     setuid=True,
 )

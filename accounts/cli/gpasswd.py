@@ -8,7 +8,7 @@ import posix
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeMembers, find_pair
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_GRP_UPDATE, E_GSHADOW_NOTFOUND, E_USAGE, Fail, Usage
+from accounts.errors import E_BAD_ARG, E_FAILURE, E_GSHADOW_NOTFOUND, Fail, Usage
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ TOOL = Tool(
         Option("r", "remove-password", "no_password"),
         Option("R", "restrict", "restrict"),
     ),
-    {E_FAILURE: 1, E_GRP_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_GSHADOW_NOTFOUND: 17},
+    {"E_FAILURE": 1, "E_GRP_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_GSHADOW_NOTFOUND": 17},
     setuid=True,
 )
 

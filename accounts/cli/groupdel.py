@@ -6,7 +6,6 @@ from __future__ import annotations
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
 from accounts.edit.groupdel import RemoveGroup
-from accounts.errors import E_BAD_ARG, E_GROUP_BUSY, E_GRP_UPDATE, E_NOTFOUND, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ TOOL = Tool(
     "groupdel",
     USAGE,
     (HELP, ROOT, PREFIX, Option("f", "force", "force")),
-    {E_USAGE: 2, E_BAD_ARG: 3, E_NOTFOUND: 6, E_GROUP_BUSY: 8, E_GRP_UPDATE: 10},
+    {"E_USAGE": 2, "E_BAD_ARG": 3, "E_NOTFOUND": 6, "E_GROUP_BUSY": 8, "E_GRP_UPDATE": 10},
 )
 
 

@@ -9,19 +9,7 @@ from accounts.cli.run import run
 from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeOwnGroup, check_group
-from accounts.errors import (
-    E_BAD_ARG,
-    E_GRP_UPDATE,
-    E_INVALID_GROUP,
-    E_INVALID_USER,
-    E_MEMBER_EXISTS,
-    E_NOPERM,
-    E_NOT_MEMBER,
-    E_NOT_PRIMARY,
-    E_USAGE,
-    Fail,
-    Usage,
-)  # fmt: skip
+from accounts.errors import E_INVALID_USER, E_NOPERM, E_NOT_PRIMARY, Fail, Usage
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -60,8 +48,8 @@ TOOL = Tool(
         HIDDEN_PREFIX,
     ),
     {
-        E_USAGE: 1, E_GRP_UPDATE: 2, E_BAD_ARG: 3, E_NOPERM: 3, E_NOT_PRIMARY: 5, E_NOT_MEMBER: 6, E_MEMBER_EXISTS: 7,
-        E_INVALID_USER: 8, E_INVALID_GROUP: 9,
+        "E_USAGE": 1, "E_GRP_UPDATE": 2, "E_BAD_ARG": 3, "E_NOPERM": 3, "E_NOT_PRIMARY": 5, "E_NOT_MEMBER": 6,
+        "E_MEMBER_EXISTS": 7, "E_INVALID_USER": 8, "E_INVALID_GROUP": 9,
     },
     file_exits={("group", "put"): 13, ("gshadow", "put"): 13},
     operands=(0, 0),

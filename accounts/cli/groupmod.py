@@ -6,15 +6,6 @@ from __future__ import annotations
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given, take_gid, take_names
 from accounts.edit.groupmod import ChangeGroup
-from accounts.errors import (
-    E_BAD_ARG,
-    E_GID_IN_USE,
-    E_GRP_UPDATE,
-    E_NAME_IN_USE,
-    E_NOTFOUND,
-    E_PW_UPDATE,
-    E_USAGE,
-)  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +44,12 @@ TOOL = Tool(
         PREFIX,
         Option("U", "users", "users", take_names),
     ),
-    {E_USAGE: 2, E_BAD_ARG: 3, E_GID_IN_USE: 4, E_NOTFOUND: 6, E_NAME_IN_USE: 9, E_GRP_UPDATE: 10, E_PW_UPDATE: 10},
+    {
+        "E_USAGE": 2, "E_BAD_ARG": 3, "E_GID_IN_USE": 4, "E_NOTFOUND": 6, "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10,
+        "E_PW_UPDATE": 10,
+    },
     needs_text=None,
-)
+)  # fmt: skip
 
 
 def body(given: Given) -> None:

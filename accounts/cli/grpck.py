@@ -7,7 +7,6 @@ from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
 from accounts.cli.run import run
 from accounts.cli.tool import Option, Tool
 from accounts.edit.groupck import GroupCheck, sort_groups
-from accounts.errors import E_BAD_ARG, E_GRP_UPDATE, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ TOOL = Tool(
     "grpck",
     USAGE,
     (Option("q", "quiet", hidden=True), *OPTIONS, Option("S", "silence-warnings")),
-    {E_USAGE: 1, E_BAD_ARG: 3, E_GRP_UPDATE: 5},
+    {"E_USAGE": 1, "E_BAD_ARG": 3, "E_GRP_UPDATE": 5},
     file_exits={("group", "open"): 3, ("gshadow", "open"): 3, ("group", "lock"): 4, ("gshadow", "lock"): 4},
     operands=(0, 2),
 )

@@ -14,7 +14,7 @@ from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
 from accounts.edit.materialize import FILES, CopyUsers
 from accounts.edit.passwords import must_change
-from accounts.errors import E_USAGE, Usage
+from accounts.errors import Usage
 from accounts.system.known import DAY
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ TOOL = Tool(
     "accounts materialize",
     USAGE,
     (Option("", "expired"), HELP, PREFIX, ROOT),
-    {E_USAGE: 2},
+    {"E_USAGE": 2},
     operands=(0, None),
 )
 

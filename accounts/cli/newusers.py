@@ -11,7 +11,7 @@ from accounts.cli.run import run
 from accounts.cli.tokens import Tokens
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
 from accounts.edit.newusers import AddUsers
-from accounts.errors import E_BAD_ARG, E_FAILURE, Fail
+from accounts.errors import E_FAILURE, Fail
 from accounts.system.coredump import forbid_core_dumps
 from accounts.system.homes import make_home
 from accounts.system.target import READ
@@ -40,7 +40,7 @@ TOOL = Tool(
     "newusers",
     USAGE,
     (Option("b", "badname"), HELP, Option("r", "system"), ROOT, HIDDEN_PREFIX),
-    {E_BAD_ARG: 3},
+    {"E_BAD_ARG": 3},
     operands=(0, 1),
 )
 

@@ -13,18 +13,7 @@ from accounts.cli.run import run
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
 from accounts.edit.passwords import can_set_token, expiry_state
 from accounts.edit.status import ChangeStatus, SetToken, token_error
-from accounts.errors import (
-    E_BAD_ARG,
-    E_CONFLICT,
-    E_NOPERM,
-    E_NOTFOUND,
-    E_PAM_ERR,
-    E_PW_UPDATE,
-    E_USAGE,
-    BadArgument,
-    Fail,
-    Usage,
-)  # fmt: skip
+from accounts.errors import E_CONFLICT, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY, format_day
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
@@ -106,7 +95,7 @@ TOOL = Tool(
         Option("x", "maxdays", "max", take_days),
     ),
     # What shadow calls E_BAD_ARG here is a command line that cannot be read.
-    {E_NOPERM: 1, E_NOTFOUND: 1, E_CONFLICT: 2, E_BAD_ARG: 3, E_PW_UPDATE: 3, E_USAGE: 6, E_PAM_ERR: 10},
+    {"E_NOPERM": 1, "E_NOTFOUND": 1, "E_CONFLICT": 2, "E_BAD_ARG": 3, "E_PW_UPDATE": 3, "E_USAGE": 6, "E_PAM_ERR": 10},
     file_exits={("passwd", "open"): 4, ("passwd", "lock"): 5, ("shadow", "lock"): 5},
     operands=(0, None),
     setuid=True,

@@ -10,7 +10,6 @@ from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
 from accounts.cli.run import run
 from accounts.cli.tool import Option, Tool
 from accounts.edit.passwdck import PasswdCheck, System, sort_users
-from accounts.errors import E_BAD_ARG, E_PW_UPDATE, E_USAGE
 from accounts.model.dates import DAY
 from accounts.model.records import Shadow
 
@@ -41,7 +40,7 @@ TOOL = Tool(
     USAGE,
     # -e is an old name of -q.
     (Option("b", "badname"), Option("e", "", hidden=True), Option("q", "quiet"), *OPTIONS),
-    {E_USAGE: 1, E_BAD_ARG: 3, E_PW_UPDATE: 5},
+    {"E_USAGE": 1, "E_BAD_ARG": 3, "E_PW_UPDATE": 5},
     file_exits={("passwd", "open"): 3, ("shadow", "open"): 3, ("passwd", "lock"): 4, ("shadow", "lock"): 4},
     operands=(0, 2),
 )

@@ -6,7 +6,6 @@ from __future__ import annotations
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Tool
 from accounts.edit.conversion import ShadowGroups, ShadowUsers, UnshadowGroups, UnshadowUsers
-from accounts.errors import E_BAD_ARG, E_GRP_UPDATE, E_PW_UPDATE, E_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ Options:
 
 """
 OPTIONS = (HELP, ROOT, HIDDEN_PREFIX)
-EXITS = {E_USAGE: 2, E_BAD_ARG: 3, E_PW_UPDATE: 3, E_GRP_UPDATE: 3}
+EXITS = {"E_USAGE": 2, "E_BAD_ARG": 3, "E_PW_UPDATE": 3, "E_GRP_UPDATE": 3}
 LOCKED = {("passwd", "lock"): 5, ("shadow", "lock"): 5, ("group", "lock"): 5, ("gshadow", "lock"): 5}
 # They do not agree about a file that cannot be opened.
 OPENED = {("passwd", "open"): 1, ("shadow", "open"): 1, ("group", "open"): 1, ("gshadow", "open"): 1}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Tool
 from accounts.edit.lostmembers import AddLostMembers
-from accounts.errors import E_USAGE
 from accounts.image.reader import Reader
 from accounts.image.sysusers import parse_lines
 from accounts.image.uses import read_all
@@ -34,7 +33,7 @@ Options:
   -P, --prefix PREFIX_DIR       directory prefix
   -R, --root CHROOT_DIR         directory to chroot into
 """
-TOOL = Tool("accounts sysusers", USAGE, (HELP, PREFIX, ROOT), {E_USAGE: 2}, operands=(0, 0))
+TOOL = Tool("accounts sysusers", USAGE, (HELP, PREFIX, ROOT), {"E_USAGE": 2}, operands=(0, 0))
 
 
 def listed_memberships(root: int) -> list[Membership]:

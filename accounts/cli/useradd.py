@@ -17,22 +17,7 @@ from accounts.cli.values import (
     take_uid,
 )  # fmt: skip
 from accounts.edit.useradd import AddUser
-from accounts.errors import (
-    E_BAD_ARG,
-    E_GID_IN_USE,
-    E_GRP_UPDATE,
-    E_HOMEDIR,
-    E_NAME_IN_USE,
-    E_NOTFOUND,
-    E_PW_UPDATE,
-    E_SE_UPDATE,
-    E_SUB_GID_UPDATE,
-    E_SUB_UID_UPDATE,
-    E_UID_IN_USE,
-    E_USAGE,
-    Fail,
-    Usage,
-)  # fmt: skip
+from accounts.errors import E_BAD_ARG, E_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.model.records import parse_id
 from accounts.text import fsdecode
 
@@ -156,8 +141,9 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
 
 
 EXITS = {
-    E_PW_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_UID_IN_USE: 4, E_GID_IN_USE: 4, E_NOTFOUND: 6, E_NAME_IN_USE: 9,
-    E_GRP_UPDATE: 10, E_HOMEDIR: 12, E_SE_UPDATE: 14, E_SUB_UID_UPDATE: 16, E_SUB_GID_UPDATE: 18,
+    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_GID_IN_USE": 4, "E_NOTFOUND": 6,
+    "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16,
+    "E_SUB_GID_UPDATE": 18,
 }  # fmt: skip
 TOOL = Tool(
     "useradd",

@@ -7,18 +7,6 @@ from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
 from accounts.cli.values import take_selinux_user
 from accounts.edit.userdel import RemoveUser
-from accounts.errors import (
-    E_BAD_ARG,
-    E_GRP_UPDATE,
-    E_HOMEDIR,
-    E_NOTFOUND,
-    E_PW_UPDATE,
-    E_SE_UPDATE,
-    E_SUB_GID_UPDATE,
-    E_SUB_UID_UPDATE,
-    E_USAGE,
-    E_USER_BUSY,
-)  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +29,8 @@ Options:
 
 """
 EXITS = {
-    E_PW_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_NOTFOUND: 6, E_USER_BUSY: 8, E_GRP_UPDATE: 10, E_HOMEDIR: 12,
-    E_SE_UPDATE: 14, E_SUB_UID_UPDATE: 16, E_SUB_GID_UPDATE: 18,
+    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_NOTFOUND": 6, "E_USER_BUSY": 8, "E_GRP_UPDATE": 10,
+    "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16, "E_SUB_GID_UPDATE": 18,
 }  # fmt: skip
 
 

@@ -7,22 +7,7 @@ from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given
 from accounts.cli.values import take_day, take_days, take_field, take_group, take_selinux_user, take_shell, take_uid
 from accounts.edit.usermod import ChangeUser
-from accounts.errors import (
-    E_BAD_ARG,
-    E_GRP_UPDATE,
-    E_HOMEDIR,
-    E_NAME_IN_USE,
-    E_NOTFOUND,
-    E_PW_UPDATE,
-    E_SE_UPDATE,
-    E_SUB_GID_UPDATE,
-    E_SUB_UID_UPDATE,
-    E_UID_IN_USE,
-    E_USAGE,
-    E_USER_BUSY,
-    Fail,
-    Usage,
-)  # fmt: skip
+from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import LONG_MAX, MAX_ULONG, scan_integer
 from accounts.text import fsdecode
@@ -140,8 +125,9 @@ def _parse_number(text: bytes) -> tuple[int | None, bytes]:
 
 
 EXITS = {
-    E_PW_UPDATE: 1, E_USAGE: 2, E_BAD_ARG: 3, E_UID_IN_USE: 4, E_NOTFOUND: 6, E_USER_BUSY: 8, E_NAME_IN_USE: 9,
-    E_GRP_UPDATE: 10, E_HOMEDIR: 12, E_SE_UPDATE: 13, E_SUB_UID_UPDATE: 16, E_SUB_GID_UPDATE: 18,
+    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_NOTFOUND": 6, "E_USER_BUSY": 8,
+    "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 13, "E_SUB_UID_UPDATE": 16,
+    "E_SUB_GID_UPDATE": 18,
 }  # fmt: skip
 TOOL = Tool(
     "usermod",

@@ -12,7 +12,7 @@ from accounts.cli.run import run
 from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool
 from accounts.cli.values import take_no
 from accounts.edit.text import EditText
-from accounts.errors import E_BAD_ARG, E_FAILURE, E_USAGE, AccountsError, Done, Fail, FileError
+from accounts.errors import E_FAILURE, AccountsError, Done, Fail, FileError
 from accounts.system import shield
 from accounts.system.editor import choose_editor, run_editor
 from accounts.system.target import READ, read_fd
@@ -62,7 +62,7 @@ def vipw_tool(name: str) -> Tool:
             HIDDEN_PREFIX,
             Option("s", "shadow"),
         ),
-        {E_USAGE: 2, E_BAD_ARG: 3},
+        {"E_USAGE": 2, "E_BAD_ARG": 3},
         file_exits={(file, "lock"): 5 for file in ("passwd", "shadow", "group", "gshadow")},
         operands=(0, 0),
     )

@@ -10,6 +10,7 @@ import re
 import pytest
 
 import accounts.cli
+from accounts import errors
 from accounts.cli.run import Run
 from accounts.cli.tool import HELP, Given, Option, Tool, as_given, parse, scan
 from accounts.errors import E_GRP_UPDATE, E_NOTFOUND, E_USAGE, Done, Fail, FileError, Usage
@@ -193,6 +194,14 @@ def test_usage_and_table_name_the_same_options(name: str, release: tuple[int, in
     for match in matches:
         row = rows[match[1] or "", SLIPS.get((name, match[2]), match[2] or "")]
         assert row.argument or not match[3], match[0]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_exit_statuses_are_called_as_in_errors(name: str) -> None:
+    tool = TOOLS[name]
+    assert all(getattr(errors, why) == why for why in tool.exits)
+    assert {database for database, _ in tool.file_exits} <= errors.FILE_EXITS.keys()
+    assert {event for _, event in tool.file_exits} <= {"find", "lock", "open", "put", "refuse", "remove", "write"}
 
 
 @pytest.mark.parametrize("name", TOOLS)
