@@ -157,7 +157,10 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _add_stateless(parser: argparse.ArgumentParser) -> None:
     _add_changed_root(parser)
     parser.add_argument(
-        "--rules", nargs="+", action="extend", type=_source, required=True, metavar="FILE", help="rule files"
+        "--rules", nargs="+", action="extend", type=_source, default=[], metavar="FILE", help="rule files"
+    )
+    parser.add_argument(
+        "--suggest", action="store_true", help="change nothing; print drafts of rules for what no rule takes"
     )
     parser.add_argument(
         "--check-empty", choices=("no", "warn", "error"), default="no", help="list what is left; error fails"

@@ -15,6 +15,7 @@ from accounts.cli.report import complain, count, format_findings, print_json, pr
 from accounts.errors import BadArgument
 
 if TYPE_CHECKING:
+    from accounts.image.rules import Rules
     from accounts.image.thaw import Rows
 
 FINE, FAILED, USAGE, BAD_INPUT = range(4)
@@ -152,13 +153,20 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def run_stateless(arguments: argparse.Namespace) -> int:
-    """Apply rules, and tell what is left."""
+    """Apply rules, and tell what is left; or suggest rules for that."""
     from accounts.image.rules import load_rules
+
+    rules = load_rules(arguments.rules)
+    if arguments.suggest:
+        return _suggest(arguments, rules)
+    if not arguments.rules:
+        complain(arguments.prog, f"--rules or --suggest is needed; see {arguments.prog} --help")
+        return USAGE
     from accounts.image.stateless import apply_rules
 
     report = apply_rules(
         arguments.root,
-        load_rules(arguments.rules),
+        rules,
         check_empty=arguments.check_empty,
         source_date_epoch=source_date_epoch(),
     )
@@ -178,6 +186,19 @@ def run_stateless(arguments: argparse.Namespace) -> int:
         f"{count(report.unused, 'rule')} matched nothing (--json lists them)"
     )
     return FAILED if report.failed else FINE
+
+
+def _suggest(arguments: argparse.Namespace, rules: Rules) -> int:
+    from accounts.image.suggest import suggest_rules
+    from accounts.image.tree import Tree
+
+    with Tree(arguments.root) as tree:
+        text = suggest_rules(tree, rules)
+    if arguments.json:
+        print_json({"rules": text})
+    else:
+        write_all(1, text)
+    return FINE
 
 
 def run_lint_rules(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from accounts.image.configuration import LEFTOVERS, interrupted_files
+from accounts.image.entries import leftovers
 from accounts.image.findings import (
     Finding,
     Findings,
@@ -33,7 +34,6 @@ from accounts.image.module import LIBRARY, SUBID_PLUGIN, find_libraries, find_mo
 from accounts.image.pins import gather
 from accounts.image.reader import point_at
 from accounts.image.rules import Rules
-from accounts.image.stateless import leftovers
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS

@@ -27,6 +27,8 @@ from accounts.errors import BadArgument
 
 DOC_DIR = "/usr/share/doc/etc"
 FACTORY_DIR = "/usr/share/factory/etc"
+# What the reason of an entry begins with that nobody has thought about yet (suggest.py).
+DRAFT = "FIXME"
 _OPTIONS = {"mv": {"as", "relink"}, "factory": {"as", "before"}}
 _KINDS = ("rm", "mv", "factory", "d", "keep", "write", "include")
 # These run before systemd-tmpfiles-setup.service, by their own Before= or by what it comes After=
@@ -338,7 +340,7 @@ def _unescape(text: str) -> str:
 def lint_rules(rules: Rules) -> list[Finding]:
     """Return the faults of rules that parse: none when all is well, else in the order of the entries.
 
-    reason: no comment with a letter in it right above the entry. order: a narrower entry after the wider
+    reason: no comment with a letter in it right above the entry, or a draft's. order: a narrower entry after the wider
     one that takes its paths. dead: an entry, or one of its patterns, that says what an earlier one says.
     clash: two entries that write the same path. cycle: a unit that comes before tmpfiles anyway.
     """
@@ -348,7 +350,7 @@ def lint_rules(rules: Rules) -> list[Finding]:
         def fault(code: str, message: str, rule: Rule = rule) -> None:
             findings.append(Finding(rule.source, rule.line, code, message))
 
-        if not any(c.isalpha() for c in rule.reason):
+        if not any(c.isalpha() for c in rule.reason) or rule.reason.startswith(DRAFT):
             fault("reason", f"{rule.kind} without a comment right above it that gives the reason")
         for at, pattern in enumerate(rule.patterns):
             if any(pattern.text == p.text for p in rule.patterns[:at]):

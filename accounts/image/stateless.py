@@ -14,16 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import AccountsError, BadArgument
+from accounts.image.bootlines import BootLines
+from accounts.image.entries import Entry, left_over, scan_etc
 from accounts.image.reader import point_at
-from accounts.image.rules import DOC_DIR, FACTORY_DIR, Match, Rules
-from accounts.image.tmpfiles import Line, disable_lines, format_copy, format_directory, format_link, parse_line
+from accounts.image.rules import DOC_DIR, FACTORY_DIR, Rules
 from accounts.image.tree import Tree
 
-TMPFILES_DIR = "/usr/lib/tmpfiles.d"
-TMPFILES = f"{TMPFILES_DIR}/accounts-etc.conf"
-ORDERING = "/usr/lib/systemd/system/systemd-tmpfiles-setup.service.d/accounts-etc.conf"
-_HEADER = "# Made by `accounts image stateless`: what programs need in /etc, made at boot when missing.\n"
-_WHY_DISABLED = "disabled by accounts image stateless"
 CHECKS = ("no", "warn", "error")
 
 
@@ -63,35 +59,6 @@ class Report:
         return self.check_empty == "error" and bool(self.left)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One entry of /etc. path: relative to it. link: the text of a symbolic link. match: its rule."""
-
-    path: str
-    status: os.stat_result
-    link: str | None
-    match: Match | None
-
-    @property
-    def directory(self) -> bool:
-        return stat.S_ISDIR(self.status.st_mode)
-
-    @property
-    def kind(self) -> str:
-        return "" if self.match is None else self.match.rule.kind
-
-    @property
-    def old(self) -> str:
-        return f"/etc/{self.path}"
-
-    @property
-    def new(self) -> str | None:
-        """Where a rule moves it, to its target or to the factory; None when it does not move."""
-        if self.match is None or self.kind not in ("mv", "factory"):
-            return None
-        return self.match.rule.destination(self.match.top, self.path)
-
-
 def apply_rules(
     root: int | Path, rules: Rules, *, check_empty: str = "no", source_date_epoch: int | None = None
 ) -> Report:
@@ -113,48 +80,8 @@ def apply_rules(
         run.write_tmpfiles()
         run.follow_moves()
         run.report.removed.sort()
-        run.report.left = _left(_scan(tree, rules))
+        run.report.left = left_over(scan_etc(tree, rules))
         return run.report
-
-
-def leftovers(root: int | Path, rules: Rules) -> list[str]:
-    """Return what of ROOT/etc no `keep` rule allows, in order; an empty directory ends with a slash."""
-    with Tree(root) as tree:
-        return _left(_scan(tree, rules))
-
-
-def _left(entries: list[_Entry]) -> list[str]:
-    parents = {posixpath.dirname(entry.path) for entry in entries}
-    return [
-        entry.old + "/" * entry.directory
-        for entry in entries
-        if entry.kind != "keep" and not (entry.directory and entry.path in parents)
-    ]
-
-
-def _scan(tree: Tree, rules: Rules) -> list[_Entry]:
-    """Return all entries of /etc, parents before what is in them."""
-    entries = []
-
-    def scan(path: str) -> None:
-        with tree.directory(posixpath.join("/etc", path)) as fd:
-            found = []
-            for name in sorted(os.listdir(fd)):
-                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                link = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else None
-                below = posixpath.join(path, name)
-                found.append(_Entry(below, status, link, rules.find(below)))
-        for entry in found:
-            entries.append(entry)
-            if entry.directory:
-                scan(entry.path)
-
-    try:
-        scan("")
-    except FileNotFoundError:
-        if entries:
-            raise
-    return entries
 
 
 class _Run:
@@ -164,8 +91,8 @@ class _Run:
         self.tree = tree
         self.rules = rules
         self.report = report
-        self.entries = _scan(tree, rules)
-        self.lines: dict[str, str] = {}
+        self.entries = scan_etc(tree, rules)
+        self.boot = BootLines(tree, rules)
         self.moved: dict[str, str] = {}
         matched = {entry.match.order for entry in self.entries if entry.match is not None}
         report.unused = [
@@ -205,14 +132,14 @@ class _Run:
         link = self.tree.readlink(path)
         return link is not None and point_at(posixpath.dirname(path), link).startswith("/etc/")
 
-    def _is_mask(self, entry: _Entry) -> bool:
+    def _is_mask(self, entry: Entry) -> bool:
         return (
             entry.kind == "mv"
             and entry.link is not None
             and point_at(posixpath.dirname(entry.old), entry.link) == "/dev/null"
         )
 
-    def _is_stored(self, entry: _Entry) -> bool:
+    def _is_stored(self, entry: Entry) -> bool:
         """Whether the entry itself ends up below /usr. A factory link lives in its tmpfiles.d line only."""
         if entry.directory or self._is_mask(entry):
             return False
@@ -269,9 +196,9 @@ class _Run:
                 self._drop_mask(entry)
             else:
                 self._move(entry)
-        self._link_back()
+        self.boot.add_moved(self.entries)
 
-    def _move(self, entry: _Entry) -> None:
+    def _move(self, entry: Entry) -> None:
         new = entry.new or ""
         if self.tree.lstat(new) is not None:
             self.report.replaced.append(new)
@@ -283,7 +210,7 @@ class _Run:
         self.tree.move(entry.old, new)
         self.report.moved.append((entry.old, new))
 
-    def _drop_mask(self, entry: _Entry) -> None:
+    def _drop_mask(self, entry: Entry) -> None:
         """Drop a link to /dev/null and the vendor's file that it makes void."""
         new = entry.new or ""
         there = self.tree.lstat(new) is not None
@@ -292,65 +219,28 @@ class _Run:
         self.tree.remove(entry.old)
         self.report.masks.append((entry.old, new if there else ""))
 
-    def _make_factory(self, entry: _Entry, link: bool) -> None:
-        status = entry.status
-        new = entry.new or ""
-        self._restrict_parents(entry)
+    def _make_factory(self, entry: Entry, link: bool) -> None:
+        self.boot.add_parents(entry.path, self.entries)
         if entry.directory:
-            mode = stat.S_IMODE(status.st_mode)
-            self.lines[entry.old] = format_directory(entry.old, mode, status.st_uid, status.st_gid)
-            return
-        if entry.link is not None:
-            text = self._retarget(entry, posixpath.dirname(entry.old))
-            self.lines[entry.old] = format_link(entry.old, text)
+            self.boot.add_directory(entry)
+        elif entry.link is not None:
+            self.boot.add_link(entry.old, self._retarget(entry, posixpath.dirname(entry.old)))
             self.tree.remove(entry.old)
             self.report.removed.append(entry.old)
-            return
-        self.tree.move(entry.old, new)
-        self.report.moved.append((entry.old, new))
-        self.lines[entry.old] = self._link_line(entry.old, new) if link else format_copy(entry.old)
+        else:
+            new = entry.new or ""
+            self.tree.move(entry.old, new)
+            self.report.moved.append((entry.old, new))
+            self.boot.add_file(entry.old, new, copy=not link)
 
-    def _restrict_parents(self, entry: _Entry) -> None:
-        """Have tmpfiles make the directories above a factory file as they are; else it makes them 0755."""
-        above = {posixpath.dirname(entry.path)}
-        while "" not in above:
-            above.add(posixpath.dirname(min(above, key=len)))
-        for other in self.entries:
-            status = other.status
-            mode = stat.S_IMODE(status.st_mode)
-            if other.path in above and (mode, status.st_uid, status.st_gid) != (0o755, 0, 0):
-                line = format_directory(other.old, mode, status.st_uid, status.st_gid)
-                self.lines.setdefault(other.old, line)
-
-    def _link_back(self) -> None:
-        """Have the old path of each `mv … as=` made a link or copy, also of what an earlier run or seed moved."""
-        for rule in self.rules.entries:
-            if rule.comes_back:
-                for pattern in rule.patterns:
-                    new = rule.destination(pattern.text, pattern.text)
-                    old = f"/etc/{pattern.text}"
-                    if pattern.literal and self.tree.lstat(new) is not None:
-                        self.lines[old] = format_copy(old, new) if rule.copy else self._link_line(old, new)
-        for entry in self.entries:
-            if entry.match is not None and entry.match.rule.comes_back and entry.kind == "mv":
-                top = entry.match.top
-                new = entry.match.rule.destination(top, top)
-                if self.tree.lstat(new) is not None:
-                    old = f"/etc/{top}"
-                    self.lines[old] = format_copy(old, new) if entry.match.rule.copy else self._link_line(old, new)
-
-    @staticmethod
-    def _link_line(old: str, new: str) -> str:
-        return format_link(old, posixpath.relpath(new, posixpath.dirname(old)))
-
-    def _set_link(self, entry: _Entry) -> None:
+    def _set_link(self, entry: Entry) -> None:
         if entry.link is not None:
             text = self._retarget(entry, posixpath.dirname(entry.old))
             if text != entry.link:
                 self.tree.symlink(text, entry.old)
                 self.report.links.append((entry.old, text))
 
-    def _retarget(self, entry: _Entry, new_directory: str) -> str:
+    def _retarget(self, entry: Entry, new_directory: str) -> str:
         """Return the text of a link that will stand in `new_directory` and mean what it means now."""
         link = entry.link or ""
         old_directory = posixpath.dirname(entry.old)
@@ -380,9 +270,7 @@ class _Run:
             if entry.directory and entry.kind != "keep" and self.tree.remove_directory(entry.old):
                 self.report.removed.append(entry.old + "/")
                 if entry.kind == "d":
-                    status = entry.status
-                    mode = stat.S_IMODE(status.st_mode)
-                    self.lines[entry.old] = format_directory(entry.old, mode, status.st_uid, status.st_gid)
+                    self.boot.add_directory(entry)
 
     def write_files(self) -> None:
         """Write the files of `write` rules; remove what `rm` names outside of /etc."""
@@ -391,71 +279,20 @@ class _Run:
                 if self.tree.lstat(path) is not None:
                     self.tree.remove(path)
                     self.report.removed.append(path)
-            if rule.kind == "write" and rule.target:
-                self._write(rule.target, rule.text)
-
-    def _write(self, path: str, text: str) -> None:
-        if self.tree.write(path, text.encode("utf-8", "surrogateescape")):
-            self.report.written.append(path)
-
-    def _read(self, path: str) -> str:
-        try:
-            return self.tree.read(path).decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            return ""
+            text = rule.text.encode("utf-8", "surrogateescape")
+            if rule.kind == "write" and rule.target and self.tree.write(rule.target, text):
+                self.report.written.append(rule.target)
 
     def write_tmpfiles(self) -> None:
-        """Write the tmpfiles.d lines and the ordering, merged with those of earlier runs; disable clashes."""
-        for line in self._read(TMPFILES).splitlines():
-            known = parse_line(line)
-            if known is not None and self._still_holds(known):
-                self.lines.setdefault(known.path, line)
-        self.report.factory = [line for _, line in sorted(self.lines.items())]
-        if self.lines or self.tree.lstat(TMPFILES) is not None:
-            self._write(TMPFILES, _HEADER + "".join(line + "\n" for line in self.report.factory))
-        units = set()
-        for path in self.lines:
-            match = self.rules.find(path.removeprefix("/etc/"))
-            units |= set(match.rule.before if match is not None else ())
-        for line in self._read(ORDERING).splitlines():
-            if line.startswith("Before="):
-                units |= set(line.removeprefix("Before=").split())
-        if units:
-            self._write(ORDERING, f"[Unit]\nBefore={' '.join(sorted(units))}\n")
-        gone = {old for old in self.moved if not self._is_directory(old)}
-        self._disable_clashes({**dict.fromkeys(gone), **self.lines})
+        """Write what is made in /etc at boot."""
+        self.boot.write(old for old in self.moved if not self._is_directory(old))
+        self.report.factory = self.boot.ordered
+        self.report.written += self.boot.written
+        self.report.disabled += self.boot.disabled
 
     def _is_directory(self, path: str) -> bool:
         status = self.tree.lstat(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
-
-    def _still_holds(self, line: Line) -> bool:
-        """Whether a line of an earlier run is to stay: its source is there and no rule now says otherwise."""
-        source = line.argument or f"/usr/share/factory{line.path}"
-        if line.type.startswith("C") and self.tree.lstat(source) is None:
-            return False
-        match = self.rules.find(line.path.removeprefix("/etc/"))
-        return match is None or match.rule.kind in ("factory", "d") or match.rule.comes_back
-
-    def _disable_clashes(self, lines: dict[str, str | None]) -> None:
-        """Put out of action what other tmpfiles.d files say otherwise of our paths: the file that sorts
-        first would win, and what was moved would come back and hide its new place."""
-        try:
-            with self.tree.directory(TMPFILES_DIR) as fd:
-                names = sorted(os.listdir(fd))
-        except FileNotFoundError:
-            return
-        for name in names:
-            path = f"{TMPFILES_DIR}/{name}"
-            status = self.tree.lstat(path)
-            if path == TMPFILES or not name.endswith(".conf"):
-                continue
-            if status is None or not stat.S_ISREG(status.st_mode):
-                continue  # a link to /dev/null, say
-            text, disabled = disable_lines(self._read(path), lines, _WHY_DISABLED)
-            if disabled:
-                self._write(path, text)
-                self.report.disabled += [f"{path}: {line}" for line in disabled]
 
     def follow_moves(self) -> None:
         """Have links elsewhere follow what `relink=yes` rules moved; name those that point to nothing now."""

@@ -36,14 +36,14 @@ pytestmark = pytest.mark.skipif(
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cached root, its /etc emptied by the rules, its accounts in /usr/lib, our module and boot unit in it."""
     cached = subprocess.run(
-        [TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh"], check=True, stdout=subprocess.PIPE, text=True
+        [TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh-python"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     place = tmp_path_factory.mktemp("boot") / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", cached.stdout.strip(), place], check=True)
-    make = ["make", "-s"]
-    subprocess.run([*make, "nss/build/libnss_altfiles.so.2"], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(TOP / "nss/build/libnss_altfiles.so.2", next(place.glob("usr/lib/*-linux-gnu")))
-    subprocess.run([*make, "-C", "nss-data", "install", f"DESTDIR={place}"], cwd=TOP, check=True)
+    subprocess.run(["make", "-s", "install", f"DESTDIR={place}"], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
     report = apply_rules(place, load_rules([TOP / "nss-data/rules/debian-12-systemd-ssh.rules"]), check_empty="error")
     assert not report.failed
     etc, layer = place / "etc", place / "usr/lib"

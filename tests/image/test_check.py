@@ -342,6 +342,7 @@ def test_check_prints_a_table_or_json(root: Path) -> None:
         (("seed", "/nonexistent"), 3, "accounts image seed: /nonexistent: No such file or directory"),
         (("check", ".", "--ledger", "/nonexistent"), 3, "accounts image check: /nonexistent: no such file"),
         (("pin", ".", "--pins", "/nonexistent"), 3, "accounts image pin: "),
+        (("stateless", "."), 2, "accounts image stateless: --rules or --suggest is needed; see"),
         (("stateless", ".", "--rules", "/nonexistent"), 3, "accounts image stateless: /nonexistent: No such file"),
     ],
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument
+from accounts.image.entries import leftovers
 from accounts.image.rules import parse_rules
-from accounts.image.stateless import Conflict, Report, apply_rules, leftovers
+from accounts.image.stateless import Conflict, Report, apply_rules
 from accounts.image.tmpfiles import disable_lines, parse_line
 from tests.image.rootfs import make, names, tell
 

@@ -18,7 +18,8 @@ from tests.image.rootfs import make, names
 
 TOP = Path(__file__).parents[2]
 RULES = TOP / "nss-data/rules"
-DEBIAN = {"debian-12-minimal": "debian-12-minbase", "debian-12-systemd-ssh": "debian-12-systemd-ssh"}
+# The second with the interpreter that our tools need inside of an image.
+DEBIAN = {"debian-12-minimal": "debian-12-minbase", "debian-12-systemd-ssh": "debian-12-systemd-ssh-python"}
 NEEDS_DEBOOTSTRAP = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("debootstrap") is None, reason="needs root and debootstrap"
 )

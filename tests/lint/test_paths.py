@@ -20,10 +20,10 @@ DOORS = {"system/paths.py", "system/target.py"}
 RELATIVE = {
     "cli/vipw.py": "etc of the Target",
     "image/inodes.py": "directories and files that the Tree has open",
+    "image/entries.py": "directories of the Tree",
     "image/layers.py": "directories of the Tree's root, step by step from it; etc of the Target",
     "image/pin.py": "files and directories of image.layers.walk()",
     "image/reader.py": "directories by system.paths",
-    "image/stateless.py": "directories of the Tree",
     "image/diff.py": "directories of the Tree",
     "image/tree.py": "directories of the Tree",
     "system/commands.py": "hook directories, by system.paths",
