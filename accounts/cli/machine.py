@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from accounts.cli.console import write_all
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import AccountsError, BadArgument, Usage
 from accounts.machine.session import Edit, Machine
+from accounts.model.database import Database
 from accounts.text import fsencode
 
 NOTHING, FOUND, USAGE, CANNOT_TELL = range(4)
@@ -55,6 +57,15 @@ class Run:
     def say_json(self, result: dict[str, Any]) -> None:
         """A result to standard output."""
         self.say(json.dumps(result, indent=2, sort_keys=True) + "\n")
+
+    def tell(self, done: Sequence[str], edit: Edit) -> int:
+        """What was done, a sentence each, and in a dry run the diff; the exit status."""
+        if self.arguments.json:
+            self.say_json({"done": list(done), **edit.to_json()})
+        else:
+            self.say("".join(f"{sentence}\n" for sentence in done))
+            self.say_diff(edit)
+        return NOTHING
 
     def say_diff(self, edit: Edit) -> None:
         """What a dry run would have written."""
@@ -120,10 +131,74 @@ def _add_rebase(parser: argparse.ArgumentParser) -> None:
     _add_names(parser)
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    from accounts.machine.findings import CODES, SAFE
+
+    def parse_codes(text: str) -> tuple[str, ...]:
+        codes = tuple(text.split(","))
+        unknown = [code for code in codes if code not in CODES]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"there is no finding {unknown[0]!r}")
+        return codes
+
+    _add_dry_run(parser)
+    parser.add_argument(
+        "--fix", nargs="?", type=parse_codes, const=SAFE, default=(), metavar="CODE,...",
+        help="mend these findings; without codes, those that are safe to mend",
+    )  # fmt: skip
+
+
+def _add_adopt(parser: argparse.ArgumentParser) -> None:
+    _add_dry_run(parser)
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR",
+        help="take the account files from there: another /etc, an overlay's upper directory, /var/lib/extrausers",
+    )  # fmt: skip
+    parser.add_argument(
+        "--original",
+        type=Path,
+        metavar="DIR",
+        help="the /etc that rows were copied from: what is as there is the image's",
+    )
+    parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="the files are whole: what they lack of the image was removed, and is hidden",
+    )
+
+
+def _add_flatten(parser: argparse.ArgumentParser) -> None:
+    _add_dry_run(parser)
+    parser.add_argument("--to", type=Path, metavar="DIR", help="write the files there instead of /etc")
+
+
+def _add_revert(parser: argparse.ArgumentParser) -> None:
+    _add_dry_run(parser)
+    parser.add_argument("names", type=fsencode, nargs="+", metavar="NAME", help="users or groups of the image")
+
+
+def _add_reset(parser: argparse.ArgumentParser) -> None:
+    _add_dry_run(parser)
+    parser.add_argument(
+        "--keep",
+        type=fsencode,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an account that stays, with its groups",
+    )
+    parser.add_argument(
+        "--backup", type=Path, metavar="FILE", help="write what goes to a tar archive first (mode 0600)"
+    )
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
+
+
 def _status(run: Run) -> int:
+    from accounts.machine.check import check
     from accounts.machine.status import read_status
 
     status = read_status(run.machine.read())
+    status.problems = len(check(run.machine))
     if run.arguments.json:
         run.say_json(status.to_json())
     else:
@@ -157,6 +232,19 @@ def _show(run: Run) -> int:
     return NOTHING
 
 
+def _check(run: Run) -> int:
+    from accounts.machine.check import check, fix
+
+    arguments = run.arguments
+    done = fix(run.machine, arguments.fix, arguments.dry_run) if arguments.fix else []
+    found = check(run.machine)
+    if arguments.json:
+        run.say_json({"done": done, "findings": [one.to_json() for one in found]})
+    else:
+        run.say(words.format_findings(done, found, run.painter))
+    return FOUND if found else NOTHING
+
+
 def _rebase(run: Run) -> int:
     from accounts.machine.merge import Take
     from accounts.machine.rebase import rebase
@@ -174,10 +262,97 @@ def _rebase(run: Run) -> int:
     return FOUND if report.open else NOTHING
 
 
+def _adopt(run: Run) -> int:
+    from accounts.machine.convert import adopt, missing
+    from accounts.machine.source import read_directory
+
+    arguments = run.arguments
+    source = None if arguments.source is None else read_directory(arguments.source)
+    original = None if arguments.original is None else read_directory(arguments.original)
+    with run.machine.change(arguments.dry_run) as edit:
+        lacking = 0 if arguments.complete or source is not None else missing(edit.database)
+        report = adopt(edit.database, source, original, arguments.complete)
+    if arguments.json:
+        run.say_json({"steps": report.to_json(), "missing": lacking, **edit.to_json()})
+    else:
+        run.say(words.format_steps(report, run.painter))
+        if lacking:
+            run.complain(f"{lacking} accounts of the image were not in /etc, and are seen; --complete hides such ones")
+        run.say_diff(edit)
+    return FOUND if report.open else NOTHING
+
+
+def _flatten(run: Run) -> int:
+    from accounts.machine.convert import flatten, flatten_in_place
+    from accounts.machine.source import write_directory
+
+    arguments = run.arguments
+    if arguments.to is None:
+        with run.machine.change(arguments.dry_run) as edit:
+            done = flatten_in_place(edit.database)
+        return run.tell(done, edit)
+    database = run.machine.read()
+    done = write_directory(arguments.to, flatten(database), database, arguments.dry_run)
+    return run.tell(done, Edit(database, changed=bool(done)))
+
+
+def _edit(run: Run, function: Callable[[Database, Sequence[bytes]], list[str]]) -> int:
+    with run.machine.change(run.arguments.dry_run) as edit:
+        done = function(edit.database, run.arguments.names)
+    return run.tell(done, edit)
+
+
+def _revert(run: Run) -> int:
+    from accounts.machine.revert import revert
+
+    return _edit(run, revert)
+
+
+def _mask(run: Run) -> int:
+    from accounts.machine.revert import mask
+
+    return _edit(run, mask)
+
+
+def _unmask(run: Run) -> int:
+    from accounts.machine.revert import unmask
+
+    return _edit(run, unmask)
+
+
+def _reset(run: Run) -> int:
+    from accounts.machine.reset import reset
+
+    arguments = run.arguments
+    if not (arguments.dry_run or arguments.yes) and os.isatty(0):
+        run.say(f"This removes every account of {arguments.root} that is not the image's. Type yes to go on: ")
+        if sys.stdin.readline().strip() != "yes":
+            raise BadArgument("nothing was changed")
+    result = reset(run.machine, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)
+    if arguments.json:
+        run.say_json(
+            {"removed": result.removed, "notes": result.notes, "diffs": [diff.to_json() for diff in result.diffs]}
+        )
+    else:
+        if arguments.dry_run:
+            run.say(words.format_diff(result.diffs, run.painter))
+        run.say("".join(f"removed {path}\n" for path in result.removed))
+        for note in result.notes:
+            run.complain(note)
+    return FOUND if result.notes else NOTHING
+
+
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]
 COMMANDS: dict[str, Command] = {
     "status": (_add_status, _status),
     "diff": (_add_names, _diff),
     "show": (_add_name, _show),
+    "check": (_add_check, _check),
     "rebase": (_add_rebase, _rebase),
+    "adopt": (_add_adopt, _adopt),
+    "flatten": (_add_flatten, _flatten),
+    "revert": (_add_revert, _revert),
+    "mask": (_add_revert, _mask),
+    "unmask": (_add_revert, _unmask),
+    "reset": (_add_reset, _reset),
 }

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from accounts.image.findings import Finding
 from accounts.machine.compare import FileDiff
 from accounts.machine.rebase import Report
 from accounts.machine.show import Answer, Shown
 from accounts.machine.status import Status
+from accounts.machine.words import shown as printable
 
 _COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 # How many rows of a section a table shows; --json and --all show all.
@@ -94,6 +97,7 @@ def format_status(status: Status, painter: Painter, everything: bool = False) ->
         "Subordinate ids",
         [(one.owner, one.database, f"{one.first}-{one.first + one.count - 1}") for one in status.ranges],
     )
+    section("Users of the image copied to /etc", [(name,) for name in status.copies])
     if status.needless:
         rows, them = ("1 row says", "it") if status.needless == 1 else (f"{status.needless} rows say", "them")
         lines += [f"{rows} what the image says already; accounts rebase drops {them}", ""]
@@ -112,12 +116,38 @@ def _summary(status: Status, painter: Painter) -> str:
 def format_steps(report: Report, painter: Painter) -> str:
     """What rebase did, then what somebody has to decide, and how."""
     lines = []
+    more: dict[tuple[str, str], int] = {}
+    told: Counter[tuple[str, str]] = Counter()
     for step in sorted(report.steps, key=lambda step: step.open):
-        lines.append((painter.paint(step.what, "red") if step.open else step.what, step.database, step.name, step.text))
+        told[step.what, step.database] += 1
+        if told[step.what, step.database] > SHOWN and not step.open:
+            more[step.what, step.database] = told[step.what, step.database] - SHOWN
+            continue
+        what = painter.paint(step.what, "red") if step.open else step.what
+        lines.append((what, step.database, printable(step.name), step.text))
+    lines += [(what, database, "...", f"{number} more") for (what, database), number in more.items()]
     text = "".join(f"{line}\n" for line in table(lines, 0))
     if any(step.what in ("conflict", "orphan") for step in report.open):
         text += "To decide: accounts rebase --take image|local NAME...\n"
     return text
+
+
+def format_findings(done: Sequence[str], findings: Sequence[Finding], painter: Painter) -> str:
+    """What was mended, then each finding with the command that mends it, then their number; nothing for none."""
+    lines = [painter.paint(sentence, "green") for sentence in done]
+    told: Counter[str] = Counter()
+    for one in findings:
+        told[one.rule] += 1
+        if told[one.rule] > SHOWN:
+            continue
+        head = painter.paint(f"{one.severity}  {one.rule}", "red" if one.severity == "fail" else "yellow")
+        lines.append(f"{head}: {one.message}")
+        if one.fix:
+            lines.append(f"        {painter.paint(one.fix, 'cyan')}")
+    lines += [f"... and {number - SHOWN} more of {code}" for code, number in told.items() if number > SHOWN]
+    if findings:
+        lines.append(f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def format_diff(diffs: Iterable[FileDiff], painter: Painter) -> str:

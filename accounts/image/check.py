@@ -193,12 +193,6 @@ def _check_nsswitch(layers: Layers, root: Path, findings: Findings, result: Chec
     if not path.startswith("/etc/"):
         _check_boot_unit(tree, path, findings)
     text = tree.read(path)
-    lines = parse_services(text)
-    if lines is None:
-        message = "glibc passes over the whole file, because it does not know an action ([STATUS=ACTION]) in it"
-        findings.add("nsswitch", f"{path}: {message}", files=[path])
-        return
-    policy = parse_nsswitch(text)
     target = Target(os.fsencode(root))
     try:
         first = target.setting(b"GROUP_POLICY", b"auto") == b"first"
@@ -208,6 +202,20 @@ def _check_nsswitch(layers: Layers, root: Path, findings: Findings, result: Chec
     def complain(message: str) -> None:
         findings.add("nsswitch", f"{path}: {message}", files=[path])
 
+    check_services(text, first, complain)
+    check_subids(tree, layers.image_dir, text, complain)
+
+
+def check_services(text: bytes, first: bool, complain: Callable[[str], None]) -> None:
+    """Complain, a sentence each, of what in an nsswitch.conf(5) keeps the two layers from being joined.
+
+    first: GROUP_POLICY of accounts.conf has local rows of groups hide the image's.
+    """
+    lines = parse_services(text)
+    if lines is None:
+        complain("glibc passes over the whole file, because it does not know an action ([STATUS=ACTION]) in it")
+        return
+    policy = parse_nsswitch(text)
     for name in DATABASES:
         services = lines.get(name.encode(), [])
         names = [service for service, _, _ in services]
@@ -220,19 +228,20 @@ def _check_nsswitch(layers: Layers, root: Path, findings: Findings, result: Chec
             complain(f"{name} must not merge or go on behind what it found: names in /etc would fail to resolve")
     if policy.image["group"] and not policy.merge_groups and not first:
         complain("group does not merge: a member added in /etc hides the image's members")
-    _check_subids(layers, policy, complain)
     if b"initgroups" in lines:
         complain("an initgroups line ends the search for a user's groups at the first service that knows one")
 
 
-def _check_subids(layers: Layers, policy: Policy, complain: Callable[[str], None]) -> None:
+def check_subids(tree: Tree, image_dir: str, text: bytes, complain: Callable[[str], None]) -> None:
+    """Complain of subordinate ids of the image that nobody reads. text: nsswitch.conf(5)."""
+    policy = parse_nsswitch(text)
     for name in SUBIDS:
-        path = f"{layers.image_dir}/{name}"
-        if layers.tree.lstat(path) is None:
+        path = f"{image_dir}/{name}"
+        if tree.lstat(path) is None:
             continue
         if not policy.image[name]:
             complain(f"nobody reads {path}: 'subid: altfiles' is what it takes")
-        elif not find_libraries(layers.tree, SUBID_PLUGIN):
+        elif not find_libraries(tree, SUBID_PLUGIN):
             complain(f"nobody reads {path}: there is no {SUBID_PLUGIN}")
 
 

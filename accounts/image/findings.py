@@ -62,17 +62,22 @@ _SECRETS = ("/etc/shadow-", "/etc/gshadow-", "/etc/accounts/base",
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. name: the account, files: the paths inside the root that it is about."""
+    """One thing that is wrong, of an image or of a machine.
+
+    name: the account, files: the paths inside the root that it is about. fix: the command that mends it, if one can.
+    """
 
     rule: str
     severity: str
     message: str
     name: str = ""
     files: tuple[str, ...] = ()
+    fix: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON types."""
-        return asdict(self) | {"files": list(self.files)}
+        result = asdict(self) | {"files": list(self.files)}
+        return result if self.fix else {key: value for key, value in result.items() if key != "fix"}
 
 
 class Findings:

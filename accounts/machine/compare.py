@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from accounts.machine.delta import Kind, changed_fields, first_lines, local_rows
 from accounts.machine.words import mask_line
-from accounts.model.database import BASE, KINDS, Database
+from accounts.model.database import BASE, Database
 from accounts.model.policy import DATABASES
 
 # One step of an edit script: b" ", b"-" or b"+", and the line.
@@ -39,18 +40,17 @@ def diff_views(database: Database, names: Sequence[bytes] = ()) -> list[FileDiff
     diffs = []
     for name in DATABASES:
         layered = database.tables[name]
-        order = {row.name: row for row in layered.image}
-        view = {row.name: row for row in layered}
-        old, new = [], []
-        for key in dict.fromkeys((*order, *view)):
-            if wanted and key not in wanted:
+        image, view = first_lines(layered.image, raw=True), first_lines(layered.image)
+        for row in local_rows(layered):
+            if row.kind in (Kind.REPEATED, Kind.EQUAL):
                 continue
-            before, after = order.get(key), view.get(key)
-            if before is not None and after is not None and _agree(before, after):
-                # As the image has it: the order of members says nothing.
-                after = before
-            old += [] if before is None else [before.format_line()]
-            new += [] if after is None else [after.format_line()]
+            if row.kind == Kind.OWN or row.members or changed_fields(layered, row):
+                # Else only the order of members is another, which says nothing.
+                record: Any = layered.get(row.name) if row.kind != Kind.OWN and layered.merge else row.local
+                view[row.name] = record.format_line()
+        names_here = [account for account in dict.fromkeys((*image, *view)) if not wanted or account in wanted]
+        old = [image[account] for account in names_here if account in image]
+        new = [view[account] for account in names_here if account in view]
         diffs += _diff_file(name, old, new, f"{name} of the image", f"{name} of this machine")
     return diffs
 
@@ -68,28 +68,18 @@ def diff_changes(changes: Iterable[tuple[str, bytes | None, bytes | None]], show
     return diffs
 
 
-def _agree(before: object, after: object) -> bool:
-    fields = type(before).fields()  # type: ignore[attr-defined]
-    for field in fields:
-        ours, theirs = getattr(before, field), getattr(after, field)
-        if isinstance(ours, tuple):
-            ours, theirs = set(ours), set(theirs)
-        if ours != theirs:
-            return False
-    return True
-
-
 def _split(data: bytes) -> list[bytes]:
     lines = data.split(b"\n")
     return lines[:-1] if not lines[-1] else lines
 
 
 def _diff_file(name: str, old: Sequence[bytes], new: Sequence[bytes], shown_old: str, shown_new: str) -> list[FileDiff]:
-    database = name if name in KINDS else "subuid"
-    theirs = {line.split(b":", 1)[0]: line for line in old}
+    database = name if name in DATABASES else "subuid"
     lines: list[str] = []
     at_old = at_new = 1
-    for hunk in _hunks(edit_script(old, new)):
+    script = list(edit_script(old, new))
+    theirs = {line.split(b":", 1)[0]: line for sign, line in script if sign == "-"}
+    for hunk in _hunks(script):
         removed = [line for sign, line in hunk if sign == "-"]
         added = [line for sign, line in hunk if sign == "+"]
         if removed or added:

@@ -102,7 +102,8 @@ def merge_member_row(local: Any, image: Any, base: Any | None, take: Take | None
 
     The record is the local row, not the view; without members and with the image's password it is needless.
     """
-    known = set(image.members)
+    # What the image listed once and lists no more is no addition of this machine's.
+    known = {*image.members, *(() if base is None else base.members)}
     members = tuple(dict.fromkeys(user for user in local.members if user and user not in known))
     ours, theirs = local.replace(gid=image.gid, members=()), image.replace(members=())
     common = None if base is None else base.replace(gid=image.gid, members=())

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from accounts.machine.delta import Kind, local_rows
+from accounts.machine.delta import Kind, id_names, is_materialized, local_rows
 from accounts.machine.merge import Merged, Take, merge_member_row, merge_row
 from accounts.machine.words import describe_change, describe_value, shown
 from accounts.model.database import ID_FIELDS, KINDS, Database, Layered
@@ -34,7 +34,7 @@ class Step:
 
     what: str
     database: str
-    name: str
+    name: bytes
     text: str
     fields: tuple[str, ...] = ()
 
@@ -57,17 +57,21 @@ class Report:
 
     def to_json(self) -> list[dict[str, Any]]:
         """The steps as docs/schemas/rebase.json."""
-        return [asdict(step) for step in self.steps]
+        return [asdict(step) | {"name": shown(step.name)} for step in self.steps]
 
 
 class Rebase:
     """One run over a database, which is edited.
 
-    take: whose value a conflict ends with; names: for which names (empty: all).
+    take: whose value a conflict ends with; names: for which names (empty: all). keep_copies: whether rows that were
+    copied from the image on purpose stay.
     """
 
-    def __init__(self, database: Database, take: Take | None = None, names: Collection[bytes] = ()) -> None:
+    def __init__(
+        self, database: Database, take: Take | None = None, names: Collection[bytes] = (), keep_copies: bool = True
+    ) -> None:
         self.database = database
+        self._keep_copies = keep_copies
         self.report = Report()
         self._take = take
         self._names = frozenset(names)
@@ -86,8 +90,12 @@ class Rebase:
             for row in list(local_rows(layered)):
                 if row.kind == Kind.REPEATED:
                     continue
-                if row.image is None:
-                    self._orphan(layered, row.position, row.local)
+                if row.kind == Kind.OWN:
+                    if (name, row.name) in self._bases:
+                        self._orphan(layered, row.position, row.local)
+                elif row.kind == Kind.EQUAL:
+                    if not (self._keep_copies and is_materialized(self.database, name, row.name)):
+                        self._drop(layered, row.position, row.name, "says what the image says")
                 elif layered.merge:
                     self._merge_group(layered, row.position, row.local, row.image)
                 else:
@@ -104,7 +112,7 @@ class Rebase:
         return self._take if not self._names or name in self._names else None
 
     def _note(self, what: str, layered: Layered, name: bytes, text: str, fields: tuple[str, ...] = ()) -> None:
-        self.report.steps.append(Step(what, layered.name, shown(name), text, fields))
+        self.report.steps.append(Step(what, layered.name, name, text, fields))
 
     # An override, or the needless copy of a row.
 
@@ -129,9 +137,9 @@ class Rebase:
             self._drop(layered, position, local.name, "gave way to the image's account of that name")
             return
         merged = merge_row(layered.name, local, image, base, take)
-        # A row that is its own base was copied on purpose (accounts materialize): it stays, and follows the image.
-        needless = merged.record == image and local != base
-        self._write(layered, position, local, image, merged, needless, base)
+        # A row that was made a copy of the image's (accounts materialize) goes on as one.
+        copy = self._keep_copies and base == local and is_materialized(self.database, layered.name, local.name)
+        self._write(layered, position, local, image, merged, merged.record == image and not copy, base)
 
     # A row of a group that is joined with the image's.
 
@@ -184,8 +192,6 @@ class Rebase:
             if layered.image_row(local.name) is None:
                 self.database.base.forget(layered.name, local.name)
             return
-        if (layered.name, local.name) not in self._bases:
-            return
         if layered.name in PARENT:
             parent = self.database.tables[PARENT[layered.name]]
             if parent.get(local.name) is None:
@@ -232,13 +238,13 @@ def colliding_ids(database: Database) -> Iterator[tuple[str, Any, bytes]]:
 
     UID and GID 0 twice are always meant.
     """
-    for name, key in ID_FIELDS.items():
+    for name in ID_FIELDS:
         layered = database.tables[name]
-        ids = {getattr(row, key): row.name for row in layered.image}
-        for row in local_rows(layered):
-            number = getattr(row.local, key)
-            if row.kind == Kind.OWN and number and ids.get(number, row.name) != row.name:
-                yield name, row.local, ids[number]
+        own = [row for row in local_rows(layered) if row.kind == Kind.OWN]
+        ids = id_names(layered.image) if own else {}
+        for row in own:
+            if row.id and ids.get(row.id, row.name) != row.name:
+                yield name, row.local, ids[row.id]
 
 
 def _kind(layered: Layered) -> str:

@@ -51,22 +51,33 @@ class Machine:
         return Store(self.target, self.warn).load(FILES, FILES)
 
     @contextmanager
+    def locked(self, dry_run: bool = False) -> Iterator[Database]:
+        """Both layers of all files, locked and recovered for a with block; with dry_run only read."""
+        with self._open(dry_run) as (_, database):
+            yield database
+
+    @contextmanager
     def change(self, dry_run: bool = False) -> Iterator[Edit]:
         """Lock, recover, read; what the with block edits is written as one when it ends without an error.
 
         dry_run: nothing is locked, recovered or written; Edit.diffs tells what would be.
         """
+        with self._open(dry_run) as (store, database):
+            edit = Edit(database)
+            yield edit
+            changes = database.render_changes()
+            edit.diffs = diff_changes(changes)
+            edit.changed = bool(changes)
+            if not dry_run and store.commit(database):
+                store.close()
+                flush_caches(self.target.live, self.warn)
+
+    @contextmanager
+    def _open(self, dry_run: bool) -> Iterator[tuple[Store, Database]]:
         # MAX_MEMBERS_PER_GROUP splits rows, which is no concern of a merge: it goes by rows.
         store = Store(self.target, self.warn)
         try:
-            edit = Edit(store.load(FILES, FILES) if dry_run else store.open(FILES, create=FILES))
-            yield edit
-            changes = edit.database.render_changes()
-            edit.diffs = diff_changes(changes)
-            edit.changed = bool(changes)
-            if not dry_run and store.commit(edit.database):
-                store.close()
-                flush_caches(self.target.live, self.warn)
+            yield store, store.load(FILES, FILES) if dry_run else store.open(FILES, create=FILES)
         finally:
             store.close()
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from accounts.machine.delta import Kind, LocalRow, changed_fields, local_rows
+from accounts.machine.delta import Kind, LocalRow, changed_fields, first_lines, id_names, is_materialized, local_rows
 from accounts.machine.words import describe_change, describe_password, shown
 from accounts.model.database import ID_FIELDS, Database
 from accounts.model.records import SHADOWED
@@ -16,7 +16,7 @@ from accounts.model.records import SHADOWED
 ACCOUNT = {"passwd": "user", "shadow": "user", "group": "group", "gshadow": "group"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OwnUser:
     """A user of this machine alone. group: its primary group's name, or the GID in digits."""
 
@@ -28,7 +28,7 @@ class OwnUser:
     password: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OwnGroup:
     """A group of this machine alone, but for the private group of a user, which is part of the user."""
 
@@ -37,7 +37,7 @@ class OwnGroup:
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Membership:
     """Users whom this machine adds to a group of the image."""
 
@@ -45,7 +45,7 @@ class Membership:
     users: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A field of an image's account that is different here: in words, never a hash."""
 
@@ -57,7 +57,7 @@ class Change:
     local: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hidden:
     """An account of the image that is not seen here."""
 
@@ -65,7 +65,7 @@ class Hidden:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Range:
     """Subordinate ids of /etc/subuid or /etc/subgid."""
 
@@ -77,7 +77,11 @@ class Range:
 
 @dataclass
 class Status:
-    """What is local. needless: rows that say what the image says; problems: how many findings check has."""
+    """What is local.
+
+    copies: users of the image with rows made by accounts materialize; needless: how many rows say what the image
+    says; problems: how many findings check has.
+    """
 
     users: list[OwnUser] = field(default_factory=list)
     groups: list[OwnGroup] = field(default_factory=list)
@@ -85,6 +89,7 @@ class Status:
     changes: list[Change] = field(default_factory=list)
     hidden: list[Hidden] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
+    copies: tuple[str, ...] = ()
     needless: int = 0
     problems: int = 0
 
@@ -109,16 +114,21 @@ def read_status(database: Database) -> Status:
     status = Status()
     groups = [row for row in local_rows(database.group) if row.kind != Kind.REPEATED]
     users = [row.local for row in local_rows(database.passwd) if row.kind == Kind.OWN]
-    names = _group_names(database)
+    names = {number: name for table in (database.group.image, database.group.local)
+             for number, name in id_names(table, of={user.gid for user in users}).items()}  # fmt: skip
+    secrets = {} if not users else first_lines(database.shadow.image) | first_lines(database.shadow.local)
     private = _private_groups(users, groups)
     for user in users:
         group = names.get(user.gid, b"%d" % user.gid)
-        texts = (shown(group), shown(user.home), shown(user.shell), _describe_login(database, user))
+        texts = (shown(group), shown(user.home), shown(user.shell), _describe_login(user, secrets.get(user.name)))
         status.users.append(OwnUser(shown(user.name), user.uid, *texts))
     changed: dict[tuple[str, bytes], list[Change]] = defaultdict(list)
     added: dict[bytes, set[bytes]] = {}
+    needless: list[bytes] = []
+    copies: set[bytes] = set()
     for row in groups:
-        status.needless += row.kind == Kind.EQUAL
+        if row.kind == Kind.EQUAL:
+            needless.append(row.name)
         if row.kind == Kind.OWN:
             if row.name not in private:
                 members = tuple(shown(user) for user in row.local.members)
@@ -128,13 +138,14 @@ def read_status(database: Database) -> Status:
             status.memberships.append(Membership(shown(row.name), tuple(shown(user) for user in row.members)))
         if row.kind == Kind.OVERRIDE:
             changed["group", row.name] += _changes(database, row)
-    bases = database.base.lines()
     for name in ("passwd", "shadow", "gshadow"):
         for row in local_rows(database.tables[name]):
-            # With a base it was copied on purpose: accounts materialize, an expired password.
-            status.needless += row.kind == Kind.EQUAL and (name, row.name) not in bases
+            if row.kind == Kind.EQUAL:
+                copies.add(row.name) if is_materialized(database, name, row.name) else needless.append(row.name)
             if row.kind == Kind.OVERRIDE and not (name == "gshadow" and _in_step(row, added.get(row.name, set()))):
                 changed[ACCOUNT[name], row.name] += _changes(database, row)
+    status.needless = len(needless)
+    status.copies = tuple(shown(name) for name in sorted(copies))
     status.changes = [change for _, changes in sorted(changed.items(), key=_users_first) for change in changes]
     status.hidden = [
         Hidden(ACCOUNT[name], shown(account)) for name, account in sorted(database.hides.rows, key=_passwd_first)
@@ -145,11 +156,10 @@ def read_status(database: Database) -> Status:
     return status
 
 
-def _describe_login(database: Database, user: Any) -> str:
+def _describe_login(user: Any, secret: bytes | None) -> str:
     if user.passwd != SHADOWED:
         return describe_password(user.passwd)
-    secret = database.shadow.get(user.name)
-    return "no shadow row" if secret is None else describe_password(secret.passwd)
+    return "no shadow row" if secret is None else describe_password(secret.split(b":", 2)[1])
 
 
 def _users_first(item: tuple[tuple[str, bytes], list[Change]]) -> tuple[bool, bytes]:
@@ -175,14 +185,6 @@ def _in_step(row: LocalRow, added: set[bytes]) -> bool:
     local, image = row.local, row.image
     same = (local.passwd, set(local.admins)) == (image.passwd, set(image.admins))
     return same and set(local.members) == set(image.members) | added
-
-
-def _group_names(database: Database) -> dict[int, bytes]:
-    names: dict[int, bytes] = {}
-    for table in (database.group.local, database.group.image):
-        for row in table:
-            names.setdefault(row.gid, row.name)
-    return names
 
 
 def _private_groups(users: list[Any], groups: list[LocalRow]) -> set[bytes]:

@@ -245,7 +245,7 @@ class Layered:
             self.local.put(record)
             self._base.record(self.name, image)
             return
-        self._show(record.name)
+        self.show_image(record.name)
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
@@ -370,7 +370,8 @@ class Layered:
         for row in list(self.image):
             self._hide(row.name)
 
-    def _show(self, name: bytes) -> None:
+    def show_image(self, name: bytes) -> None:
+        """Let the image's row of a name be seen again, if it is hidden."""
         if self.is_hidden(name):
             self._hides.rows.discard((self.name, name))
             self.image.show(name)

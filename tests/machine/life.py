@@ -89,9 +89,10 @@ def accounts(root: Path, *argv: str, environ: dict[str, str] | None = None, stdi
 
 
 def tool(root: Path, *argv: str, stdin: str = "") -> Result:
-    """Run one of the account tools with --root."""
+    """Run one of the account tools, or `accounts COMMAND` as "accounts", "COMMAND", with --root."""
+    words = 2 if argv[0] == "accounts" else 1
     done = subprocess.run(
-        [PYTHON, "-IS", TOP / "shims" / argv[0], "--root", root, *argv[1:]],
+        [PYTHON, "-IS", TOP / "shims" / argv[0], *argv[1:words], "--root", root, *argv[words:]],
         input=stdin,
         capture_output=True,
         text=True,

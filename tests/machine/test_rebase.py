@@ -269,6 +269,18 @@ def test_a_local_account_whose_name_the_image_takes(tmp_path: Path) -> None:
     assert local(root) == {}
 
 
+def test_a_copy_made_on_purpose_follows_the_image(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    assert tool(root, "accounts", "materialize", "www").status == 0
+    copies = local(root)
+    assert accounts(root, "rebase").stdout == ""
+    assert local(root) == copies
+    update(root, passwd=IMAGE["passwd"].replace("/var/www", "/srv/www"))
+    assert accounts(root, "rebase").stdout == "merged  passwd  www  home from the image\n"
+    assert local(root)["passwd"] == WWW.replace("/var/www", "/srv/www")
+    assert local(root)["shadow"] == copies["shadow"]
+
+
 def test_an_own_user_follows_a_group_that_the_image_now_has(tmp_path: Path) -> None:
     root = make_root(tmp_path, {"passwd": "eve:x:1000:1002::/:/bin/sh\n", "group": "crew:x:1002:eve\n"})
     update(root, group=IMAGE["group"] + "crew:x:91:\n")

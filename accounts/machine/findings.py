@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""What can be wrong with the accounts of a machine, as `accounts check` finds it in the account files. Pure.
+
+docs/findings.md lists every code with an example.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from accounts.image.findings import Finding
+from accounts.image.ledger import Ledger
+from accounts.machine.delta import Kind, LocalRow, first_lines, id_names, is_materialized, local_rows, valid_lines
+from accounts.machine.rebase import Step, rebase
+from accounts.machine.words import shown
+from accounts.model.database import ID_FIELDS, Database
+from accounts.model.ids import id_range
+from accounts.system.logindefs import LoginDefs
+
+# Code -> (severity, what it finds, whether check --fix mends it without being told to).
+CODES = {
+    "module": ("fail", "programs load no NSS module for IMAGE_DIR, and see no account of the image", False),
+    "module-stock": ("warn", "the NSS module does not honour hide rows", False),
+    "nsswitch": ("fail", "nsswitch.conf does not join the two layers", False),
+    "nsswitch-missing": ("fail", "/etc/nsswitch.conf is missing or leads nowhere", True),
+    "subid": ("warn", "subordinate ids of the image are not seen, or asked of a library that is not there", False),
+    "pam": ("fail", "there is no PAM configuration, so that nobody can log in", False),
+    "stale-override": ("warn", "the image's row has changed under a local change", False),
+    "stale-gid": ("warn", "a local row has another GID than the image's group", False),
+    "conflict": ("warn", "this machine and the image have changed the same field", False),
+    "orphan": ("warn", "the image has removed an account that was changed here", False),
+    "no-base": ("warn", "an override without a record of what it was made from", False),
+    "needless-row": ("warn", "a local row says what the image says", True),
+    "name-collision": ("fail", "a local account has the name of another one of the image", False),
+    "id-collision": ("fail", "a local account has the id of one of the image", False),
+    "reused-id": ("warn", "a local account has an id that the image's ledger knows for another", False),
+    "dangling-member": ("warn", "a local row lists a member that is no user", False),
+    "no-primary-group": ("warn", "a local user's primary group does not exist", False),
+    "missing-shadow": ("warn", "a user without a row in shadow cannot log in", False),
+    "stale-shadow": ("warn", "a shadow row of a user that is not there", True),
+    "stale-gshadow": ("fail", "a gshadow row of a group that is not there stops systemd-sysusers", True),
+    "stale-hide": ("warn", "a hide row of a name that the image does not have", True),
+    "repeated-row": ("warn", "a name is twice in a local file, and tools refuse to change it", False),
+    "broken-row": ("warn", "a line of a local file is no row", False),
+    "subid-overlap": ("warn", "two owners have the same subordinate ids", False),
+    "mode": ("fail", "an account file has the wrong owner or mode", True),
+    "journal": ("warn", "an interrupted change waits to be finished or undone", True),
+    "journal-aside": ("warn", "an interrupted change could be neither finished nor undone", False),
+    "leftover": ("warn", "a lock or temporary file of a process that is gone", True),
+}
+SAFE = tuple(code for code, (_, _, safe) in CODES.items() if safe)
+
+
+@dataclass
+class Findings:
+    """Findings as they are made. root: "" or " -R DIR", what a command needs to work on this root."""
+
+    root: str = ""
+    found: list[Finding] = field(default_factory=list)
+
+    def add(self, code: str, message: str, name: bytes = b"", files: Iterable[str] = (), fix: str = "") -> None:
+        """Note something. fix: a command of the shell in which {R} is where --root goes."""
+        severity = CODES[code][0]
+        self.found.append(Finding(code, severity, message, shown(name), tuple(files), fix.replace("{R}", self.root)))
+
+    def in_order(self) -> list[Finding]:
+        """What fails first, then in the order of the codes."""
+        order = list(CODES)
+        return sorted(self.found, key=lambda one: (one.severity != "fail", order.index(one.rule)))
+
+
+class Check:
+    """The checks of one machine's files.
+
+    has_user: whether NSS knows a user that neither layer has (on the live system; else False always).
+    """
+
+    def __init__(
+        self, database: Database, ledger: Ledger, defs: LoginDefs, has_user: Callable[[bytes], bool], findings: Findings
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._defs = defs
+        self._has_user = has_user
+        self._findings = findings
+        self._rows = {
+            name: list(local_rows(database.tables[name])) for name in ("passwd", "group", "gshadow", "shadow")
+        }
+
+    def run(self) -> None:
+        """All of them. The database is of no use afterwards: what rebase would do is tried on it."""
+        self._check_lines()
+        self._check_members()
+        self._check_primary_groups()
+        self._check_shadow()
+        self._check_ids()
+        self._check_ranges("subuid")
+        self._check_ranges("subgid")
+        for name, account in sorted(self._database.hides.rows):
+            if self._database.tables[name].image_row(account) is None:
+                text = f"{name} '{shown(account)}' is hidden, and the image has no such row"
+                self._findings.add(
+                    "stale-hide", text, account, ["/etc/accounts/hidden"], f"accounts unmask{{R}} {quote(account)}"
+                )
+        self._try_rebase()
+
+    def _check_lines(self) -> None:
+        for name, layered in self._database.tables.items():
+            table = layered.local
+            valid = list(valid_lines(table))
+            if len(valid) == table.data.count(b"\n"):
+                continue
+            good = {position for position, _, _ in valid}
+            editor = {"passwd": "vipw", "shadow": "vipw -s", "group": "vigr", "gshadow": "vigr -s"}.get(name)
+            position = 0
+            for number, line in enumerate(table.data.split(b"\n"), 1):
+                if line.strip() and position not in good and line[:1] not in (b"#", b"+", b"-"):
+                    fix = f"{editor}{{R}}" if editor else ""
+                    self._findings.add("broken-row", f"/etc/{name}:{number} is no row", files=[f"/etc/{name}"], fix=fix)
+                position += len(line) + 1
+        for name, rows in self._rows.items():
+            for row in rows:
+                if row.kind == Kind.REPEATED:
+                    text = f"'{shown(row.name)}' is in /etc/{name} more than once; NSS uses the first"
+                    self._findings.add(
+                        "repeated-row", text, row.name, [f"/etc/{name}"], "accounts check{R} --fix=repeated-row"
+                    )
+
+    def _check_members(self) -> None:
+        ours = (Kind.OWN, Kind.MEMBERS, Kind.OVERRIDE)
+        rows = [row for row in self._rows["group"] if row.kind in ours and not row.is_bare]
+        listed = [(row, user) for row in rows for user in dict.fromkeys(row.local.members)]
+        if not listed:
+            return
+        users = first_lines(self._database.passwd.local).keys() | first_lines(self._database.passwd.image).keys()
+        for row, user in listed:
+            if user in users or user in getattr(row.image, "members", ()) or self._has_user(user):
+                continue
+            text = f"group '{shown(row.name)}' lists '{shown(user)}', who is no user"
+            # gpasswd -d wants a user that exists.
+            fix = f"groupmems{{R}} -d {quote(user)} -g {quote(row.name)}"
+            self._findings.add("dangling-member", text, row.name, ["/etc/group"], fix)
+
+    def _check_primary_groups(self) -> None:
+        own = [row.local for row in self._rows["passwd"] if row.kind in (Kind.OWN, Kind.OVERRIDE)]
+        if not own:
+            return
+        gids = id_names(self._database.group.local) | id_names(self._database.group.image)
+        for user in own:
+            if user.gid in gids:
+                continue
+            text = f"user '{shown(user.name)}' has GID {user.gid}, and there is no such group"
+            free = self._database.group.get(user.name) is None
+            fix = f"groupadd{{R}} -g {user.gid} {quote(user.name)}" if free else ""
+            self._findings.add("no-primary-group", text, user.name, ["/etc/passwd"], fix)
+
+    def _check_shadow(self) -> None:
+        for name, parent in (("shadow", "passwd"), ("gshadow", "group")):
+            layered = self._database.tables[name]
+            if not layered.present:
+                continue
+            local, image = first_lines(layered.local), first_lines(layered.image)
+            above = self._database.tables[parent]
+            owners = first_lines(above.image) | first_lines(above.local)
+            for row in self._rows[name]:
+                if row.name not in owners and row.kind != Kind.REPEATED:
+                    text = f"/etc/{name} has a row of '{shown(row.name)}', who is in no {parent}"
+                    fix = f"accounts check{{R}} --fix=stale-{name}"
+                    self._findings.add(f"stale-{name}", text, row.name, [f"/etc/{name}"], fix)
+            if name == "shadow":
+                for user, line in owners.items():
+                    if line.split(b":", 2)[1] == b"x" and user not in local and user not in image:
+                        text = f"user '{shown(user)}' has no row in shadow, so that PAM refuses services to it"
+                        self._findings.add("missing-shadow", text, user, fix="pwconv{R}")
+
+    def _check_ids(self) -> None:
+        """Own ids that the ledger knows for another name; those that the image has now are collisions."""
+        for name, key in ID_FIELDS.items():
+            owned = {id for kind, _, id in self._ledger.entries if kind == name}
+            if not owned:
+                continue
+            present = id_names(self._database.tables[name].image)
+            for row in self._rows[name]:
+                number = None if row.kind != Kind.OWN else getattr(row.local, key)
+                if number not in owned or number in present:
+                    continue
+                others = [other for other in self._ledger.holders(name, number) if other != row.name]
+                if others:
+                    text = f"{key.upper()} {number} of '{shown(row.name)}' belonged to the image's '{shown(others[0])}'"
+                    self._findings.add("reused-id", text, row.name, [f"/etc/{name}"], self._renumber(name, row.local))
+
+    def _renumber(self, name: str, row: Any) -> str:
+        """The command that gives an own account a free id, its home with it."""
+        kind = "UID" if name == "passwd" else "GID"
+        used = self._database.tables[name].ids() | self._ledger.ids(name)
+        low, high = id_range(kind, getattr(row, kind.lower()) < self._defs.get_ulong(f"{kind}_MIN", 1000), self._defs)
+        number = next((number for number in range(low, high + 1) if number not in used), None)
+        if number is None:
+            return ""
+        command = "usermod{R} -u" if name == "passwd" else "groupmod{R} -g"
+        return f"{command} {number} {quote(row.name)}"
+
+    def _check_ranges(self, name: str) -> None:
+        layered = self._database.tables[name]
+        rows = [
+            (row.start, row.start + row.count - 1, row.name, table is layered.local)
+            for table in (layered.image, layered.local)
+            for row in table
+            if row.count
+        ]
+        rows.sort(key=lambda row: (row[0], row[3]))
+        top = max((last for _, last, _, _ in rows), default=0) + 1
+        reach: tuple[int, bytes] | None = None
+        for first, last, owner, local in rows:
+            if reach is not None and first <= reach[0] and owner != reach[1]:
+                text = f"'{shown(owner)}' and '{shown(reach[1])}' share ids of {first}-{min(last, reach[0])} in {name}"
+                fix = ""
+                if local:
+                    drop, add = ("-V", "-v") if name == "subuid" else ("-W", "-w")
+                    new = f"{top}-{top + last - first}"
+                    fix = f"usermod{{R}} {drop} {first}-{last} {add} {new} {quote(owner)}"
+                    top += last - first + 1
+                self._findings.add("subid-overlap", text, owner, [f"/etc/{name}"], fix)
+            if reach is None or last > reach[0]:
+                reach = last, owner
+
+    def _try_rebase(self) -> None:
+        own = {name: {row.name: row for row in rows} for name, rows in self._rows.items()}
+        told = {(one.rule, one.name) for one in self._findings.found}
+        for step in rebase(self._database).steps:
+            code, fix = self._judge(step, own[step.database])
+            if code and (code, shown(step.name)) not in told:
+                self._findings.add(code, _describe(step), step.name, [f"/etc/{step.database}"], fix)
+
+    def _judge(self, step: Step, rows: dict[bytes, LocalRow]) -> tuple[str, str]:
+        """The code of what rebase would do, and the command."""
+        name = quote(step.name)
+        if step.what == "collision":
+            row = rows[step.name]
+            if row.kind == Kind.OWN:
+                return "id-collision", self._renumber(step.database, row.local)
+            return "name-collision", f"accounts rebase{{R}} --take image {name}"
+        if step.what == "dropped":
+            if "removed" in step.text:
+                return f"stale-{step.database}", f"accounts check{{R}} --fix=stale-{step.database}"
+            return "needless-row", "accounts rebase{R}"
+        if step.what == "moved":
+            return ("stale-gid", "accounts rebase{R}") if step.database == "group" else ("", "")
+        plain = {"merged": "stale-override", "based": "no-base"}
+        if step.what in plain:
+            return plain[step.what], "accounts rebase{R}"
+        take = "image" if step.what == "orphan" else "local"
+        return step.what, f"accounts rebase{{R}} --take {take} {name}"
+
+
+def _describe(step: Step) -> str:
+    account = f"{step.database} '{shown(step.name)}'"
+    if step.what == "merged":
+        return f"{account}: the image has changed {', '.join(step.fields)} under a local change of other fields"
+    if step.what == "based":
+        return f"{account}: the local row differs from the image's, and nothing says what it was made from"
+    if step.what == "moved":
+        return f"{account}: {step.text.split(',')[0]}"
+    return f"{account}: {step.text}"
+
+
+def quote(name: bytes) -> str:
+    """A name as a word of the shell."""
+    return shlex.quote(name.decode("utf-8", "surrogateescape"))
+
+
+def drop_rows(database: Database, codes: Iterable[str]) -> list[str]:
+    """Remove the rows that codes are about and whose removal nobody sees. Returns a sentence for each."""
+    done = []
+    wanted = set(codes)
+    if "stale-hide" in wanted:
+        before = set(database.hides.rows)
+        for layered in database.tables.values():
+            layered.forget_needless_hides()
+        done += [
+            f"stale-hide: {name} '{shown(account)}' is not hidden any more"
+            for name, account in sorted(before - database.hides.rows)
+        ]
+    for name, layered in database.tables.items():
+        if name in ("subuid", "subgid"):
+            continue
+        owners: set[bytes] = set()
+        if name in ("shadow", "gshadow"):
+            above = database.tables["passwd" if name == "shadow" else "group"]
+            owners = {key for table in (above.image, above.local) for key in first_lines(table)}
+        for row in local_rows(layered):
+            if row.kind == Kind.EQUAL and not is_materialized(database, name, row.name):
+                code = "needless-row"
+            elif row.kind == Kind.REPEATED:
+                code = "repeated-row"
+            elif name in ("shadow", "gshadow") and row.name not in owners:
+                code = f"stale-{name}"
+            else:
+                continue
+            if code in wanted:
+                layered.local.remove_at(row.position)
+                if code != "repeated-row":
+                    database.base.forget(name, row.name)
+                done.append(f"{code}: removed the row of '{shown(row.name)}' from /etc/{name}")
+    return done

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""`accounts reset`: a machine goes to somebody else, with the accounts of its image and no hash of anybody.
+
+What is removed is overwritten first, where it is: on a file system that writes in place (ext4, vfat, xfs without
+reflinks) nothing is left on the disk either. One that copies on write, and flash under any, keeps old blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accounts.errors import BadArgument
+from accounts.machine.compare import FileDiff, diff_changes
+from accounts.machine.delta import has_image, local_rows, valid_lines
+from accounts.machine.leftovers import TEMPORARY_NAMES
+from accounts.machine.session import Machine
+from accounts.machine.source import write_archive
+from accounts.machine.words import shown
+from accounts.model.database import BASE, HIDDEN, Database
+from accounts.model.table import Table
+from accounts.system.commit import TEMPORARY, commit
+from accounts.system.contents import Change
+from accounts.system.notify import flush_caches
+from accounts.system.paths import open_parent
+
+_ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
+# Directory -> the names of files there that hold, or may hold, hashes, besides the account files themselves.
+_SECRETS = {
+    "etc": re.compile(rf"{_ACCOUNT_FILE}-$|{re.escape(TEMPORARY)}.*(?<!lock)$|{TEMPORARY_NAMES.pattern}"),
+    "etc/accounts": re.compile(r"(?:base|hidden)-$"),
+    # pam_unix(8) and pam_pwhistory(8).
+    "etc/security": re.compile(r"(?:opasswd|nopasswd)(?:\.old|-)?$"),
+    # Debian's dpkg-db-backup and package passwd's cron job.
+    "var/backups": re.compile(rf"{_ACCOUNT_FILE}\.bak(?:\.\d+)?(?:\.gz|\.xz)?$"),
+}
+_CHUNK = bytes(1 << 16)
+
+
+@dataclass
+class Reset:
+    """What reset did. notes: what it could not do; then an old hash may be left."""
+
+    removed: list[str] = field(default_factory=list)
+    diffs: list[FileDiff] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def reset(
+    machine: Machine, *, keep: Collection[bytes] = (), backup: Path | None = None, dry_run: bool = False
+) -> Reset:
+    """Back to the image, but for the accounts to keep, with their memberships.
+
+    backup: a file to make, for root only, with all that goes. Interrupted at any point, it is to be run again: it
+    then does the rest. Raises BadArgument where there is no image to go back to, the errors of the files, OSError.
+    """
+    result = Reset()
+    with machine.locked(dry_run) as database:
+        if not has_image(database):
+            raise BadArgument("there is no image to go back to: nobody would be left")
+        unknown = [name for name in keep if not any(database.tables[one].get(name) for one in ("passwd", "group"))]
+        if unknown:
+            raise BadArgument(f"'{shown(unknown[0])}' is nobody's account")
+        if backup is not None and not dry_run:
+            write_archive(backup, _local_files(machine, database))
+        _keep_only(database, keep)
+        changes = [change for change in database.render_changes() if change[0] != HIDDEN]
+        hidden = machine.target.read(b"etc/" + HIDDEN.encode())
+        if hidden is not None:
+            changes.append((HIDDEN, hidden, None))
+        result.diffs = diff_changes(changes)
+        if not dry_run:
+            # Twice: a commit replaces the backups that are there, and makes new ones of what it replaces, so that
+            # no content loses its name before it is overwritten.
+            _scrub(machine, result)
+            commit(machine.target.etc, [Change(name, old, new, backup=True) for name, old, new in changes])
+        _scrub(machine, result, dry_run)
+    if not dry_run:
+        _remove_directory(machine)
+        flush_caches(machine.target.live, machine.warn)
+    return result
+
+
+def _keep_only(database: Database, keep: Collection[bytes]) -> None:
+    """Remove all local rows but those of the accounts to keep."""
+    users = {name for name in keep if database.passwd.get(name) is not None}
+    groups = {name for name in keep if database.group.local.find(name) is not None}
+    gids = {row.gid for row in map(database.passwd.get, users) if row is not None}
+    groups |= {row.name for row in map(database.group.get_id, gids) if row is not None}
+    for name, layered in database.tables.items():
+        kept = []
+        for row in local_rows(layered):
+            wanted = users if name in ("passwd", "shadow", "subuid", "subgid") else groups
+            members = _kept_members(row.local, users) if name in ("group", "gshadow") else None
+            if row.name in wanted or (members and any(members.values())):
+                kept.append((row.local if members is None else row.local.replace(**members)).format_line() + b"\n")
+        text = b"".join(kept)
+        if text != layered.local.data:
+            layered.local.replace_text(text)
+        _forget(database, name, layered.local)
+
+
+def _kept_members(group: object, users: set[bytes]) -> dict[str, tuple[bytes, ...]]:
+    return {
+        field: tuple(user for user in getattr(group, field) if user in users)
+        for field in ("members", "admins")
+        if hasattr(group, field)
+    }
+
+
+def _forget(database: Database, name: str, table: Table) -> None:
+    left = {account for _, account, _ in valid_lines(table)}
+    for kind, account in list(database.base.lines()):
+        if kind == name and account not in left:
+            database.base.forget(name, account)
+
+
+def _local_files(machine: Machine, database: Database) -> dict[str, bytes]:
+    """All that a backup holds: name below /etc -> bytes."""
+    files = {name: layered.local.data for name, layered in database.tables.items() if layered.local.present}
+    for name in (BASE, HIDDEN):
+        text = machine.target.read(b"etc/" + name.encode())
+        if text is not None:
+            files[name] = text
+    return files
+
+
+def _secrets(machine: Machine) -> Iterator[tuple[int, str, str]]:
+    """(descriptor of the directory, name, path) of each file beside the account files that may hold hashes."""
+    for directory, pattern in _SECRETS.items():
+        try:
+            fd = machine.target.open(directory.encode(), os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            for name in sorted(os.listdir(fd)):
+                if pattern.match(name):
+                    yield fd, name, f"/{directory}/{name}"
+        finally:
+            os.close(fd)
+
+
+def _scrub(machine: Machine, result: Reset, dry_run: bool = False) -> None:
+    """Overwrite and remove all of them."""
+    for directory, name, path in _secrets(machine):
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            continue
+        if path not in result.removed:
+            result.removed.append(path)
+        if dry_run:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            if status.st_nlink > 1:
+                result.notes.append(f"{path} has {status.st_nlink} names, and the content is left under another one")
+            else:
+                _overwrite(directory, name)
+        os.unlink(name, dir_fd=directory)
+        os.fsync(directory)
+
+
+def _overwrite(directory: int, name: str) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        left = os.fstat(fd).st_size
+        while left > 0:
+            left -= os.write(fd, _CHUNK[: min(left, len(_CHUNK))])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove_directory(machine: Machine) -> None:
+    """/etc/accounts, when nothing is in it."""
+    try:
+        parent, name = open_parent(machine.target.root, b"/etc/accounts")
+    except OSError:
+        return
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError:
+        pass
+    finally:
+        os.close(parent)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Account files at a place that an option names: where adopt takes them from, flatten and reset's backup write them."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from accounts.errors import BadArgument
+from accounts.image.tree import Tree
+from accounts.machine.delta import FILES
+from accounts.machine.words import shown
+from accounts.model.database import Database
+from accounts.system.target import READ, read_fd
+
+# Documentation/filesystems/overlayfs.rst of the kernel; user. with the mount option userxattr.
+_OVERLAY = ("trusted.overlay.", "user.overlay.")
+SECRET = ("shadow", "gshadow")
+
+
+def read_directory(path: Path) -> dict[str, bytes]:
+    """Database -> bytes of the account files in a directory, which may be an overlay's upper one.
+
+    A whiteout is no file, in either form: the lower one was removed. Raises BadArgument for what is no account file, or
+    whose content is in the lower directory only; OSError.
+    """
+    files: dict[str, bytes] = {}
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in FILES:
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                raise BadArgument(f"{path}/{name} is not a regular file")
+            fd = os.open(name, READ | os.O_NOFOLLOW, dir_fd=directory)
+            attributes = _overlay_attributes(fd)
+            if "whiteout" in attributes:
+                os.close(fd)
+                continue
+            if "metacopy" in attributes:
+                os.close(fd)
+                raise BadArgument(
+                    f"{path}/{name} is a metadata copy of an overlay: its content is in the lower directory"
+                )
+            files[name] = read_fd(fd)
+    finally:
+        os.close(directory)
+    if not files and not _is_overlay(path):
+        raise BadArgument(f"{path} has no account file")
+    return files
+
+
+def _overlay_attributes(file: int | Path) -> set[str]:
+    """The names of a file's overlay attributes without their prefix."""
+    try:
+        names = os.listxattr(file)
+    except OSError:
+        return set()
+    return {name.removeprefix(prefix) for name in names for prefix in _OVERLAY if name.startswith(prefix)}
+
+
+def _is_overlay(path: Path) -> bool:
+    """Whether a directory without account files may be an upper one: nothing was changed, or all was removed."""
+    whiteouts = [name for name in FILES if os.path.lexists(path / name)]
+    return bool(whiteouts) or bool(_overlay_attributes(path) & {"opaque", "origin", "impure", "uuid"})
+
+
+def write_directory(path: Path, files: Mapping[str, bytes], database: Database, dry_run: bool = False) -> list[str]:
+    """Write account files with the modes of a classic /etc; a sentence for each that changed. Raises OSError."""
+    done = []
+    if not path.is_dir():
+        raise BadArgument(f"{path} is not a directory")
+    group = database.group.get(b"shadow")
+    gid = 0 if group is None else group.gid
+    with Tree(path) as tree:
+        for name, data in files.items():
+            status = tree.lstat(f"/{name}")
+            if status is not None and not stat.S_ISREG(status.st_mode):
+                raise BadArgument(f"{path}/{name} is not a regular file")
+            if status is not None and tree.read(f"/{name}") == data:
+                continue
+            rows = data.count(b"\n")
+            done.append(f"{shown(os.fsencode(path))}/{name}: {rows} rows")
+            if dry_run:
+                continue
+            tree.write(f"/{name}", data, 0o600 if name in SECRET else 0o644)
+            if name in SECRET and status is None:
+                tree.set_owner(f"/{name}", gid, 0o640)
+    return done
+
+
+def write_archive(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of /etc into a new tar archive that only root reads. Raises OSError, also for one that is there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            for name, data in files.items():
+                entry = tarfile.TarInfo(f"etc/{name}")
+                entry.size, entry.mode = len(data), 0o600
+                archive.addfile(entry, io.BytesIO(data))
+        stream.flush()
+        os.fsync(stream.fileno())
