@@ -42,7 +42,6 @@ from accounts.model.policy import (
     IMAGE_SERVICE,
     LOCAL_SERVICES,
     SUBIDS,
-    Policy,
     parse_nsswitch,
     parse_services,
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import stat
 
 from accounts.image.check import check_services, check_subids
-from accounts.image.module import find_libraries, find_modules
+from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH
@@ -73,7 +73,8 @@ def _check_subid(machine: Machine, tree: Tree, text: bytes, findings: Findings) 
         if colon and key.strip() == b"subid":
             services = rest.split()
     service = fsdecode(services[0]) if services else "files"
-    if service != "files" and not find_libraries(tree, f"libsubid_{service}.so"):
+    has_programs = bool(find_libraries(tree, LIBRARY))
+    if service != "files" and has_programs and not find_libraries(tree, f"libsubid_{service}.so"):
         text_ = f"nsswitch.conf asks '{service}' for subordinate ids, and there is no libsubid_{service}.so"
         findings.add("subid", text_, files=[NSSWITCH], fix="accounts check{R} --fix=subid")
 

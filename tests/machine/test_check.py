@@ -33,6 +33,7 @@ def wired(path: Path, files: dict[str, str] | None = None) -> Path:
     (root / LIB).mkdir()
     (root / LIB / "libc.so.6").write_bytes(make_library())
     (root / LIB / "libnss_altfiles.so.2").write_bytes(MODULE)
+    (root / LIB / "libsubid_altfiles.so").write_bytes(make_library())
     (root / "usr/lib/pam.d").mkdir()
     (root / "usr/lib/pam.d/other").write_text("auth required pam_deny.so\n")
     return root
@@ -115,7 +116,9 @@ CASES = [
     ),
     Case("nsswitch-missing", lambda root: (root / "etc/nsswitch.conf").unlink(), "nsswitch.conf is missing"),
     Case("subid", nsswitch(RIGHT + "subid: sss\n"), "there is no libsubid_sss.so"),
-    Case("subid", image(subuid="www:100000:65536\n"), "nsswitch.conf has no 'subid: altfiles'", False),
+    Case(
+        "subid", both(image(subuid="www:100000:65536\n"), nsswitch(RIGHT)), "'subid: altfiles' is what it takes", False
+    ),
     Case(
         "pam",
         both(
