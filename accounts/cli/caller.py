@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.model.database import Database
     from accounts.model.records import Passwd
+    from accounts.system.known import Facts
 
 LOG_WARNING = 4
 
@@ -32,11 +33,15 @@ def find_caller(database: Database) -> Passwd:
     return row
 
 
-def find_account(database: Database, operands: list[bytes]) -> Passwd:
-    """The row of the first operand, without one the caller's. Raises Fail."""
+def find_account(facts: Facts, operands: list[bytes]) -> Passwd:
+    """The row of the first operand, without one the caller's; maybe one that only NSS knows. Raises Fail."""
     if not operands:
-        return find_caller(database)
-    row: Passwd | None = database.passwd.get(operands[0])
+        return find_caller(facts.view(("passwd",)))
+    name = operands[0]
+    row: Passwd | None = facts.view(("passwd",)).passwd.get(name)
     if row is None:
-        raise Fail(E_NOTFOUND, f"user '{fsdecode(operands[0])}' does not exist")
+        rows = facts.user_rows(name)
+        if rows is None:
+            raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
+        row = rows[0]
     return row

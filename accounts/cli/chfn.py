@@ -125,7 +125,7 @@ def check_parts(console: Console, parts: dict[str, bytes]) -> None:
 def body(given: Given) -> None:
     """Change the GECOS field."""
     console = given.run.console
-    user = find_account(given.run.facts.view(("passwd",)), given.operands)
+    user = find_account(given.run.facts, given.operands)
     parts = split_gecos(user.gecos, given.values)
     if not given.values:
         parts = ask_parts(console, user.name, parts)

@@ -51,7 +51,7 @@ def ask_shell(console: Console, name: bytes, current: bytes) -> bytes:
 def body(given: Given) -> None:
     """Change the login shell."""
     console, facts = given.run.console, given.run.facts
-    user = find_account(facts.view(("passwd",)), given.operands)
+    user = find_account(facts, given.operands)
     shell = given.values.get("shell")
     if shell is None:
         shell = ask_shell(console, user.name, user.shell)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from accounts.cli.console import Console
     from accounts.cli.run import Run
     from accounts.cli.tool import Given
-    from accounts.model.database import Database
-    from accounts.model.records import Passwd
+    from accounts.model.records import Passwd, Shadow
 
 USAGE = """\
 Usage: passwd [options] [LOGIN]
@@ -120,9 +119,8 @@ def check_options(given: Given) -> None:
         raise Usage(why=E_CONFLICT)
 
 
-def status_line(database: Database, user: Passwd) -> str:
+def status_line(user: Passwd, shadow: Shadow | None) -> str:
     """The line of -S."""
-    shadow = database.shadow.get(user.name)
     name = fsdecode(user.name)
     if shadow is None:
         return f"{name} {kind_of(user.passwd)}\n"
@@ -151,7 +149,7 @@ def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False)
     if password is None:
         raise token_error()
     try:
-        hashed = hash_password(password, settings_for(facts.target, run.tool.name, facts.defs))
+        hashed = hash_password(password, settings_for(facts.target, run.tool.name, facts.defs, facts.release))
     except BadArgument as error:
         raise Fail(E_PAM_ERR, str(error), "password unchanged") from None
     finally:
@@ -203,20 +201,20 @@ def body(given: Given) -> int:
     caller = find_caller(database).name
     check_options(given)
     if "a" in letters:
-        console.print("".join(status_line(database, user) for user in database.passwd))
+        console.print("".join(status_line(user, database.shadow.get(user.name)) for user in database.passwd))
         return 0
     name = given.operands[0] if given.operands else caller
-    user = database.passwd.get(name)
-    if user is None:
+    rows = run.facts.user_rows(name)
+    if rows is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
     if "S" in letters:
-        console.print(status_line(database, user))
+        console.print(status_line(*rows))
     elif not letters.isdisjoint(CHANGES):
         # The day by the clock, which is what PAM goes by.
         run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, **given.values))
         if "q" not in letters:
             console.print(f"{console.prog}: password changed.\n")
-    elif "k" not in letters or expiry_state(user, database.shadow.get(name), run.facts.today()):
+    elif "k" not in letters or expiry_state(*rows, run.facts.today()):
         set_password(run, name, caller, "s" in letters)
     return 0
 

@@ -34,7 +34,7 @@ class Tokens:
         usable = [plain for _, _, plain in entries if self._is_root and 0 < len(plain) <= MAX_LENGTH]
         made: list[bytes] = []
         if usable:
-            made = hash_many(usable, settings_for(run.facts.target, run.tool.name, run.facts.defs))
+            made = hash_many(usable, settings_for(run.facts.target, run.tool.name, run.facts.defs, run.facts.release))
         hashes = iter(made)
         # Line, user, hash; what pam_unix says in place of a hash.
         self._tokens: list[tuple[int, bytes, bytes | str]] = []

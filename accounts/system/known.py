@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from accounts.model.database import Database
     from accounts.model.ids import IdPool
+    from accounts.model.records import Passwd, Shadow
     from accounts.model.release import Release
     from accounts.model.useradd_defaults import Defaults
 
@@ -124,6 +125,15 @@ class Facts:
         if row is not None:
             return row.uid, row.gid
         found: tuple[int, int] | None = self._ask_nss("passwd", "find_user", name)
+        return found
+
+    def user_rows(self, name: bytes) -> tuple[Passwd, Shadow | None] | None:
+        """The passwd and shadow rows of a user of either layer, or on the live system of NSS; None for no user."""
+        database = self.view(("passwd", "shadow"))
+        row = database.passwd.get(name)
+        if row is not None:
+            return row, database.shadow.get(name)
+        found: tuple[Passwd, Shadow | None] | None = self._ask_nss("passwd", "find_rows", name)
         return found
 
     def find_group(self, name: bytes) -> int | None:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from accounts.text import fsdecode
+from accounts.text import fsdecode, fsencode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from accounts.model.records import Passwd, Shadow
 
 
 def has_uid(uid: int) -> bool:
@@ -37,6 +41,46 @@ def find_user(name: bytes) -> tuple[int, int] | None:
     except (KeyError, OSError, ValueError):
         return None
     return entry.pw_uid, entry.pw_gid
+
+
+def find_rows(name: bytes) -> tuple[Passwd, Shadow | None] | None:
+    """The rows of a user that only NSS knows, or None. Without ctypes it has no shadow row."""
+    import pwd
+
+    from accounts.model.records import Passwd
+
+    try:
+        entry = pwd.getpwnam(fsdecode(name))
+    except (KeyError, OSError, ValueError):
+        return None
+    gecos, home, shell = fsencode(entry.pw_gecos), fsencode(entry.pw_dir), fsencode(entry.pw_shell)
+    row = Passwd(name, fsencode(entry.pw_passwd), entry.pw_uid, entry.pw_gid, gecos, home, shell)
+    return row, _find_shadow(name)
+
+
+def _find_shadow(name: bytes) -> Shadow | None:
+    # Python's own spwd is gone since 3.13.
+    try:
+        import ctypes
+    except ImportError:
+        return None
+    from accounts.model.records import Shadow
+
+    days = ("lstchg", "min", "max", "warn", "inactive", "expire")
+
+    class Spwd(ctypes.Structure):
+        _fields_ = [
+            ("name", ctypes.c_char_p), ("passwd", ctypes.c_char_p), *((day, ctypes.c_long) for day in days),
+            ("flag", ctypes.c_ulong),
+        ]  # fmt: skip
+
+    getspnam = ctypes.CDLL(None).getspnam
+    getspnam.restype = ctypes.POINTER(Spwd)
+    found = getspnam(ctypes.c_char_p(name))
+    if not found:
+        return None
+    row = found.contents
+    return Shadow(name, row.passwd or b"", *(getattr(row, day) for day in days))
 
 
 def find_group(name: bytes) -> int | None:

@@ -82,7 +82,12 @@ class Store:
         Raises FileError.
         """
         target = self.target
-        etc = target.etc
+        try:
+            etc = target.etc
+        except FileNotFoundError as error:
+            # shadow says why of its own locks only; without a prefix lckpwdf(3) is first.
+            why = f"{target.shown(names[0])}.{posix.getpid()}: {error.strerror}"
+            raise FileError(names[0], "lock", details=(why,) if target.prefix else ()) from None
         self._locks = locks = Locks(
             etc, passwd_lock=not target.prefix, path=target.shown(""), timeout=15.0
         )
@@ -118,19 +123,17 @@ class Store:
         return self._load(names, [name for name in strict if name in ("passwd", "group") or self.is_present(name)])
 
     def _load(self, names: Sequence[str], strict: Sequence[str]) -> Database:
-        target = self.target
-        etc = target.etc
-        policy = target.policy()
+        policy = self.target.policy()
         local = {}
         for name in names:
-            local[name] = self._read_local(etc, name, name in strict)
+            local[name] = self._read_local(name, name in strict)
             if name not in self._image and policy.image.get(name):
                 self._image[name] = self._read_image(name)
         image = {name: self._image[name] for name in names if name in self._image}
         base = Base()
         hides = None
         if any(table.present for table in image.values()):
-            base = Base(target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE))
+            base = Base(self.target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE))
             hides = self._read_hides()
         database = Database(local, image, policy, base, hides)
         for name in names:
@@ -145,9 +148,10 @@ class Store:
         """Whether shadow and gshadow count as present whatever there is."""
         return name in ("shadow", "gshadow") and self._defs is not None and self._defs().get_bool("FORCE_SHADOW")
 
-    def _read_local(self, etc: int, name: str, strict: bool) -> Table:
+    def _read_local(self, name: str, strict: bool) -> Table:
+        target = self.target
         try:
-            fd = shield.open_file(name, READ, etc) if strict else self.target.open(b"etc/" + name.encode(), READ)
+            fd = shield.open_file(name, READ, target.etc) if strict else target.open(b"etc/" + name.encode(), READ)
             status = posix.fstat(fd)
             self._inodes[name] = (status.st_dev, status.st_ino)
             return Table(KINDS[name], read_fd(fd))

@@ -27,6 +27,8 @@ READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
 # Bytes. An account file of the greatest size has some four million rows; a sparse one must not fill the memory.
 MAX_ACCOUNT_FILE = 1 << 28
 MAX_CONFIG = 1 << 24
+# In place of the descriptor of a root that is not there.
+_NOWHERE = -1
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
@@ -64,7 +66,10 @@ class Target:
     """
 
     def __init__(self, root: bytes = b"/", prefix: bytes = b"") -> None:
-        """Raises OSError when the root, or the prefix inside of it, cannot be opened."""
+        """Raises OSError when the root, or the prefix inside of it, cannot be opened.
+
+        For a prefix that is not there nothing is there, as for shadow, which puts it before each path.
+        """
         self.prefix = prefix
         self.path = root.rstrip(b"/") + prefix or b"/"
         self.live = self.path == b"/"
@@ -75,21 +80,28 @@ class Target:
         self._outer: int | None = None
         if root.rstrip(b"/"):
             self._outer = posix.open(root, _DIRECTORY)
-            if prefix:
+        try:
+            if self._outer is None:
+                self.root = posix.open(self.path, _DIRECTORY)
+            elif prefix:
                 from accounts.system.paths import open_beneath
 
                 self.root = open_beneath(self._outer, prefix, _DIRECTORY, any_link=True)
             else:
                 self.root = self._outer
-        else:
-            self.root = posix.open(self.path, _DIRECTORY)
+        except FileNotFoundError:
+            if not prefix:
+                raise
+            self.root = _NOWHERE
 
     @property
     def etc(self) -> int:
-        """Directory descriptor of /etc. Raises FileError when there is none."""
+        """Directory descriptor of /etc. Raises FileNotFoundError, and FileError when it cannot be opened."""
         if self._etc is None:
             try:
                 self._etc = self.open(b"etc", _DIRECTORY)
+            except FileNotFoundError:
+                raise
             except OSError as error:
                 message = f"cannot open {self.shown('')}: {error.strerror}"
                 raise FileError("passwd", "find", message=message) from None
@@ -106,6 +118,7 @@ class Target:
         """open(2) of a path below the root, whether it begins with a slash or not. Raises OSError."""
         if self.live:
             return posix.open(path, flags | posix.O_CLOEXEC, mode, dir_fd=self.root)
+        self._check_root(path)
         from accounts.system.paths import open_beneath
 
         return open_beneath(self.root, b"/" + path, flags, mode, any_link=True)
@@ -122,9 +135,14 @@ class Target:
         """stat(2) of a path below the root, as open(). Raises OSError."""
         if self.live:
             return posix.stat(path, dir_fd=self.root)
+        self._check_root(path)
         from accounts.system.paths import stat_beneath
 
         return stat_beneath(self.root, b"/" + path, any_link=True)
+
+    def _check_root(self, path: bytes) -> None:
+        if self.root == _NOWHERE:
+            raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), path)
 
     def is_accessible(self, path: bytes, mode: int) -> bool:
         """access(2) for root, F_OK or X_OK; on the live system relative to the working directory."""
