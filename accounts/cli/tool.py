@@ -72,11 +72,9 @@ class Tool:
     file_exits: (database, event) of a FileError -> the number, where it has one of its own.
     operands: (least, most); most None: any number.
     order: the letters of the options with needs and excludes in the order in which shadow looks at them; by default
-    that of the table. needs_text, excludes_text: what it says then, None for the usage text alone.
-    late_rules: the rules are not looked at before the tool asks for it (check_rules).
+    that of the table. needs_text: what it says of an option that is missing, None for the usage text alone.
     setuid: callers who are not root get the distribution's own program.
-    stop_early: options end at the first operand. raw: the
-    words are all operands.
+    raw: all words are operands.
     """
 
     def __init__(
@@ -90,10 +88,7 @@ class Tool:
         operands: tuple[int, int | None] = (1, 1),
         order: str = "",
         needs_text: str | None = "-{} flag is only allowed with the -{} flag",
-        excludes_text: str | None = "options -{} and -{} conflict",
-        late_rules: bool = False,
         setuid: bool = False,
-        stop_early: bool = False,
         raw: bool = False,
     ) -> None:
         self.name = name
@@ -104,10 +99,7 @@ class Tool:
         self.operands = operands
         self.order = order
         self.needs_text = needs_text
-        self.excludes_text = excludes_text
-        self.late_rules = late_rules
         self.setuid = setuid
-        self.stop_early = stop_early
         self.raw = raw
 
     def usage_for(self, release: Release) -> str:
@@ -153,7 +145,7 @@ def parse(run: Run, argv: list[bytes]) -> Given:
     if tool.raw:
         given.operands = argv
         return given
-    for row, value in scan(argv, rows, given.operands, tool.stop_early):
+    for row, value in scan(argv, rows, given.operands):
         if row.convert is not None:
             result = row.convert(given, value)
         else:
@@ -161,15 +153,14 @@ def parse(run: Run, argv: list[bytes]) -> Given:
         if row.to:
             given.values[row.to] = result
         given.letters.add(row.key)
-    if not tool.late_rules:
-        check_rules(given)
+    _check_rules(given)
     least, most = tool.operands
     if len(given.operands) < least or (most is not None and len(given.operands) > most):
         raise Usage
     return given
 
 
-def check_rules(given: Given) -> None:
+def _check_rules(given: Given) -> None:
     """Options that need or exclude others. Raises Usage."""
     tool, letters = given.run.tool, given.letters
     rows = [row for row in tool.rows(given.run.release) if (row.needs or row.excludes) and row.key in letters]
@@ -182,17 +173,15 @@ def check_rules(given: Given) -> None:
     for row in rows:
         for other in row.excludes:
             if other in letters:
-                raise Usage(tool.excludes_text and tool.excludes_text.format(row.key, other))
+                raise Usage(f"options -{row.key} and -{other} conflict")
 
 
-def scan(
-    argv: list[bytes], rows: Sequence[Option], operands: list[bytes], stop_early: bool = False
-) -> Iterator[tuple[Option, bytes]]:
+def scan(argv: list[bytes], rows: Sequence[Option], operands: list[bytes]) -> Iterator[tuple[Option, bytes]]:
     """Yield (row, value) in the order of argv; fill operands with the rest, all permuted arguments.
 
-    stop_early, and POSIXLY_CORRECT in the environment: at the first operand. Raises Usage at the place of the bad one.
+    With POSIXLY_CORRECT in the environment it ends at the first operand. Raises Usage at the place of the bad one.
     """
-    stop_early = stop_early or b"POSIXLY_CORRECT" in posix.environ
+    stop_early = b"POSIXLY_CORRECT" in posix.environ
     rest = [fsdecode(argument) for argument in argv]
     rest.reverse()
     while rest:

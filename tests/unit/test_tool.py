@@ -97,12 +97,6 @@ def test_posixly_correct_stops_at_the_first_operand(monkeypatch: pytest.MonkeyPa
     assert scanned("-m", "bob", "-r") == ([("m", "")], ["bob", "-r"])
 
 
-def test_a_tool_may_stop_at_the_first_operand() -> None:
-    operands: list[bytes] = []
-    assert list(scan([b"bob", b"-m"], ROWS, operands, stop_early=True)) == []
-    assert operands == [b"bob", b"-m"]
-
-
 def test_bytes_survive() -> None:
     operands: list[bytes] = []
     assert [value for _, value in scan([b"-c", b"\xff\xfe", b"\xfd"], ROWS, operands)] == [b"\xff\xfe"]
