@@ -77,7 +77,7 @@ def create_mail(
     facts: Facts, report: Report, audit: Audit, name: bytes, uid: int, gid: int, mail_gid: int | None
 ) -> None:
     """Create the mail spool."""
-    from accounts.system.homes import create_mail, mail_directory
+    from accounts.system.mail import create_mail, mail_directory
 
     defs = facts.defs
     directory = mail_directory(defs.get("MAIL_DIR"), defs.get("MAIL_FILE"))
@@ -88,8 +88,9 @@ def follow_user(
     facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool
 ) -> None:
     """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
-    from accounts.system.homes import chown_home, mail_directory, move_home, move_mailbox
+    from accounts.system.homes import chown_home, move_home
     from accounts.system.loginrecords import LASTLOG_UID_MAX, move_login_records
+    from accounts.system.mail import mail_directory, move_mailbox
     from accounts.system.trees import KEEP, Ids
 
     target, defs, warn = facts.target, facts.defs, facts.warn
@@ -140,7 +141,8 @@ def remove_files(
     facts: Facts, report: Report, audit: Audit, user: Passwd, force: bool, others: list[tuple[bytes, bytes]]
 ) -> None:
     """Mail spool and home go. others: (name, home) of all other users. What is left makes the report unfinished."""
-    from accounts.system.homes import mail_directory, remove_home, remove_mailbox
+    from accounts.system.homes import remove_home
+    from accounts.system.mail import mail_directory, remove_mailbox
 
     root, prefix, kind = facts.target.root, facts.target.prefix, report.kind
     said: list[str] = []

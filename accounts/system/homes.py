@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Home directories and mail spools of a target root: create, move, re-own, remove. Hot path.
+"""Home directories of a target root: create, move, re-own, remove. Hot path.
 
 Wordings are shadow's. Functions take the root's descriptor and absolute paths inside it; prefix is what
 --prefix gave, for messages only. warn gets each line (without "PROG: ") that shadow prints before it carries
@@ -14,7 +14,6 @@ import posix
 
 from accounts.errors import HomeError
 from accounts.system.copies import Copy
-from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path, stat_each
 from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from accounts.text import fsdecode, fsencode
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     Warn = Callable[[str], None]
 
-MAIL_DIR = b"/var/mail"
 # Never removed and never moved, whosever home they are. Relative to the root, "" is the root itself.
 SYSTEM_DIRECTORIES = (
     b" bin boot dev etc home lib lib32 lib64 libx32 media mnt opt ostree proc run sbin srv sys sysroot tmp"
@@ -34,14 +32,8 @@ SYSTEM_DIRECTORIES = (
     b" var/cache var/db var/home var/lib var/local var/lock var/log var/mail var/opt var/run"
     b" var/spool var/spool/mail var/srv var/tmp var/usrlocal run/lock run/user etc/skel"
 ).split(b" ")
-# linux/btrfs.h
-_BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
-_BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419
-_BTRFS_SUBVOLUME_INODE = 256
 _PATH = posix.O_PATH
 
-
-# -- useradd -------------------------------------------------------------------------------------------------
 
 
 def create_home(
@@ -122,7 +114,9 @@ def _make_directory(root: int, place: bytes, path: str, subvolume: bool) -> int:
         parent, name = open_parent(root, place)
         try:
             if subvolume:
-                _make_subvolume(parent, name, path)
+                from accounts.system.btrfs import make_subvolume
+
+                make_subvolume(parent, name, path)
             else:
                 posix.mkdir(name, 0o700, dir_fd=parent)
             return posix.open(name, DIRECTORY, dir_fd=parent)
@@ -130,22 +124,6 @@ def _make_directory(root: int, place: bytes, path: str, subvolume: bool) -> int:
             posix.close(parent)
     except OSError:
         raise HomeError(f"cannot create directory {path}") from None
-
-
-def _make_subvolume(parent: int, name: bytes, path: str) -> None:
-    import fcntl
-
-    # struct btrfs_ioctl_vol_args: an int64 and 4088 bytes of name. Of a descriptor that is not O_PATH.
-    request = bytearray(bytes(8) + name.ljust(4088, b"\0"))
-    fd = posix.open(b".", DIRECTORY, dir_fd=parent)
-    try:
-        fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_CREATE, request)
-    except OSError as error:
-        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP):
-            raise HomeError(f'home directory "{path}" must be mounted on BTRFS') from None
-        raise HomeError(f"failed to create BTRFS subvolume: {path}") from None
-    finally:
-        posix.close(fd)
 
 
 def _set_mode(fd: int, mode: int, path: str, warn: Warn) -> None:
@@ -173,8 +151,6 @@ def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int,
     finally:
         posix.close(source)
 
-
-# -- usermod -------------------------------------------------------------------------------------------------
 
 
 def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: bytes = b"") -> bool:
@@ -215,7 +191,9 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                _check_subvolume(source, old_name, shown_path(old, prefix), shown_path(new, prefix))
+                from accounts.system.btrfs import check_subvolume
+
+                check_subvolume(source, old_name, shown_path(old, prefix), shown_path(new, prefix))
                 _copy_home(source, old_name, target, new_name, Copy(ids, old, new, warn))
                 try:
                     remove_tree(source, old_name)
@@ -255,21 +233,6 @@ def _copy_home(source: int, old_name: bytes, target: int, new_name: bytes, copy:
         posix.close(reader)
 
 
-def _check_subvolume(parent: int, name: bytes, old: str, new: str) -> None:
-    import fcntl
-
-    fd = posix.open(name, DIRECTORY, dir_fd=parent)
-    try:
-        if posix.fstat(fd).st_ino == _BTRFS_SUBVOLUME_INODE:
-            fcntl.ioctl(fd, _BTRFS_IOC_SUBVOL_GETFLAGS, bytes(8))
-            raise HomeError(f"error: cannot move subvolume from {old} to {new} - different device")
-    except OSError:
-        # Not btrfs: an ordinary directory that happens to have this inode number.
-        pass
-    finally:
-        posix.close(fd)
-
-
 def chown_home(root: int, home: bytes, ids: Ids) -> bool:
     """Change owners in a home that stays where it is, as usermod -u or -g without -m; whether it did. Raises HomeError.
 
@@ -304,8 +267,6 @@ def _chown_home(parent: int, name: bytes, ids: Ids) -> None:
     except OSError:
         raise HomeError("Failed to change ownership of the home directory") from None
 
-
-# -- userdel -------------------------------------------------------------------------------------------------
 
 
 def remove_home(
@@ -425,148 +386,3 @@ def _normal(path: bytes) -> bytes:
 
         return posixpath.normpath(b"/" + path.lstrip(b"/"))
     return path
-
-
-# -- mail spools ---------------------------------------------------------------------------------------------
-
-
-def mail_directory(mail_dir: bytes | None, mail_file: bytes | None) -> bytes | None:
-    """The spool directory that MAIL_DIR and MAIL_FILE of login.defs(5) name; None when there is none.
-
-    With MAIL_FILE alone the mailbox is in the home, and none of the tools touches it by itself.
-    """
-    if mail_dir is None and mail_file is None:
-        return MAIL_DIR
-    return mail_dir
-
-
-def create_mail(
-    root: int,
-    directory: bytes | None,
-    name: bytes,
-    uid: int,
-    gid: int,
-    mail_gid: int | None,
-    say: Callable[[str], None],
-) -> None:
-    """Create an empty mail spool, as useradd with CREATE_MAIL_SPOOL=yes; failures are said, not raised.
-
-    mail_gid: GID of the group mail, None when there is none: then the spool is 0600 and of group gid.
-    """
-    if directory is None:
-        return
-    try:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL
-        fd = open_beneath(root, directory + b"/" + name, flags, 0)
-    except OSError as error:
-        say(f"Creating mailbox file: {error.strerror}\n")
-        return
-    try:
-        mode = 0o660
-        if mail_gid is None:
-            say("Group 'mail' not found. Creating the user mailbox file with 0600 mode.\n")
-            mail_gid, mode = gid, 0o600
-        try:
-            posix.fchown(fd, uid, mail_gid)
-            posix.fchmod(fd, mode)
-        except OSError as error:
-            say(f"Setting mailbox file permissions: {error.strerror}\n")
-    finally:
-        posix.close(fd)
-
-
-def move_mailbox(
-    root: int,
-    directory: bytes | None,
-    name: bytes,
-    new_name: bytes,
-    uid: int,
-    new_uid: int,
-    warn: Warn,
-    say: Callable[[str], None],
-    prefix: bytes = b"",
-) -> bool:
-    """Give a mail spool its new owner and name, as usermod -l and -u; whether it has them.
-
-    Failures are said, not raised.
-
-    new_uid: KEEP when it does not change. A new name that is taken is never overwritten.
-    """
-    if directory is None:
-        return False
-    done = True
-    path = directory + b"/" + name
-    shown = shown_path(path, prefix)
-    try:
-        parent, old = open_parent(root, path)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            say(f"{shown}: {error.strerror}\n")
-        return False
-    try:
-        try:
-            # O_NONBLOCK: neither a FIFO nor a mandatory lock may hold us up.
-            flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_NOFOLLOW | posix.O_CLOEXEC
-            fd = posix.open(old, flags, dir_fd=parent)
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                say(f"{shown}: {error.strerror}\n")
-            return False
-        try:
-            try:
-                owner = posix.fstat(fd).st_uid
-            except OSError as error:
-                say(f"fstat: {error.strerror}\n")
-                return False
-            if owner != uid:
-                warn(f"warning: {shown} not owned by {fsdecode(name)}")
-                return False
-            if new_uid != KEEP:
-                try:
-                    posix.fchown(fd, new_uid, KEEP)
-                except OSError as error:
-                    say(f"failed to change mailbox owner: {error.strerror}\n")
-                    done = False
-        finally:
-            posix.close(fd)
-        if new_name != name:
-            try:
-                posix.link(old, new_name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
-                posix.unlink(old, dir_fd=parent)
-            except OSError as error:
-                say(f"failed to rename mailbox: {error.strerror}\n")
-                done = False
-    finally:
-        posix.close(parent)
-    return done
-
-
-def remove_mailbox(
-    root: int, directory: bytes | None, name: bytes, uid: int, force: bool, warn: Warn, prefix: bytes = b""
-) -> bool:
-    """Remove a mail spool, as userdel -r; False when it was left (status 12). force: also another user's.
-
-    Of a symbolic link the link itself is judged and removed.
-    """
-    if directory is None:
-        return True
-    user = fsdecode(name)
-    path = directory + b"/" + name
-    shown = shown_path(path, prefix)
-    try:
-        parent, last = open_parent(root, path)
-        try:
-            if not force and posix.stat(last, dir_fd=parent, follow_symlinks=False).st_uid != uid:
-                warn(f"{shown} not owned by {user}, not removing")
-                syslog(LOG_ERR, f"{shown} not owned by {user}, not removed")
-                return False
-            posix.unlink(last, dir_fd=parent)
-        finally:
-            posix.close(parent)
-    except FileNotFoundError:
-        warn(f"{user} mail spool ({shown}) not found")
-    except OSError as error:
-        warn(f"warning: can't remove {shown}: {error.strerror}")
-        syslog(LOG_ERR, f"Cannot remove {shown}: {error.strerror}")
-        return False
-    return True

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import HomeError
-from accounts.system import commands, copies, homes, loginrecords, trees
+from accounts.system import commands, copies, homes, loginrecords, mail, trees
 from accounts.system.copies import Copy
 from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from tests.support.namespace import TOP, run_in_namespace
@@ -858,13 +858,13 @@ def test_remove_tree_of_a_directory_swapped_for_a_link(place: Place, monkeypatch
 
 
 def test_mail_directory() -> None:
-    assert homes.mail_directory(None, None) == b"/var/mail"
-    assert homes.mail_directory(b"/var/spool/mail", b".mail") == b"/var/spool/mail"
-    assert homes.mail_directory(None, b".mail") is None
+    assert mail.mail_directory(None, None) == b"/var/mail"
+    assert mail.mail_directory(b"/var/spool/mail", b".mail") == b"/var/spool/mail"
+    assert mail.mail_directory(None, b".mail") is None
 
 
 def create_mail(place: Place, mail_gid: int | None = 8, directory: bytes | None = b"/var/mail") -> None:
-    homes.create_mail(place.fd, directory, b"alice", ALICE, GROUP, mail_gid, place.say)
+    mail.create_mail(place.fd, directory, b"alice", ALICE, GROUP, mail_gid, place.say)
 
 
 def test_create_mail(place: Place, umask: int) -> None:
@@ -904,7 +904,7 @@ def test_create_mail_behind_the_distributions_link(place: Place) -> None:
 
 
 def move_mail(place: Place, new_name: bytes = b"new", new_uid: int = 7) -> None:
-    homes.move_mailbox(
+    mail.move_mailbox(
         place.fd, b"/var/mail", b"alice", new_name, ALICE, new_uid, place.warn, place.say, b"/R"
     )
 
@@ -950,7 +950,7 @@ def test_move_mailbox_does_not_hang_on_a_fifo(place: Place) -> None:
 
 
 def remove_mail(place: Place, force: bool = False, directory: bytes | None = b"/var/mail") -> bool:
-    return homes.remove_mailbox(place.fd, directory, b"alice", ALICE, force, place.warn)
+    return mail.remove_mailbox(place.fd, directory, b"alice", ALICE, force, place.warn)
 
 
 @pytest.mark.parametrize(
