@@ -172,3 +172,29 @@ class Refusal(FileError):
 
     def __init__(self, database: str, message: str) -> None:
         super().__init__(database, "refuse", message=message)
+
+
+class DuplicateName(AccountsError):
+    """The table has more than one row of that name, so it is not clear which one to change."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(None)
+        self.name = name
+
+
+class LockError(AccountsError):
+    """A database cannot be locked; details are shadow's own lines about the reason."""
+
+
+class CommitError(AccountsError):
+    """A file could not be written; all files are as they were.
+
+    name: of the file, relative to the directory; of the first one when it concerns all, the journal's when it is
+    about somebody else's interrupted change. failed: whether a system call said no (else the file is not as
+    expected).
+    """
+
+    def __init__(self, name: str, reason: str, failed: bool = False) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.failed = failed

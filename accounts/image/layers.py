@@ -18,9 +18,9 @@ from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import ID_FIELDS, KINDS, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.table import Table
-from accounts.system.commit import recover
 from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
+from accounts.system.store import recover
 from accounts.system.target import VENDOR_DIRS, Target
 
 DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))

@@ -8,10 +8,10 @@ delta can.
 
 from __future__ import annotations
 
-from accounts.errors import DuplicateRow, FileError
+from accounts.errors import DuplicateName, DuplicateRow, FileError
 from accounts.model.policy import DATABASES, Policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid
-from accounts.model.table import DuplicateName, Table
+from accounts.model.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ not exist; new rows go before the first NIS row; a name that occurs twice can be
 
 from __future__ import annotations
 
-from accounts.errors import AccountsError
+from accounts.errors import DuplicateName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 # After this many searches of the bytes an index of all names pays.
 INDEX_AFTER = 48
-
-
-class DuplicateName(AccountsError):
-    """The table has more than one row of that name, so it is not clear which one to change."""
-
-    def __init__(self, name: bytes) -> None:
-        super().__init__(None)
-        self.name = name
 
 
 class Table:

@@ -24,8 +24,9 @@ import posix
 import time
 import zlib
 
+from accounts.errors import CommitError
 from accounts.system import contents, shield
-from accounts.system.contents import Change, CommitError, Step, conflict
+from accounts.system.contents import Change, Step, conflict
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -66,23 +67,18 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
         shield.let_go()
 
 
-def recover(etc: int) -> list[str]:
-    """Finish or undo what a killed predecessor left; to be called under the locks, before reading.
-
-    Returns what was done, one sentence each; empty when there was nothing to do, the usual case. Raises CommitError.
-    """
+def has_journal(etc: int) -> bool:
+    """Whether a killed predecessor has left one. Raises CommitError."""
     try:
         posix.stat(JOURNAL, dir_fd=etc, follow_symlinks=False)
     except FileNotFoundError:
-        return []
+        return False
     except OSError as error:
         # Refused, it stays in the way of the next commit, if it is there at all.
         if error.errno in shield.REFUSED:
-            return []
+            return False
         raise CommitError(JOURNAL, error.strerror or str(error)) from error
-    from accounts.system.recovery import recover_from
-
-    return recover_from(etc)
+    return True
 
 
 class Work:

@@ -7,27 +7,13 @@ import _stat as stat
 import posix
 import zlib
 
-from accounts.errors import AccountsError
+from accounts.errors import CommitError
 from accounts.system import shield
 from accounts.system.target import MAX_ACCOUNT_FILE
 
 CHUNK = 1 << 18
 # Hashes and signatures of the old content, which the kernel makes anew.
 _CONTENT_XATTRS = ("security.ima", "security.evm")
-
-
-class CommitError(AccountsError):
-    """A file could not be written; all files are as they were.
-
-    name: of the file, relative to the directory; of the first one when it concerns all, JOURNAL when it is
-    about somebody else's interrupted change. failed: whether a system call said no (else the file is not as
-    expected).
-    """
-
-    def __init__(self, name: str, reason: str, failed: bool = False) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.failed = failed
 
 
 class Change:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import os
 
-from accounts.errors import FileError
+from accounts.errors import CommitError, FileError, LockError
 from accounts.model.database import KINDS, Database
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import commit, recover
-from accounts.system.contents import Change, CommitError
-from accounts.system.locks import LockError, Locks
-from accounts.system.store import FILE_MODE
+from accounts.system.commit import commit
+from accounts.system.contents import Change
+from accounts.system.locks import Locks
+from accounts.system.store import FILE_MODE, recover
 from accounts.system.target import READ, read_fd
 
 TYPE_CHECKING = False

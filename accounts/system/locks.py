@@ -19,7 +19,7 @@ import fcntl
 import posix
 import sys
 
-from accounts.errors import AccountsError
+from accounts.errors import LockError
 from accounts.system import shield
 from accounts.text import fsdecode
 
@@ -33,10 +33,6 @@ _WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)
 # Where a stale lock is moved to be looked at. Left by a killed process together with _OWN, and removed with it.
 _OWN = ".accounts.lock"
 _ASIDE = ".accounts.stale"
-
-
-class LockError(AccountsError):
-    """A database cannot be locked; details are shadow's own lines about the reason."""
 
 
 class Locks:

@@ -13,9 +13,10 @@ import _stat as stat
 import posix
 import zlib
 
+from accounts.errors import CommitError
 from accounts.system import shield
 from accounts.system.commit import FILES, JOURNAL, MAGIC, TEMPORARY, Work
-from accounts.system.contents import CommitError, Step
+from accounts.system.contents import Step
 from accounts.text import fsdecode
 
 # Bytes; a commit of all FILES has 800.
@@ -24,7 +25,7 @@ KINDS = ("new", "old", "copy")
 
 
 def recover_from(etc: int) -> list[str]:
-    """As accounts.system.commit.recover(), where there is a journal.
+    """As accounts.system.store.recover(), where there is a journal.
 
     A file that somebody else has written since is never overwritten: then the journal is set aside under
     another name, with the files it speaks of, for a human to look at.

@@ -12,13 +12,13 @@ import _stat as stat
 import errno
 import posix
 
-from accounts.errors import FILE_EXITS, AccountsError, FileError
+from accounts.errors import FILE_EXITS, AccountsError, CommitError, FileError, LockError
 from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
 from accounts.model.table import Table
 from accounts.system import shield
-from accounts.system.commit import commit, recover
-from accounts.system.contents import Change, CommitError
-from accounts.system.locks import LockError, Locks
+from accounts.system.commit import commit, has_journal
+from accounts.system.contents import Change
+from accounts.system.locks import Locks
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE, READ, read_fd
 from accounts.text import fsdecode
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 FILE_MODE = 0o644
 # Where `accounts image seed` puts subuid and subgid, below the root: tmpfiles.d(5) copies them at the first boot.
 FACTORY = b"usr/share/factory/etc/"
+
+
+def recover(etc: int) -> list[str]:
+    """Finish or undo what a killed predecessor left; to be called under the locks, before reading.
+
+    Returns what was done, one sentence each; empty when there was nothing to do, the usual case. Raises CommitError.
+    """
+    if not has_journal(etc):
+        return []
+    from accounts.system.recovery import recover_from
+
+    return recover_from(etc)
 
 
 class Store:

@@ -8,8 +8,9 @@ import signal
 from pathlib import Path
 
 from accounts.errors import AccountsError
-from accounts.system.commit import Change, commit, recover
+from accounts.system.commit import Change, commit
 from accounts.system.locks import Locks
+from accounts.system.store import recover
 
 Files = dict[str, bytes | None]
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from accounts.system.locks import LockError, Locks
+from accounts.errors import LockError
+from accounts.system.locks import Locks
 
 TOP = Path(__file__).resolve().parents[2]
 USERADD = shutil.which("useradd.distrib", path="/usr/sbin") or "/usr/sbin/useradd"
@@ -39,7 +40,8 @@ HOLD_LCKPWDF = (
 COUNT = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
-from accounts.system.commit import Change, commit, recover
+from accounts.system.commit import Change, commit
+from accounts.system.store import recover
 from accounts.system.locks import Locks
 etc = os.open(sys.argv[1], os.O_RDONLY)
 for _ in range(int(sys.argv[2])):

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from accounts.system.commit import FILES, JOURNAL, CommitError, recover
+from accounts.errors import CommitError
+from accounts.system.commit import FILES, JOURNAL
+from accounts.system.store import recover
 
 COUNT = int(os.environ.get("ACCOUNTS_FUZZ_JOURNALS", "1500"))
 SEED = int(os.environ.get("ACCOUNTS_FUZZ_SEED", "1"))

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from accounts.errors import CommitError
 from accounts.system import commit as module
 from accounts.system import shield
-from accounts.system.commit import JOURNAL, Change, CommitError, commit, recover
+from accounts.system.commit import JOURNAL, Change, commit
+from accounts.system.store import recover
 
 TOP = Path(__file__).resolve().parents[2]
 

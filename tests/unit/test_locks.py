@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from accounts.errors import AccountsError
+from accounts.errors import AccountsError, LockError
 from accounts.system import locks as module
-from accounts.system.locks import LockError, Locks
+from accounts.system.locks import Locks
 
 TOP = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounts.errors import DuplicateName
 from accounts.model.records import Group, Passwd, Subid
-from accounts.model.table import INDEX_AFTER, DuplicateName, Table
+from accounts.model.table import INDEX_AFTER, Table
 
 ODD = b"# comment\n\nroot:x:0:0::/:/bin/sh\nbroken:x:1\n\xff\xfe:x:7:7::/:\n+nis\nlast:x:9:9::/:/bin/sh"
 
