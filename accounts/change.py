@@ -15,6 +15,7 @@ import posix
 
 from accounts.edit.request import Report
 from accounts.errors import AccountsError, Done
+from accounts.model.release import NO_MIN
 from accounts.system.known import Facts
 from accounts.system.notify import flush_caches, set_ident, syslog
 from accounts.system.target import READ, Target, find_release, read_fd
@@ -93,10 +94,11 @@ class Change:
         """
         report = self.report = Report()
         request.validate(self.facts)
-        if request.HOOKS:
-            self.run_hooks(request.HOOKS, "pre", request.name)
+        hooks = request.HOOKS if self.facts.release >= request.HOOKS_SINCE else ""
+        if hooks and not request.HOOKS_LATE:
+            self.run_hooks(hooks, "pre", request.name)
         try:
-            self._commit(request, report)
+            self._commit(request, report, hooks if request.HOOKS_LATE else "")
             self._publish(request, report)
         except Done as done:
             if done.message is not None:
@@ -108,21 +110,24 @@ class Change:
         finally:
             self.release()
             self.facts.forget()
-        if request.HOOKS:
-            self.run_hooks(request.HOOKS, "post", request.name)
+        if hooks:
+            self.run_hooks(hooks, "post", request.name)
         return report
 
-    def _commit(self, request: Request, report: Report) -> None:
+    def _commit(self, request: Request, report: Report, hooks: str) -> None:
         facts = self.facts
         try:
             plan = request.look(facts, report)
         finally:
             self._warn(report)
+        if hooks:
+            self.run_hooks(hooks, "pre", request.name)
         locked = False
         try:
             names, read = request.files(plan, facts)
             database = facts.database = self.store.open(names, read, request.CREATES)
             locked = True
+            database.shadow.drops_min = facts.release >= NO_MIN
             # The second check tells its failures itself.
             report.failed.clear()
             plan = request.check(facts, report, plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, SOME_PREFIX, Option, Tool, as_given
 from accounts.errors import E_FAILURE, BadArgument, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
@@ -20,37 +20,41 @@ USAGE = """\
 Usage: {} [options]
 
 Options:
-  -c, --crypt-method METHOD     the crypt method (one of NONE DES MD5 SHA256 SHA512 YESCRYPT)
+4.20-|  -c, --crypt-method METHOD     the crypt method (one of NONE DES MD5 SHA256 SHA512 YESCRYPT)
+4.20+|  -c, --crypt-method METHOD     the crypt method (one of NONE SHA256 SHA512 YESCRYPT)
   -e, --encrypted               supplied passwords are encrypted
   -h, --help                    display this help message and exit
-  -m, --md5                     encrypt the clear text password using
-                                the MD5 algorithm
+4.20-|  -m, --md5                     encrypt the clear text password using
+4.20-|                                the MD5 algorithm
   -R, --root CHROOT_DIR         directory to chroot into
-  -s, --sha-rounds              number of rounds for the SHA, BCRYPT
+{}  -s, --sha-rounds              number of rounds for the SHA, BCRYPT
                                 or YESCRYPT crypt algorithms
 
 """
-METHODS = (b"DES", b"MD5", b"NONE", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
+# Until 4.20 also those of OLD_METHODS.
+METHODS = (b"NONE", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
+OLD_METHODS = (b"DES", b"MD5")
+NO_MD5 = (4, 20)
+PREFIX_LINE = "4.14+|  -P, --prefix PREFIX_DIR       directory prefix\n"
 COSTLY = (b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
 # BUFSIZ of stdio: what fgets(3) takes at once, NUL included.
 LINE_SIZE = 8192
 
 
-OPTIONS = (
-    Option("c", "crypt-method", "method", as_given),
-    Option("e", "encrypted"),
-    HELP,
-    Option("m", "md5"),
-    ROOT,
-    HIDDEN_PREFIX,
-    # Its value is read when -c is known.
-    Option("s", "sha-rounds", "rounds_text", as_given),
-)
-
-
-def crypt_tool(name: str) -> Tool:
-    """The table of chpasswd or chgpasswd. Operands are passed over, as in 4.13."""
-    return Tool(name, USAGE.format(name), OPTIONS, {"E_USAGE": 2, "E_BAD_ARG": 3}, operands=(0, None))
+def crypt_tool(name: str, prefix: bool) -> Tool:
+    """The table of chpasswd or chgpasswd. prefix: whether it has -P in shadow, too. Operands are passed over."""
+    options = (
+        Option("c", "crypt-method", "method", as_given),
+        Option("e", "encrypted"),
+        HELP,
+        Option("m", "md5", until=NO_MD5),
+        ROOT,
+        *(SOME_PREFIX if prefix else (HIDDEN_PREFIX,)),
+        # Its value is read when -c is known.
+        Option("s", "sha-rounds", "rounds_text", as_given),
+    )
+    usage = USAGE.format(name, PREFIX_LINE if prefix else "")
+    return Tool(name, usage, options, {"E_USAGE": 2, "E_BAD_ARG": 3}, operands=(0, None))
 
 
 class CryptOptions:
@@ -65,9 +69,11 @@ class CryptOptions:
         md5 = "m" in given.letters
         if rounds is not None and self.method is None:
             raise Usage("-s flag is only allowed with the -c flag")
+        has_md5 = given.run.release < NO_MD5
         if (self.encrypted and (md5 or self.method is not None)) or (md5 and self.method is not None):
-            raise Usage("the -c, -e, and -m flags are exclusive")
-        if self.method is not None and self.method not in METHODS:
+            raise Usage(f"the {'-c, -e, and -m' if has_md5 else '-c and -e'} flags are exclusive")
+        methods = METHODS + OLD_METHODS if has_md5 else METHODS
+        if self.method is not None and self.method not in methods:
             raise Usage(f"unsupported crypt method: {fsdecode(self.method)}")
         if self.method in COSTLY and rounds is not None:
             self.rounds = parse_long(rounds)

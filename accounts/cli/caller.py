@@ -6,6 +6,7 @@ from __future__ import annotations
 import posix
 
 from accounts.errors import E_NOPERM, E_NOTFOUND, Fail
+from accounts.model.names import is_valid_upn, is_valid_user_name
 from accounts.system.notify import syslog
 from accounts.text import fsdecode, fsencode
 
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.model.database import Database
     from accounts.model.records import Passwd
+    from accounts.model.release import Release
     from accounts.system.known import Facts
 
 LOG_WARNING = 4
@@ -33,8 +35,22 @@ def find_caller(database: Database) -> Passwd:
     return row
 
 
+def check_named(release: Release, operands: list[bytes], domains: bool = False) -> None:
+    """Whether the first operand could be a user's name, as is looked at since 4.17. Raises Fail.
+
+    domains: whether user@domain is fine, too, in a release that has it.
+    """
+    if release < (4, 17) or not operands:
+        return
+    name, bad = operands[0], release >= (4, 19)
+    if is_valid_user_name(name, bad, release) or (domains and release >= (4, 20) and is_valid_upn(name)):
+        return
+    raise Fail(E_NOTFOUND, "Provided user name is not a valid name")
+
+
 def find_account(facts: Facts, operands: list[bytes]) -> Passwd:
     """The row of the first operand, without one the caller's; maybe one that only NSS knows. Raises Fail."""
+    check_named(facts.release, operands)
     if not operands:
         return find_caller(facts.view(("passwd",)))
     name = operands[0]

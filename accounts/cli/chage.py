@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from accounts.cli.run import run
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Option, Tool, refuse_option
 from accounts.edit.ageing import (
     AGEING_AUDIT,
     FAILED_AUDIT,
@@ -15,10 +15,11 @@ from accounts.edit.ageing import (
     check_shadowed,
     find_ageing,
 )
-from accounts.edit.passwords import NEVER
+from accounts.edit.passwords import is_endless
 from accounts.errors import E_FAILURE, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
+from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from accounts.cli.console import Console
     from accounts.cli.tool import Given
+    from accounts.model.release import Release
 
 USAGE = """\
 Usage: chage [options] LOGIN
@@ -39,11 +41,12 @@ Options:
   -I, --inactive INACTIVE       set password inactive after expiration
                                 to INACTIVE
   -l, --list                    show account aging information
-  -m, --mindays MIN_DAYS        set minimum number of days before password
-                                change to MIN_DAYS
+4.20-|  -m, --mindays MIN_DAYS        set minimum number of days before password
+4.20-|                                change to MIN_DAYS
   -M, --maxdays MAX_DAYS        set maximum number of days before password
                                 change to MAX_DAYS
   -R, --root CHROOT_DIR         directory to chroot into
+4.14+|  -P, --prefix PREFIX_DIR       directory prefix
   -W, --warndays WARN_DAYS      set expiration warning days to WARN_DAYS
 
 """
@@ -75,10 +78,11 @@ TOOL = Tool(
         HELP,
         Option("I", "inactive", "inactive", take_days),
         Option("l", "list"),
-        Option("m", "mindays", "min", take_days),
+        Option("m", "mindays", "min", take_days, until=NO_MIN),
+        Option("m", "", "min", refuse_option, since=NO_MIN, hidden=True),
         Option("M", "maxdays", "max", take_days),
         ROOT,
-        HIDDEN_PREFIX,
+        *SOME_PREFIX,
         Option("W", "warndays", "warn", take_days),
         Option("i", "iso8601"),
     ),
@@ -89,22 +93,23 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 MUST_CHANGE = "password must be changed"
 
 
-def list_lines(row: Shadow, iso: bool) -> str:
+def list_lines(row: Shadow, iso: bool, release: Release) -> str:
     """What -l prints."""
     expires = inactive = "never"
     if row.lstchg == 0:
         expires = inactive = MUST_CHANGE
-    elif row.lstchg > 0 and 0 <= row.max < NEVER:
+    elif row.lstchg > 0 and not is_endless(row.max, release):
         expires = show_day(row.lstchg + row.max, iso)
         if row.inactive >= 0:
             inactive = show_day(row.lstchg + row.max + row.inactive, iso)
+    least = f"Minimum number of days between password change\t\t: {row.min}\n" if release < NO_MIN else ""
     changed = "never" if row.lstchg < 0 else show_day(row.lstchg, iso) if row.lstchg else MUST_CHANGE
     return (
         f"Last password change\t\t\t\t\t: {changed}\n"
         f"Password expires\t\t\t\t\t: {expires}\n"
         f"Password inactive\t\t\t\t\t: {inactive}\n"
         f"Account expires\t\t\t\t\t\t: {show_day(row.expire, iso) if row.expire >= 0 else 'never'}\n"
-        f"Minimum number of days between password change\t\t: {row.min}\n"
+        f"{least}"
         f"Maximum number of days between password change\t\t: {row.max}\n"
         f"Number of days of warning before password expires\t: {row.warn}\n"
     )
@@ -118,17 +123,17 @@ def show_day(day: int, iso: bool) -> str:
     return f"{MONTHS[date.tm_mon - 1]} {date.tm_mday:02}, {date.tm_year}"
 
 
-def ask_changes(console: Console, row: Shadow) -> dict[str, int]:
+def ask_changes(console: Console, row: Shadow, release: Release) -> dict[str, int]:
     """All fields, asked for one by one. Raises Fail for an answer that is none."""
     console.print(f"Changing the aging information for {fsdecode(row.name)}\n")
     console.print("Enter the new value, or press ENTER for the default\n\n")
-    return {
-        "min": ask_number("Minimum Password Age", row.min),
+    least = {"min": ask_number("Minimum Password Age", row.min)} if release < NO_MIN else {}
+    return least | {
         "max": ask_number("Maximum Password Age", row.max),
-        "lstchg": ask_date("Last Password Change (YYYY-MM-DD)", row.lstchg),
+        "lstchg": ask_date("Last Password Change (YYYY-MM-DD)", row.lstchg, release),
         "warn": ask_number("Password Expiration Warning", row.warn),
         "inactive": ask_number("Password Inactive", row.inactive),
-        "expire": ask_date("Account Expiration Date (YYYY-MM-DD)", row.expire),
+        "expire": ask_date("Account Expiration Date (YYYY-MM-DD)", row.expire, release),
     }
 
 
@@ -142,13 +147,13 @@ def ask_number(label: str, current: int) -> int:
     return days
 
 
-def ask_date(label: str, current: int) -> int:
+def ask_date(label: str, current: int, release: Release) -> int:
     """An answer that is a day since the epoch, -1 for none. Raises Fail."""
     from accounts.system.terminal import change_field
 
     shown = "-1" if current == -1 or current > LONG_MAX // DAY else format_day(current)
     answer = change_field(label, shown.encode())
-    day = parse_day(answer)
+    day = parse_day(answer, release=release)
     if day <= -1 and answer != b"-1":
         raise Fail(E_FAILURE, "error changing fields")
     return day
@@ -165,7 +170,7 @@ def show_ageing(given: Given) -> None:
         run.change.audit((AGEING_AUDIT, FAILED_AUDIT, b"", None, False))
         raise
     run.change.audit((AGEING_AUDIT, "display aging info", name, user.uid, True))
-    run.console.print(list_lines(row, "i" in given.letters))
+    run.console.print(list_lines(row, "i" in given.letters, run.release))
 
 
 def body(given: Given) -> None:
@@ -179,7 +184,7 @@ def body(given: Given) -> None:
     # PAM goes by the clock, whatever SOURCE_DATE_EPOCH says.
     today = int(time.time()) // DAY
     def ask(row: Shadow) -> dict[str, int]:
-        return ask_changes(run.console, row)
+        return ask_changes(run.console, row, run.release)
 
     run.do(SetAgeing(name=given.operands[0], days=given.values, ask=ask, today=today))
 

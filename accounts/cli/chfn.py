@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from accounts.cli.console import Console
     from accounts.cli.tool import Given
+    from accounts.model.release import Release
 
 USAGE = """\
 Usage: chfn [options] [LOGIN]
@@ -39,6 +40,8 @@ CHECKS = (
     ("f", "name", True), ("r", "room number", True), ("w", "work phone", False), ("h", "home phone", False),
 )  # fmt: skip
 MAX_LENGTH = 80
+# From here on the parts are where the commas are, which count, and a NUL, in MAX_LENGTH.
+PLAIN_PARTS = (4, 19)
 
 
 def take_other(_: Given, value: bytes) -> bytes:
@@ -68,12 +71,14 @@ TOOL = Tool(
 )
 
 
-def split_gecos(gecos: bytes, given: dict[str, bytes]) -> dict[str, bytes]:
+def split_gecos(gecos: bytes, given: dict[str, bytes], release: Release) -> dict[str, bytes]:
     """The parts of a GECOS field, those given in place of the old ones.
 
-    A piece with "=" goes to the last part wherever it stands.
+    Until 4.19 a piece with "=" goes to the last part wherever it stands.
     """
     parts = dict.fromkeys(PARTS, b"") | given
+    if release >= PLAIN_PARTS:
+        return dict.fromkeys(PARTS, b"") | dict(zip(PARTS, gecos.split(b",", 4), strict=False)) | given
     other = [parts["o"]] if parts["o"] else []
     rest: list[bytes] = gecos.split(b",")
     for letter in PARTS[:-1]:
@@ -103,13 +108,15 @@ def ask_parts(console: Console, name: bytes, parts: dict[str, bytes]) -> dict[st
     return {letter: change_field(LABELS[letter], parts[letter]) for letter in PARTS}
 
 
-def check_parts(console: Console, parts: dict[str, bytes]) -> None:
+def check_parts(console: Console, parts: dict[str, bytes], release: Release) -> None:
     """Whether the parts may stand in passwd(5). Raises Fail."""
     for letter, what, foreign in CHECKS:
         shown = fsdecode(parts[letter])
         valid = valid_field(parts[letter], b":,=\n")
         if valid < 0 or (valid > 0 and not foreign):
-            raise Fail(E_FAILURE, f"invalid {what}: '{shown}'")
+            # 4.20 ends before it can say so of the name.
+            lines = () if letter == "f" and release >= (4, 20) else (f"invalid {what}: '{shown}'",)
+            raise Fail(E_FAILURE, *lines)
         if valid > 0:
             console.warn(f"{what} with non-ASCII characters: '{shown}'")
     shown = fsdecode(parts["o"])
@@ -118,18 +125,19 @@ def check_parts(console: Console, parts: dict[str, bytes]) -> None:
         raise Fail(E_FAILURE, f"'{shown}' contains illegal characters")
     if valid > 0:
         console.warn(f"'{shown}' contains non-ASCII characters")
-    if sum(map(len, parts.values())) > MAX_LENGTH:
+    length = len(join_gecos(parts)) + 1 if release >= PLAIN_PARTS else sum(map(len, parts.values()))
+    if length > MAX_LENGTH:
         raise Fail(E_FAILURE, "fields too long")
 
 
 def body(given: Given) -> None:
     """Change the GECOS field."""
-    console = given.run.console
+    console, release = given.run.console, given.run.release
     user = find_account(given.run.facts, given.operands)
-    parts = split_gecos(user.gecos, given.values)
+    parts = split_gecos(user.gecos, given.values, release)
     if not given.values:
         parts = ask_parts(console, user.name, parts)
-    check_parts(console, parts)
+    check_parts(console, parts, release)
     given.run.do(SetGecos(name=user.name, gecos=join_gecos(parts)))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from accounts.cli.tool import Given
     from accounts.model.database import Database
 
-TOOL = crypt_tool("chgpasswd")
+TOOL = crypt_tool("chgpasswd", False)
 
 
 def read_input(given: Given, database: Database) -> list[tuple[int, bytes, bytes]]:

@@ -12,6 +12,7 @@ from accounts.cli.run import run
 from accounts.cli.tokens import Tokens
 from accounts.edit.batch import SetPasswords, SetTokens
 from accounts.system.coredump import forbid_core_dumps
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from accounts.cli.tokens import Entry
     from accounts.cli.tool import Given
 
-TOOL = crypt_tool("chpasswd")
+TOOL = crypt_tool("chpasswd", True)
 
 
 def parse_input(text: bytes) -> tuple[list[Entry], dict[int, str]]:
-    """(the good lines; line -> what is wrong with it, for the others)."""
+    """(the good lines; line -> what to say of it, for the others)."""
     entries = []
     problems = {}
     for number, line in enumerate(split_lines(text, drop_rest=True, open_end=True), 1):
@@ -33,7 +34,7 @@ def parse_input(text: bytes) -> tuple[list[Entry], dict[int, str]]:
         if colon:
             entries.append((number, name, password))
         else:
-            problems[number] = "line too long" if line is None else "missing new password"
+            problems[number] = f"line {number}: {'line too long' if line is None else 'missing new password'}"
     return entries, problems
 
 
@@ -44,10 +45,23 @@ def change_alone(run: Run, entries: list[Entry], problems: dict[int, str]) -> in
     run.do(SetTokens(apply=tokens.apply))
     for number in sorted(problems.keys() | tokens.failures.keys()):
         if number in problems:
-            run.console.warn(f"line {number}: {problems[number]}")
+            run.console.warn(problems[number])
         else:
             tokens.show_failure(number)
     return 1 if problems or tokens.failures else 0
+
+
+def check_hashes(entries: list[Entry], problems: dict[int, str]) -> list[Entry]:
+    """The entries whose passwords can be hashes; the others go to problems."""
+    from accounts.model.hashes import is_valid_hash
+
+    good = []
+    for number, name, password in entries:
+        if is_valid_hash(password):
+            good.append((number, name, password))
+        else:
+            problems[number] = f"(line {number}, user {fsdecode(name)}) invalid password hash"
+    return good
 
 
 def change_together(given: Given, options: CryptOptions, entries: list[Entry], problems: dict[int, str]) -> None:
@@ -65,7 +79,12 @@ def body(given: Given) -> int:
     """Set the passwords of standard input."""
     options = CryptOptions(given)
     entries, problems = parse_input(read_all(0))
-    if options.encrypted or options.method is not None:
+    release = given.run.release
+    if options.encrypted and release >= (4, 19):
+        entries = check_hashes(entries, problems)
+    # pam_unix knows no prefix.
+    prefixed = bool(given.run.change.target.prefix) and release >= (4, 14)
+    if options.encrypted or options.method is not None or prefixed:
         change_together(given, options, entries, problems)
         return 0
     return change_alone(given.run, entries, problems)

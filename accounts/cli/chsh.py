@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from accounts.cli.console import Console
     from accounts.cli.tool import Given
+    from accounts.system.target import Target
 
 USAGE = """\
 Usage: chsh [options] [LOGIN]
@@ -48,6 +49,13 @@ def ask_shell(console: Console, name: bytes, current: bytes) -> bytes:
     return change_field("Login Shell", current)
 
 
+def is_valid_shell(target: Target, shell: bytes) -> bool:
+    """Whether somebody who is not root might have it."""
+    from accounts.system.shells import is_listed
+
+    return shell.startswith(b"/") and is_listed(target, shell) and target.is_accessible(shell, posix.X_OK)
+
+
 def body(given: Given) -> None:
     """Change the login shell."""
     console, facts = given.run.console, given.run.facts
@@ -58,7 +66,12 @@ def body(given: Given) -> None:
     shown = fsdecode(shell)
     if valid_field(shell, b":,=\n") != 0:
         raise Fail(E_FAILURE, f"Invalid entry: {shown}")
-    if not facts.target.is_accessible(shell, posix.F_OK):
+    if facts.release >= (4, 14) and shell and not is_valid_shell(facts.target, shell):
+        console.warn(f"Warning: {shown} is an invalid shell")
+    if not shell and facts.release >= (4, 17):
+        # It means the default shell.
+        pass
+    elif not facts.target.is_accessible(shell, posix.F_OK):
         console.warn(f"Warning: {shown} does not exist")
     elif not facts.target.is_accessible(shell, posix.X_OK):
         console.warn(f"Warning: {shown} is not executable")

@@ -78,7 +78,7 @@ def body(given: Given) -> int:
     if shadow is None:
         return 0
     today = facts.today()
-    state = expiry_state(user, shadow, today)
+    state = expiry_state(user, shadow, today, given.run.release)
     if "c" in given.letters:
         console.print(warning(shadow, today))
         return state

@@ -25,10 +25,14 @@ Options:
   -o, --non-unique              allow to create groups with duplicate
                                 (non-unique) GID
   -p, --password PASSWORD       use this encrypted password for the new group
-  -r, --system                  create a system account
+4.20-|  -r, --system                  create a system account
+4.20+|  -r, --system                  create a system group
   -R, --root CHROOT_DIR         directory to chroot into
-  -P, --prefix PREFIX_DI        directory prefix
-  -U, --users USERS             list of user members of this group
+4.14-|  -P, --prefix PREFIX_DI        directory prefix
+4.14+|  -P, --prefix PREFIX_DIR       directory prefix
+4.19-|  -U, --users USERS             list of user members of this group
+4.19+|  -U, --users USERS             comma-separated list of users to add as
+4.19+|\t                         members of this group
 
 """
 TOOL = Tool(

@@ -22,12 +22,15 @@ Options:
   -g, --gid GID                 change the group ID to GID
   -h, --help                    display this help message and exit
   -n, --new-name NEW_GROUP      change the name to NEW_GROUP
-  -o, --non-unique              allow to use a duplicate (non-unique) GID
+4.20-|  -o, --non-unique              allow to use a duplicate (non-unique) GID
+4.20+|  -o, --non-unique              allow using a duplicate (non-unique) GID
   -p, --password PASSWORD       change the password to this (encrypted)
                                 PASSWORD
   -R, --root CHROOT_DIR         directory to chroot into
   -P, --prefix PREFIX_DIR       prefix directory where are located the /etc/* files
-  -U, --users USERS             list of user members of this group
+4.19-|  -U, --users USERS             list of user members of this group
+4.19+|  -U, --users USERS             comma-separated list of users to add as
+4.19+|                                members of this group
 
 """
 TOOL = Tool(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 
-from accounts.cli.caller import find_caller
+from accounts.cli.caller import check_named, find_caller
 from accounts.cli.run import run
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Option, Tool, refuse_option
 from accounts.edit.passwords import can_set_token, expiry_state
 from accounts.edit.status import ChangeStatus, SetToken, token_error
 from accounts.errors import E_CONFLICT, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY, format_day
 from accounts.model.records import parse_long
+from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from accounts.cli.run import Run
     from accounts.cli.tool import Given
     from accounts.model.records import Passwd, Shadow
+    from accounts.model.release import Release
 
 USAGE = """\
 Usage: passwd [options] [LOGIN]
@@ -39,16 +41,18 @@ Options:
   -i, --inactive INACTIVE       set password inactive after expiration
                                 to INACTIVE
   -l, --lock                    lock the password of the named account
-  -n, --mindays MIN_DAYS        set minimum number of days before password
-                                change to MIN_DAYS
+4.20-|  -n, --mindays MIN_DAYS        set minimum number of days before password
+4.20-|                                change to MIN_DAYS
   -q, --quiet                   quiet mode
   -r, --repository REPOSITORY   change password in REPOSITORY repository
   -R, --root CHROOT_DIR         directory to chroot into
+4.14+|  -P, --prefix PREFIX_DIR       directory prefix
   -S, --status                  report password status on the named account
   -u, --unlock                  unlock the password of the named account
   -w, --warndays WARN_DAYS      set expiration warning days to WARN_DAYS
   -x, --maxdays MAX_DAYS        set maximum number of days before password
                                 change to MAX_DAYS
+4.15+|  -s, --stdin                   read new token from stdin
 
 """
 TRIES = 3
@@ -82,13 +86,15 @@ TOOL = Tool(
         Option("i", "inactive", "inactive", take_days),
         Option("k", "keep-tokens"),
         Option("l", "lock", "lock"),
-        Option("n", "mindays", "min", take_days),
+        Option("n", "mindays", "min", take_days, until=NO_MIN),
+        Option("n", "", "min", refuse_option, since=NO_MIN, hidden=True),
         Option("q", "quiet"),
         Option("r", "repository", "", take_repository),
         ROOT,
-        HIDDEN_PREFIX,
+        *SOME_PREFIX,
         Option("S", "status"),
-        Option("s", "stdin", hidden=True),
+        Option("s", "stdin", until=(4, 15), hidden=True),
+        Option("s", "stdin", since=(4, 15)),
         Option("u", "unlock", "unlock"),
         Option("w", "warndays", "warn", take_days),
         Option("x", "maxdays", "max", take_days),
@@ -119,15 +125,14 @@ def check_options(given: Given) -> None:
         raise Usage(why=E_CONFLICT)
 
 
-def status_line(user: Passwd, shadow: Shadow | None) -> str:
+def status_line(user: Passwd, shadow: Shadow | None, release: Release) -> str:
     """The line of -S."""
     name = fsdecode(user.name)
     if shadow is None:
         return f"{name} {kind_of(user.passwd)}\n"
     day = format_day(shadow.lstchg)
-    return (
-        f"{name} {kind_of(shadow.passwd)} {day} {shadow.min} {shadow.max} {shadow.warn} {shadow.inactive}\n"
-    )
+    least = shadow.min if release < NO_MIN else -1
+    return f"{name} {kind_of(shadow.passwd)} {day} {least} {shadow.max} {shadow.warn} {shadow.inactive}\n"
 
 
 def kind_of(passwd: bytes) -> str:
@@ -199,22 +204,24 @@ def body(given: Given) -> int:
     console = run.console
     database = run.facts.view(("passwd", "shadow"))
     caller = find_caller(database).name
+    check_named(run.release, given.operands, domains=True)
     check_options(given)
     if "a" in letters:
-        console.print("".join(status_line(user, database.shadow.get(user.name)) for user in database.passwd))
+        lines = (status_line(user, database.shadow.get(user.name), run.release) for user in database.passwd)
+        console.print("".join(lines))
         return 0
     name = given.operands[0] if given.operands else caller
     rows = run.facts.user_rows(name)
     if rows is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
     if "S" in letters:
-        console.print(status_line(*rows))
+        console.print(status_line(*rows, run.release))
     elif not letters.isdisjoint(CHANGES):
         # The day by the clock, which is what PAM goes by.
         run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, **given.values))
         if "q" not in letters:
             console.print(f"{console.prog}: password changed.\n")
-    elif "k" not in letters or expiry_state(*rows, run.facts.today()):
+    elif "k" not in letters or expiry_state(*rows, run.facts.today(), run.release):
         set_password(run, name, caller, "s" in letters)
     return 0
 

@@ -26,7 +26,8 @@ USAGE = """\
 Usage: pwck [options] [passwd [shadow]]
 
 Options:
-  -b, --badname                 allow bad names
+4.17-|  -b, --badname                 allow bad names
+4.17+|  -b, --badname                 allow bad names (DEPRECATED)
   -h, --help                    display this help message and exit
   -q, --quiet                   report errors only
   -r, --read-only               display errors and warnings
@@ -53,7 +54,7 @@ def surroundings(facts: Facts, groups: Database) -> System:
     gids = groups.group.ids()
     system.has_gid = lambda gid: gid in gids or facts.has_gid(gid)
     system.exists = lambda path: facts.target.is_accessible(path, posix.F_OK)
-    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *defs.ageing())
+    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *facts.ageing())
     # shadow does not look at SOURCE_DATE_EPOCH here.
     system.today = int(time.time()) // DAY
     system.system_uids = range(defs.get_ulong("SYS_UID_MIN", 101), defs.get_ulong("SYS_UID_MAX", 999) + 1)

@@ -10,6 +10,7 @@ import posix
 
 from accounts.errors import E_BAD_ARG, AccountsError, BadArgument, Done, Fail, FileError, Usage
 from accounts.model.records import MAX_ID, parse_id
+from accounts.model.release import parse_release
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -67,7 +68,8 @@ class Option:
 class Tool:
     """One program. Everything that its command line may be, and how it ends.
 
-    usage: the text, or texts by the first release that has them, in ascending order.
+    usage: the text, or texts by the first release that has them, in ascending order. A line that not all releases have
+    begins with a mark: "4.17+|" from that release on, "4.20-|" before it.
     exits: shadow's name of a status -> its number.
     file_exits: (database, event) of a FileError -> the number, where it has one of its own.
     operands: (least, most); most None: any number.
@@ -105,12 +107,12 @@ class Tool:
     def usage_for(self, release: Release) -> str:
         """The usage text of a release."""
         if isinstance(self.usage, str):
-            return self.usage
+            return _lines_of(self.usage, release)
         found = ""
         for since, text in self.usage.items():
             if since <= release:
                 found = text
-        return found
+        return _lines_of(found, release)
 
     def rows(self, release: Release) -> list[Option]:
         """The options of a release, in the order of getopt_long's table."""
@@ -123,6 +125,21 @@ class Tool:
             own = self.file_exits.get((error.database, error.event))
             return exits.get(error.why, 1) if own is None else own
         return exits.get(error.why, 1)
+
+
+def _lines_of(text: str, release: Release) -> str:
+    """The lines of a usage text that a release has, without their marks."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        mark, bar, rest = line.partition("|")
+        if bar and mark[-1:] in ("+", "-"):
+            version = parse_release(mark[:-1].encode())
+            if version is not None:
+                if (release >= version) == (mark[-1] == "+"):
+                    lines.append(rest)
+                continue
+        lines.append(line)
+    return "".join(lines)
 
 
 class Given:
@@ -267,6 +284,11 @@ def show_usage(given: Given, _: bytes) -> None:
     raise Done
 
 
+def refuse_option(_: Given, value: bytes) -> None:
+    """A letter that getopt(3) still knows, with its value, and the tool no more."""
+    raise Usage
+
+
 def override_key(given: Given, pair: bytes) -> None:
     """-K KEY=VALUE: override an item of login.defs. Raises BadArgument."""
     key, equals, value = pair.partition(b"=")
@@ -294,9 +316,12 @@ def parse_id_of(value: bytes, what: str) -> int:
     return number
 
 
-def take_names(_: Given, value: bytes) -> tuple[bytes, ...]:
-    """The names of a list with commas."""
-    return tuple(name for name in value.split(b",") if name)
+def take_names(given: Given, value: bytes) -> tuple[bytes, ...]:
+    """The names of a list with commas. Since 4.17 also those that are empty, which is what no user is called."""
+    release = given.run.release
+    if release < (4, 17):
+        return tuple(name for name in value.split(b",") if name)
+    return tuple(value.split(b",")) if value or release < (4, 19) else ()
 
 
 HELP = Option("h", "help", "", show_usage, flag=True)
@@ -304,4 +329,9 @@ HELP = Option("h", "help", "", show_usage, flag=True)
 ROOT = Option("R", "root", "", as_given)
 PREFIX = Option("P", "prefix", "", as_given)
 HIDDEN_PREFIX = Option("P", "prefix", "", as_given, hidden=True)
+# Of the tools that have it in shadow, too, since 4.14.
+SOME_PREFIX = (
+    Option("P", "prefix", "", as_given, until=(4, 14), hidden=True),
+    Option("P", "prefix", "", as_given, since=(4, 14)),
+)
 KEY = Option("K", "key", "", override_key)

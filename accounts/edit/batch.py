@@ -25,7 +25,7 @@ GROUP_FILES = ("group", "gshadow")
 
 
 class SetPasswords(Request):
-    """All passwords are set, or none when anything is wrong. problems: line -> what is wrong with it."""
+    """All passwords are set, or none when anything is wrong. problems: line -> what to say of it."""
 
     __slots__ = ("problems", "rows")
     rows: Sequence[Row]
@@ -40,7 +40,7 @@ class SetPasswords(Request):
         for number, name, passwd in self.rows:
             try:
                 if not passwords.update_password(database, name, passwd, today, facts.defs.ageing):
-                    found[number] = f"user '{fsdecode(name)}' does not exist"
+                    found[number] = f"line {number}: user '{fsdecode(name)}' does not exist"
             except DuplicateRow as error:
                 found[number] = error
         _tell(found, facts)
@@ -87,7 +87,7 @@ def _tell(found: Mapping[int, str | DuplicateRow], facts: Facts) -> None:
     for number, problem in sorted(found.items(), key=lambda item: item[0]):
         if isinstance(problem, DuplicateRow):
             facts.complain(problem.text_for(facts.shown))
-            problem = FileError(problem.database, "put", problem.name).lines(facts.shown)[0]
-        facts.warn(f"line {number}: {problem}")
+            problem = f"line {number}: {FileError(problem.database, 'put', problem.name).lines(facts.shown)[0]}"
+        facts.warn(problem)
     if found:
         raise Fail(E_FAILURE, "error detected, changes ignored")

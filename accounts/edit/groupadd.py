@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accounts.edit.groups import check_members, group_paths
+from accounts.edit.groups import check_members, group_paths, lists_in_gshadow
 from accounts.edit.request import Request
 from accounts.errors import E_BAD_ARG, E_GID_IN_USE, E_NAME_IN_USE, Done, Fail, NoId
 from accounts.model.names import is_valid_group_name
@@ -26,6 +26,9 @@ class AddGroup(Request):
     """
 
     __slots__ = ("force", "gid", "name", "non_unique", "passwd", "system", "users")
+    HOOKS = "groupadd"
+    HOOKS_SINCE = (4, 14)
+    HOOKS_LATE = True
     DEFAULTS: ClassVar[dict[str, Any]] = {
         "gid": None, "passwd": None, "users": (), "system": False, "force": False, "non_unique": False,
     }  # fmt: skip
@@ -67,7 +70,7 @@ class AddGroup(Request):
         for path in paths:
             report.if_failed(f"adding group to {path}", self.name)
         check_members(self.users, facts)
-        add_group(database, self.name, gid, self.passwd, self.users)
+        add_group(database, self.name, gid, self.passwd, self.users, self.users if lists_in_gshadow(facts) else ())
         name = fsdecode(self.name)
         report.uid = gid
         for path, number in zip(paths, (f", GID={gid}", ""), strict=False):
@@ -76,14 +79,16 @@ class AddGroup(Request):
 
 
 def add_group(
-    database: Database, name: bytes, gid: int, passwd: bytes | None, members: tuple[bytes, ...]
+    database: Database,
+    name: bytes,
+    gid: int,
+    passwd: bytes | None,
+    members: tuple[bytes, ...],
+    shadow_members: tuple[bytes, ...] = (),
 ) -> None:
-    """Add a group, and its gshadow row where gshadow is in use.
-
-    passwd: already encrypted; None for none. As in shadow 4.13, members go to the group row only.
-    """
+    """Add a group, and its gshadow row where gshadow is in use. passwd: already encrypted; None for none."""
     shadowed = database.gshadow.present
     group_passwd = SHADOWED if passwd is None or shadowed else passwd
     database.group.put(Group(name, group_passwd, gid, join_members((), members)))
     if shadowed:
-        database.gshadow.put(Gshadow(name, b"!" if passwd is None else passwd, (), ()))
+        database.gshadow.put(Gshadow(name, b"!" if passwd is None else passwd, (), join_members((), shadow_members)))

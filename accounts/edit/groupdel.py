@@ -20,6 +20,9 @@ class RemoveGroup(Request):
     """A group is deleted. force: also when it is a user's primary group."""
 
     __slots__ = ("force", "name")
+    HOOKS = "groupdel"
+    HOOKS_SINCE = (4, 14)
+    HOOKS_LATE = True
     DEFAULTS: ClassVar[dict[str, Any]] = {"force": False}
     name: bytes
     force: bool

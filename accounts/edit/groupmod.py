@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accounts.edit.groups import check_members
+from accounts.edit.groups import check_members, lists_in_gshadow
 from accounts.edit.request import Request
 from accounts.errors import (
     E_BAD_ARG,
@@ -51,10 +51,10 @@ class ChangeGroup(Request):
     def files(self, plan: GroupPlan, facts: Facts) -> tuple[list[str], tuple[str, ...]]:
         """As in shadow, only what is going to be changed is locked."""
         _, name, gid = plan
-        return self._touched(name, gid), ("gshadow", "passwd")
+        return self._touched(name, gid, facts), ("gshadow", "passwd")
 
-    def _touched(self, name: bytes | None, gid: int | None) -> list[str]:
-        gshadow = self.passwd is not None or name is not None
+    def _touched(self, name: bytes | None, gid: int | None, facts: Facts) -> list[str]:
+        gshadow = self.passwd is not None or name is not None or (self.users is not None and lists_in_gshadow(facts))
         return ["group", *["gshadow"] * gshadow, *["passwd"] * (gid is not None)]
 
     def check(self, facts: Facts, report: Report, looked: Any) -> GroupPlan:
@@ -86,9 +86,17 @@ class ChangeGroup(Request):
             check_members(self.users, facts)
             members = join_members(group.members if self.append else (), self.users)
         change_group(database, self.name, name, gid, self.passwd, members)
+        if self.users is not None and lists_in_gshadow(facts):
+            self._list_in_gshadow(database, self.name if name is None else name)
         for path, change in changes:
             report.done(f"group changed in {path} ({change})", f"changing {path}; {change}", self.name)
         report.done("", "modifying group", self.name)
+
+    def _list_in_gshadow(self, database: Database, name: bytes) -> None:
+        row = database.gshadow.get(name)
+        if row is not None:
+            members = join_members(row.members if self.append else (), self.users or ())
+            database.gshadow.put(row.replace(members=members))
 
     def _describe(self, old_gid: int, name: bytes | None, gid: int | None, facts: Facts) -> list[tuple[str, str]]:
         """(path, what changes in it) of each file."""
@@ -101,7 +109,7 @@ class ChangeGroup(Request):
             "gshadow": f"{group}{renamed}{passwd}",
             "passwd": f"{group}/{old_gid}{renamed}{renumbered}",
         }
-        files = self._touched(name, gid)
+        files = self._touched(name, gid, facts)
         return [(facts.shown(file), changes[file]) for file in files if file == "group" or facts.is_present(file)]
 
 
@@ -115,9 +123,8 @@ def change_group(
 ) -> None:
     """Rename an existing group, change its GID (for its primary users too), password or members.
 
-    What is None stays. passwd: already encrypted; members: the complete new list, which as in shadow 4.13
-    goes to the group row only. Raises Refusal for the name and GID of an image group, FileError where
-    there is no gshadow row to rename.
+    What is None stays. passwd: already encrypted; members: the complete new list of the group row. Raises Refusal for
+    the name and GID of an image group, FileError where there is no gshadow row to rename.
     """
     group = database.group.get(name)
     assert group is not None

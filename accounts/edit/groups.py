@@ -19,6 +19,11 @@ def group_paths(database: Database, facts: Facts) -> list[str]:
     return [facts.shown(name) for name in ("group", "gshadow")[: 1 + database.gshadow.present]]
 
 
+def lists_in_gshadow(facts: Facts) -> bool:
+    """Whether the members that -U gives go to gshadow, too; without that grpck complains of the pair."""
+    return facts.release >= (4, 17)
+
+
 def check_members(users: Iterable[bytes], facts: Facts) -> None:
     """Whether all users exist. Raises Fail."""
     for user in users:

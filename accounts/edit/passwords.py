@@ -10,16 +10,19 @@ from __future__ import annotations
 from accounts.errors import DuplicateRow
 from accounts.model.database import Database
 from accounts.model.records import SHADOWED, Passwd, Shadow
+from accounts.model.release import NO_NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from accounts.model.release import Release
+
     # PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE of login.defs(5), asked for when a row is made.
     Ageing = Callable[[], tuple[int, int, int]]
 
-# Days from which on a password never expires.
+# Days from which on a password never expired.
 NEVER = 10000
 
 
@@ -57,7 +60,7 @@ def _is_shadowed(user: Passwd) -> bool:
 def _put_first(database: Database, table: str, row: Any) -> None:
     layered = database.tables[table]
     try:
-        layered.put(row)
+        layered.put_as_is(row)
     except DuplicateRow:
         position = layered.local.find(row.name)
         if position is not None:
@@ -118,7 +121,12 @@ def materialize(database: Database, name: bytes) -> bool:
     return bool(database.passwd.materialize(name) | database.shadow.materialize(name))
 
 
-def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:
+def is_endless(days: int, release: Release) -> bool:
+    """Whether a password that is good for so many days never expires."""
+    return days < 0 or (days >= NEVER and release < NO_NEVER)
+
+
+def expiry_state(user: Passwd, shadow: Shadow | None, today: int, release: Release) -> int:
     """0: not expired; 1: the password has to be changed; 2: it is inactive; 3: the account has expired."""
     if shadow is None:
         return 0
@@ -129,7 +137,7 @@ def expiry_state(user: Passwd, shadow: Shadow | None, today: int) -> int:
     ends = shadow.lstchg + shadow.max
     if shadow.lstchg > 0 and shadow.max >= 0 and shadow.inactive >= 0 and today >= ends + shadow.inactive:
         return 2
-    if shadow.lstchg == -1 or shadow.max == -1 or shadow.max >= NEVER:
+    if shadow.lstchg == -1 or shadow.max == -1 or (shadow.max >= 0 and is_endless(shadow.max, release)):
         return 0
     return 1 if today >= ends else 0
 

@@ -118,6 +118,9 @@ class Request:
     name: bytes
     # The tool whose hooks in /etc/shadow-maint run before and after, "" for none; NAME is then their subject.
     HOOKS = ""
+    HOOKS_SINCE: Release = (0, 0)
+    # Whether those before come after look(), when what is asked for can be done.
+    HOOKS_LATE = False
     # Whether what Report.failed has is told when a step after the commit fails, too.
     COVERS_STEPS = True
     # The databases that are locked although there is no such file yet.

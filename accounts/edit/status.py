@@ -48,6 +48,8 @@ class ChangeStatus(Request):
         return facts.is_present("shadow") and facts.view(FILES).shadow.get(self.name) is not None
 
     def files(self, plan: bool, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        if facts.release >= (4, 19):
+            return FILES, ()
         # An expired password of an image user takes a row in passwd, too.
         expires = self.expire or self.max is not None
         if plan and not (expires and facts.view(FILES).passwd.image.find(self.name) is not None):

@@ -106,7 +106,7 @@ class Layered:
     image: the image's rows without the hidden ones.
     """
 
-    __slots__ = ("_base", "_hides", "forced", "image", "local", "may_lose_root", "merge", "name")
+    __slots__ = ("_base", "_hides", "drops_min", "forced", "image", "local", "may_lose_root", "merge", "name")
 
     def __init__(self, name: str, local: Table, image: Table, merge: bool, base: Base, hides: Hides) -> None:
         self.name = name
@@ -117,6 +117,8 @@ class Layered:
         self.may_lose_root = False
         # FORCE_SHADOW of login.defs(5).
         self.forced = False
+        # Whether a shadow row loses its minimum of days when it is put.
+        self.drops_min = False
         self._base = base
         self._hides = hides
         for database, hidden in hides.rows:
@@ -226,6 +228,10 @@ class Layered:
 
         Raises Refusal when no local row can do that, DuplicateRow when the local layer has two such rows.
         """
+        self.put_as_is(record.replace(min=-1) if self.drops_min else record)
+
+    def put_as_is(self, record: Any) -> None:
+        """put() for those who do not write as shadow does."""
         try:
             self._put(record)
         except DuplicateName:

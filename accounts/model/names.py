@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # shadow's configured --with-group-name-max-length.
 GROUP_NAME_MAX = 32
+_DOMAIN_MAX = 255
+_LABEL_MAX = 63
 _SPACES = frozenset(b" \t\n\v\f\r")
 _LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
 _NEVER = frozenset(b" \"#',/:;\x7f" + bytes(range(0x20)))
@@ -50,6 +52,21 @@ def is_valid_user_name(name: bytes, allow_bad: bool = False, release: Release = 
 def is_valid_group_name(name: bytes, allow_bad: bool = False, release: Release = DEFAULT) -> bool:
     """Whether a new group may have the name. allow_bad: --badname, which groups have no more since 4.20."""
     return len(name) <= GROUP_NAME_MAX and _is_valid_name(name, allow_bad and release < (4, 20), release)
+
+
+def is_valid_upn(name: bytes) -> bool:
+    """Whether passwd of 4.20 takes a name as user@domain, which NSS may know: a domain as in RFC 1035."""
+    user, at, domain = name.partition(b"@")
+    if not at or not is_valid_user_name(user, True, (4, 20)):
+        return False
+    # A dot at the end is the root's.
+    labels = domain.removesuffix(b".").split(b".")
+    return len(domain) + (not domain.endswith(b".")) <= _DOMAIN_MAX and all(map(_is_label, labels))
+
+
+def _is_label(label: bytes) -> bool:
+    letters = label.replace(b"-", b"a")
+    return letters.isalnum() and len(label) <= _LABEL_MAX and label[:1].isalpha() and not label.endswith(b"-")
 
 
 def valid_field(field: bytes, illegal: bytes) -> int:

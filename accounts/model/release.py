@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     # (4, 13): compares as it should.
     Release = tuple[int, int]
 
+# From here on the minimum of days of shadow(5) is ignored, and lost when a row is written.
+NO_MIN = (4, 20)
+# From here on 10000 days are no longer for ever.
+NO_NEVER = (4, 19)
 # Where accounts.conf says nothing.
 DEFAULT = (4, 13)
 NEWEST = (4, 20)

@@ -38,6 +38,7 @@ RELATIVE = {
     "system/mail.py": "mail spools, by system.paths",
     "system/module.py": "the library directories of the Target",
     "system/recovery.py": "etc of the Target",
+    "system/shells.py": "shells.d of the Target",
     "system/shield.py": "whatever its callers have open",
     "system/trees.py": "homes, by system.paths",
     "system/useradd_defaults.py": "etc/default, from etc of the Target",

@@ -298,7 +298,12 @@ def test_pam_needs_a_shadow_file_only_where_passwd_says_x() -> None:
 )
 def test_expiry_state(row: Shadow | None, passwd: bytes, state: int) -> None:
     user = Passwd(b"a", passwd, 1, 1, b"", b"", b"")
-    assert passwords.expiry_state(user, row, TODAY) == state
+    assert passwords.expiry_state(user, row, TODAY, (4, 13)) == state
+
+
+def test_ten_thousand_days_end_since_4_19() -> None:
+    user, row = Passwd(b"a", b"x", 1, 1, b"", b"", b""), Shadow(b"a", b"", 1, 0, 10000)
+    assert [passwords.expiry_state(user, row, TODAY, release) for release in ((4, 18), (4, 19))] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +320,24 @@ def test_expiry_state(row: Shadow | None, passwd: bytes, state: int) -> None:
     ],
 )
 def test_gecos_parts(gecos: bytes, given: dict[str, bytes], expected: bytes) -> None:
-    assert join_gecos(split_gecos(gecos, given)) == expected
+    assert join_gecos(split_gecos(gecos, given, (4, 18))) == expected
+
+
+@pytest.mark.parametrize(
+    ("gecos", "given", "expected"),
+    [
+        (b"", {"f": b"Me"}, b"Me,,,"),
+        (b"", {"o": b"x"}, b",,,,x"),
+        (b"A,1,2,3,x,y", {"r": b"9"}, b"A,9,2,3,x,y"),
+        (b"A,1,2,3,x,y", {"o": b"z"}, b"A,1,2,3,z"),
+        (b"A,k=v,1,2,3,x", {}, b"A,k=v,1,2,3,x"),
+        (b"A", {"h": b"3"}, b"A,,,3"),
+    ],
+)
+def test_gecos_parts_are_where_the_commas_are_since_4_19(
+    gecos: bytes, given: dict[str, bytes], expected: bytes
+) -> None:
+    assert join_gecos(split_gecos(gecos, given, (4, 19))) == expected
 
 
 @pytest.mark.parametrize(

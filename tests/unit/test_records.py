@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.model.names import is_valid_group_name, is_valid_user_name, valid_field
+from accounts.model.names import is_valid_group_name, is_valid_upn, is_valid_user_name, valid_field
 from accounts.model.records import (
     Group,
     Gshadow,
@@ -104,6 +104,32 @@ def test_names(name: bytes, valid: bool) -> None:
 def test_badname_leaves_the_length() -> None:
     assert is_valid_user_name(b"-a b", allow_bad=True)
     assert not is_valid_user_name(b"x" * 33, allow_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        (b"alice@example.com", True),
+        (b"alice@example.com.", True),
+        (b"alice@host", True),
+        (b"\xc3\xa9@x-1.org", True),
+        (b"alice", False),
+        (b"@example.com", False),
+        (b"alice@", False),
+        (b"alice@.", False),
+        (b"alice@a..b", False),
+        (b"alice@1x.org", False),
+        (b"alice@x-.org", False),
+        (b"alice@ex_ample.com", False),
+        (b"alice@" + b"a" * 63 + b".org", True),
+        (b"alice@" + b"a" * 64 + b".org", False),
+        (b"alice@" + b".".join([b"a" * 49] * 5) + b".abcd", True),
+        (b"alice@" + b".".join([b"a" * 49] * 5) + b".abcde", False),
+        (b"-a@example.com", False),
+    ],
+)
+def test_names_with_a_domain(name: bytes, valid: bool) -> None:
+    assert is_valid_upn(name) == valid
 
 
 @pytest.mark.parametrize(

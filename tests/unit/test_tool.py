@@ -148,6 +148,13 @@ def test_help_ends_at_once_with_the_text_of_the_release(capfd: pytest.CaptureFix
     assert capfd.readouterr().out == "first\nfirst\nsecond\n"
 
 
+def test_lines_of_a_usage_text_come_and_go_with_the_release() -> None:
+    text = "Usage\n4.14-|  old | still\n4.14+|  new\n4.14|same\n  a | b\n"
+    tool = Tool("x", text, (), {})
+    assert tool.usage_for((4, 13)) == "Usage\n  old | still\n4.14|same\n  a | b\n"
+    assert tool.usage_for((4, 14)) == "Usage\n  new\n4.14|same\n  a | b\n"
+
+
 def test_exit_statuses_are_found_by_what_happened() -> None:
     tool = Tool("x", "", (), {E_USAGE: 2, E_GRP_UPDATE: 10}, file_exits={("group", "lock"): 5})
     assert tool.status(Usage()) == 2
