@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accounts.image import rpm
 from accounts.image.configuration import LEFTOVERS, interrupted_files
 from accounts.image.entries import leftovers
 from accounts.image.findings import (
@@ -107,6 +108,9 @@ def check(
         _check_module(layers, findings, result)
         _check_nsswitch(layers, root, findings, result)
         _check_first_boot(layers, findings)
+        if rpm.needs_macros(tree) and not rpm.has_macros(tree, layers.image_dir):
+            message = f"{rpm.MACROS} is not there: rpm gives files of image users to root; run accounts image wire"
+            findings.add("rpm", message, files=[rpm.MACROS])
         _check_etc(tree, rules, findings)
     result.findings = findings.found
     return result

@@ -44,6 +44,7 @@ RULES = {
     "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
     "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),
     "first-boot": ("fail", "systemd-firstboot asks on the console, and the boot waits for an answer"),
+    "rpm": ("warn", "rpm does not look into the image layer for the owners of a package's files"),
     "ledger": ("warn", "the image's id ledger is missing or behind"),
     "account-leftovers": ("warn", "locks and backups of account files in /etc"),
     "etc-not-empty": ("warn", "an entry of /etc that no keep rule allows"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
-from accounts.image import pam, tmpfiles
+from accounts.image import pam, rpm, tmpfiles
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries, find_modules
@@ -68,14 +68,16 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
     with Tree(root, source_date_epoch) as tree:
         if tree.lstat("/etc") is None:
             raise BadArgument(f"{root} has no /etc")
-        notes = _check_module(tree, Layers(tree, root).image_dir)
+        image_dir = Layers(tree, root).image_dir
+        notes = _check_module(tree, image_dir)
         if boot is None:
             boot = _first(tree, SYSTEMD) is not None
         run = _Wiring(tree, Wired(boot, notes=notes))
         run.write_nsswitch()
         if boot:
             run.install_unit()
-        run.guard_first_boot(root)
+        run.guard_first_boot(image_dir)
+        run.tell_rpm(image_dir)
         run.add_pam_helper()
         run.move_pam()
         run.result.changed = sorted(set(run.result.changed))
@@ -123,11 +125,15 @@ class _Wiring:
             self.tree.symlink(LINK, NSSWITCH)
             self.result.changed.append(NSSWITCH)
 
-    def guard_first_boot(self, root: Path) -> None:
+    def guard_first_boot(self, image_dir: str) -> None:
         """Keep systemd-firstboot from asking, and from writing root's rows to /etc, at the first boot."""
-        image_dir = Layers(self.tree, root).image_dir
         if find_asker(self.tree) is not None and not has_guard(self.tree, image_dir):
             self._write(GUARD, format_guard(image_dir))
+
+    def tell_rpm(self, image_dir: str) -> None:
+        """Have rpm find the owners of a package's files in the image layer, where it does not ask NSS."""
+        if rpm.needs_macros(self.tree):
+            self._write(rpm.MACROS, rpm.format_macros(image_dir))
 
     def install_unit(self) -> None:
         """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""

@@ -30,6 +30,8 @@ debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 debian-12-subid | debian-13-subid) include=uidmap,passwd ;;
 debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
+# An rpm that reads account files itself, and rpmbuild.
+debian-13-rpm) include=rpm ;;
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
