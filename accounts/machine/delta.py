@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from accounts.machine.words import ORDER
-from accounts.model.database import Database, Layered
+from accounts.model.database import KINDS, Database, Layered
 from accounts.model.policy import DATABASES
 from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid, parse_id
 from accounts.model.table import Table
@@ -49,11 +49,13 @@ class LocalRow:
 
     __slots__ = ("_image", "_image_line", "_line", "_local", "_parse", "database", "kind", "name", "position")
 
-    def __init__(self, layered: Layered, name: bytes, position: int, line: bytes, image_line: bytes | None) -> None:
-        self.database = layered.name
+    def __init__(
+        self, database: str, merge: bool, name: bytes, position: int, line: bytes, image_line: bytes | None
+    ) -> None:
+        self.database = database
         self.name = name
         self.position = position
-        self._parse = layered.local.kind.parse_line
+        self._parse = KINDS[database].parse_line
         self._line, self._image_line = line, image_line
         self._local = self._image = None
         if image_line is None:
@@ -61,7 +63,7 @@ class LocalRow:
         elif line == image_line:
             self.kind = Kind.EQUAL
         else:
-            self.kind = classify(layered, self.local, self.image)
+            self.kind = classify(merge, self.local, self.image)
 
     @property
     def local(self) -> Any:
@@ -103,16 +105,35 @@ class FieldChange:
     local: Any
 
 
-def local_rows(layered: Layered) -> Iterator[LocalRow]:
+def local_rows(layered: Layered) -> Iterable[LocalRow]:
     """All valid rows of a database's local file, in its order, as they are when this is called."""
-    images = first_lines(layered.image)
+    local, image = layered.local, layered.image
+    if local.changed or image.changed:
+        return _compare(layered.name, layered.merge, valid_lines(local), first_lines(image))
+    return _compare_files(layered.name, layered.merge, local.data, image.data)
+
+
+@lru_cache(maxsize=8)
+def _compare_files(database: str, merge: bool, local: bytes, image: bytes) -> list[LocalRow]:
+    kind: Any = KINDS[database]
+    images: dict[bytes, bytes] = {}
+    for _, name, line in _parse_file(kind, image):
+        images.setdefault(name, line)
+    return _compare(database, merge, _parse_file(kind, local), images)
+
+
+def _compare(
+    database: str, merge: bool, rows: Iterable[tuple[int, bytes, bytes]], images: dict[bytes, bytes]
+) -> list[LocalRow]:
     seen: set[bytes] = set()
-    for position, name, line in valid_lines(layered.local):
-        row = LocalRow(layered, name, position, line, images.get(name))
+    compared = []
+    for position, name, line in rows:
+        row = LocalRow(database, merge, name, position, line, images.get(name))
         if name in seen:
             row.kind = Kind.REPEATED
         seen.add(name)
-        yield row
+        compared.append(row)
+    return compared
 
 
 def valid_lines(table: Table, raw: bool = False) -> Iterable[tuple[int, bytes, bytes]]:
@@ -167,11 +188,9 @@ def id_names(table: Table, *, of: set[int] | None = None) -> dict[int, bytes]:
     return names
 
 
-def classify(layered: Layered, local: Any, image: Any) -> Kind:
-    """The form of a local row over the image's row of its name, which may be None."""
-    if image is None:
-        return Kind.OWN
-    if not merges(layered, local, image):
+def classify(merge: bool, local: Any, image: Any) -> Kind:
+    """The form of a local row over the image's row of its name. merge: whether NSS merges rows of the database."""
+    if not (merge and local.gid == image.gid):
         return Kind.EQUAL if local == image else Kind.OVERRIDE
     if local.passwd != image.passwd:
         return Kind.OVERRIDE
