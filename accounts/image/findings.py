@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.image.layers import Layers, walk
+from accounts.image.layers import Layers, lines, walk
 from accounts.image.pins import Pins
 from accounts.image.uses import Uses
 from accounts.model.policy import DATABASES
+from accounts.model.table import Table
 
 SEVERITIES = ("fail", "warn", "ignore")
 # Rule -> (severity unless told otherwise, what it finds).
@@ -204,7 +205,7 @@ def check_rows(layers: Layers, findings: Findings) -> None:
     """Rows that parse, groups and members that exist, no hashes where everybody reads."""
     for name in DATABASES:
         for path, table in layers.paths(name):
-            _check_lines(path, table.data, table.kind, findings)
+            _check_lines(path, table, findings)
     view = layers.view
     users = {row.name for row in view.passwd}
     gids = view.group.ids()
@@ -236,12 +237,11 @@ def check_rows(layers: Layers, findings: Findings) -> None:
                     findings.add("readable-hash", message, row.name, [path])
 
 
-def _check_lines(path: str, data: bytes, kind: Any, findings: Findings) -> None:
+def _check_lines(path: str, table: Table, findings: Findings) -> None:
     seen: set[bytes] = set()
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip() or line.startswith((b"#", b"+", b"-")):
+    for number, line, row in lines(table):
+        if line.startswith((b"+", b"-")):
             continue
-        row = kind.parse_line(line)
         if row is None:
             findings.add("broken-row", f"{path}:{number}: not a valid row", files=[path])
         elif row.name in seen:

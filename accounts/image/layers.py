@@ -29,18 +29,27 @@ DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
 class KnownTable(Table):
     """A table that is gone through again and again: its rows are parsed once, as long as nothing changes."""
 
-    __slots__ = ("_by_name", "_records")
+    __slots__ = ("_by_name", "_entries", "_records")
 
     def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
         super().__init__(kind, data, present)
+        self._entries: list[tuple[int, Any]] = []
         self._records: list[Any] | None = None
         self._by_name: dict[bytes, Any] = {}
 
     def _known(self) -> list[Any]:
         if self._records is None:
-            self._records = list(super().__iter__())
+            self._entries = list(super().entries())
+            self._records = [record for _, record in self._entries]
             self._by_name = {record.name: record for record in reversed(self._records)}
         return self._records
+
+    def entries(self) -> Iterator[tuple[int, Any]]:
+        """All valid rows in file order: (position, record)."""
+        if self.changed:
+            return super().entries()
+        self._known()
+        return iter(self._entries)
 
     def __iter__(self) -> Iterator[Any]:
         """All valid records in file order."""
@@ -58,6 +67,16 @@ class KnownTable(Table):
         if not self.changed and self.get(name) is None:
             return None
         return super().find(name, after)
+
+
+def lines(table: Table) -> Iterator[tuple[int, bytes, Any | None]]:
+    """(number, text, its record or None) of each line of the file as it was read, but for blank ones and comments."""
+    valid = dict(table.entries())
+    position = 0
+    for number, line in enumerate(table.data.split(b"\n"), 1):
+        if line.strip() and not line.startswith(b"#"):
+            yield number, line, valid.get(position)
+        position += len(line) + 1
 
 
 class Layers:

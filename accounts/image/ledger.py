@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from accounts.errors import AccountsError, BadArgument
 from accounts.model.records import parse_id
@@ -21,6 +22,8 @@ DATABASES = ("passwd", "group")
 STATES = (b"present", b"removed")
 LOCK_SECONDS = 120.0
 HEADER = b"# Ids of this image, kept by accounts image seed: DATABASE:NAME:ID:STATE. See docs/ledger.md.\n"
+K = TypeVar("K")
+V = TypeVar("V")
 # (database, name, id)
 Key = tuple[str, bytes, int]
 
@@ -95,6 +98,11 @@ class Ledger:
 
         Returns the conflicts between present ids; source names the other in them.
         """
+        if not self.entries:  # as of the first of several sources: nothing to compare
+            self.entries, self._pins = dict(other.entries), dict(other._pins)
+            self._former, self._holders = _copy(other._former), _copy(other._holders)
+            self.comments = dict(other.comments)
+            return []
         conflicts = []
         for (database, name, id), present in other.entries.items():
             mine = self._pins.get((database, name))
@@ -114,9 +122,10 @@ class Ledger:
 
     def describe(self, rows: Iterable[Key]) -> Ledger:
         """The same names and ids as one image has them: its rows are present, all others removed."""
-        result = Ledger(comments=dict(self.comments), header=self.header, footer=self.footer)
-        for database, name, id in self.entries:
-            result.record(database, name, id, False)
+        result = Ledger(
+            dict.fromkeys(self.entries, False), dict(self.comments), self.header, self.footer,
+            _former=_copy(self._former), _holders=_copy(self._holders),
+        )  # fmt: skip
         result.register(rows)
         return result
 
@@ -130,6 +139,10 @@ class Ledger:
             lines.append(self.comments.get(key, b""))
             lines.append(b"%s:%s:%d:%s\n" % (database.encode(), name, id, state))
         return b"".join(lines) + self.footer
+
+
+def _copy(lists: dict[K, list[V]]) -> dict[K, list[V]]:
+    return {key: list(values) for key, values in lists.items()}
 
 
 def parse_text(text: bytes, source: str) -> Ledger:

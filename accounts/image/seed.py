@@ -26,7 +26,7 @@ from accounts.image.configuration import (
     remove_leftovers,
 )
 from accounts.image.index import write_indexes
-from accounts.image.layers import KnownTable, locked
+from accounts.image.layers import KnownTable, lines, locked
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
@@ -126,13 +126,13 @@ class _Seeding:
             return KnownTable(KINDS[name], present=False)
         if not stat.S_ISREG(status.st_mode):
             raise BadArgument(f"{path} is not a regular file")
-        data = self.tree.read(path)
-        for number, line in enumerate(data.split(b"\n"), 1):
+        table = KnownTable(KINDS[name], self.tree.read(path))
+        for number, line, row in lines(table):
             if line[:1] in (b"+", b"-"):
                 self.result.notes.append(f"{path}:{number}: NIS row dropped")
-            elif line.strip() and not line.startswith(b"#") and KINDS[name].parse_line(line) is None:
+            elif row is None:
                 raise BadArgument(f"{path}:{number}: not a valid row; mend it with pwck or grpck first")
-        return KnownTable(KINDS[name], data)
+        return table
 
     def _refuse_contradictions(self, name: str, local: Table, image: Table) -> None:
         seen = set()
