@@ -8,7 +8,6 @@
 #include <shadow.h>
 #include <stdalign.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 bool is_blank(char c)
@@ -37,6 +36,30 @@ static char *take_text(char **rest)
     return text;
 }
 
+/* strtoull(3) in base 10: blanks and a sign may precede the digits. Where they end is left
+   in *end, which stays for no digits or too many. By hand, because what newer headers make
+   of that name is missing from older C libraries, and images are built for those, too. */
+static unsigned long long read_odd(char **end)
+{
+    char *at = *end;
+    while (is_blank(*at))
+        at++;
+    bool negative = *at == '-';
+    if (negative || *at == '+')
+        at++;
+    if (*at < '0' || *at > '9')
+        return 0;
+    unsigned long long value = 0;
+    while (*at >= '0' && *at <= '9') {
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (unsigned)(*at - '0'), &value))
+            return 0;
+        at++;
+    }
+    *end = at;
+    return negative ? -value : value;
+}
+
 /* Cut off a number, which blanks and a sign may precede. One of more than 32 bits makes
    the row malformed, as in Debian's glibc; elsewhere it becomes the uid 4294967295, which
    to the kernel means "no such id". */
@@ -47,9 +70,8 @@ static bool take_number(char **rest, uint32_t *number)
     while (*end >= '0' && *end <= '9' && end - *rest < 10)
         value = value * 10 + (unsigned)(*end++ - '0');
     if (end == *rest || (*end != ':' && *end != '\0')) { /* an odd one */
-        int saved_errno = errno;
-        value = strtoull(*rest, &end, 10);
-        errno = saved_errno;
+        end = *rest;
+        value = read_odd(&end);
     }
     if (end == *rest || (*end != ':' && *end != '\0') || value > UINT32_MAX)
         return false;

@@ -320,15 +320,20 @@ class Work:
             self._sync()
 
     def _make_parent(self, step: Step, new: str) -> int:
+        if not step.parent:
+            return self.etc
+        wanted = 0o755  # everybody's tools look for accounts.conf beside a private accounts/base
         try:
-            return self._open_parent(step.parent)
+            fd = self._open_parent(step.parent)
+            # Whoever may read the file may enter its directory: everybody's NSS module reads accounts/hidden.
+            mode = posix.stat(new, dir_fd=self.etc, follow_symlinks=False).st_mode & 0o444
+            wanted = stat.S_IMODE(posix.fstat(fd).st_mode) | mode | mode >> 2
         except FileNotFoundError:
-            # Whoever may read the file may enter its directory.
-            mode = stat.S_IMODE(posix.stat(new, dir_fd=self.etc, follow_symlinks=False).st_mode) & 0o444
             posix.mkdir(step.parent, 0o700, dir_fd=self.etc)
             fd = self._open_parent(step.parent)
-            posix.fchmod(fd, 0o700 | mode | mode >> 2)
-            return fd
+        if stat.S_IMODE(posix.fstat(fd).st_mode) != wanted:
+            posix.fchmod(fd, wanted)
+        return fd
 
     def _sync(self) -> None:
         # Subdirectories first: a file must not have left one directory before it has arrived in the other.

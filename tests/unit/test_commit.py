@@ -168,16 +168,22 @@ def test_owner_and_mode_stay_and_never_get_wider(
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o755
 
 
-def test_a_directory_for_a_private_file_is_private_and_goes_with_its_last_file(
-    etc: int, tmp_path: Path
-) -> None:
+def test_a_directory_is_everybodys_and_goes_with_its_last_file(etc: int, tmp_path: Path) -> None:
     commit(etc, [Change("accounts/base", None, b"x", 0o600)])
-    assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o755
     (tmp_path / "accounts" / "accounts.conf").write_bytes(b"")
     commit(etc, [Change("accounts/base", b"x", None)])
     assert os.listdir(tmp_path / "accounts") == ["accounts.conf"]
     commit(etc, [Change("accounts/accounts.conf", b"", None)])
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_everybody_reads_opens_a_private_directory(etc: int, tmp_path: Path) -> None:
+    (tmp_path / "accounts").mkdir(mode=0o700)
+    commit(etc, [Change("accounts/base", None, b"x", 0o600)])
+    assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o700
+    commit(etc, [Change("accounts/hidden", None, b"x", 0o644)])
+    assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o755
 
 
 def test_a_file_with_another_link_keeps_it_apart_from_the_backup(etc: int, tmp_path: Path) -> None:
