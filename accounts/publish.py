@@ -84,9 +84,7 @@ def create_mail(
     create_mail(facts.target.root, directory, name, uid, gid, mail_gid, facts.complain)
 
 
-def follow_user(
-    facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool
-) -> None:
+def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool) -> None:
     """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
     from accounts.system.homes import chown_home, move_home
     from accounts.system.loginrecords import LASTLOG_UID_MAX, move_login_records

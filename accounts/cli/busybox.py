@@ -88,9 +88,7 @@ TOOL_ADDGROUP = Tool(
     {},
     operands=OPERANDS,
 )
-TOOL_DELUSER = Tool(
-    "deluser", DELUSER, (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS
-)
+TOOL_DELUSER = Tool("deluser", DELUSER, (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS)
 TOOL_DELGROUP = Tool("delgroup", DELGROUP, (HELP,), {}, operands=OPERANDS)
 GECOS = b"Linux User,,,"
 # What is wrong with a value is useradd's to say, and only when a user is made.

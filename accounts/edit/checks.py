@@ -83,9 +83,7 @@ class Checks:
         self._console.say(finding + " (image)" * image)
         self.errors += 1
 
-    def _offer_deletion(
-        self, layered: Layered, position: int, line: bytes, finding: str, image: bool
-    ) -> bool:
+    def _offer_deletion(self, layered: Layered, position: int, line: bytes, finding: str, image: bool) -> bool:
         """Whether the line has been deleted."""
         self._report(finding, image)
         if not self._console.ask(f"delete line '{text_of(line)}'? ", not image):
@@ -98,9 +96,7 @@ class Checks:
             self._database.base.forget(layered.name, name)
         return True
 
-    def _is_deleted_duplicate(
-        self, layered: Layered, position: int, line: bytes, name: bytes, image: bool
-    ) -> bool:
+    def _is_deleted_duplicate(self, layered: Layered, position: int, line: bytes, name: bytes, image: bool) -> bool:
         """Ask once for each other row of the name in that layer; whether this one has been deleted."""
         table = _table(layered, image)
         if not table.is_duplicate(name):

@@ -49,7 +49,7 @@ class GroupCheck(Checks):
             self._check_gshadow_lines(gshadow, False)
             self._check_gshadow_lines(gshadow, True)
 
-    # -- group ---------------------------------------------------------------------------------------
+    # group
 
     def _check_group_lines(self, layered: Layered, image: bool) -> None:
         table = layered.image if image else layered.local
@@ -69,9 +69,7 @@ class GroupCheck(Checks):
                 self._check_gshadow_row(shown or row, image)
             seen.add(row.name)
 
-    def _check_group_members(
-        self, layered: Layered, table: Table, position: int, row: Group, image: bool
-    ) -> None:
+    def _check_group_members(self, layered: Layered, table: Table, position: int, row: Group, image: bool) -> None:
         # Fields that hold nothing but a comma.
         members = () if row.members == (b"",) else row.members
         kept = self._check_members(
@@ -125,7 +123,7 @@ class GroupCheck(Checks):
                     f"group {text_of(row.name)}: GID {row.gid} is that of group {text_of(names[row.gid])} in the image"
                 )
 
-    # -- gshadow -------------------------------------------------------------------------------------
+    # gshadow
 
     def _check_gshadow_lines(self, layered: Layered, image: bool) -> None:
         table = layered.image if image else layered.local
@@ -141,9 +139,7 @@ class GroupCheck(Checks):
                 if self._offer_deletion(layered, position, line, finding, image):
                     continue
             else:
-                self._compare_members(
-                    row.name, row.members, group.members, self._gshadow_file, self._group_file
-                )
+                self._compare_members(row.name, row.members, group.members, self._gshadow_file, self._group_file)
             name = text_of(row.name)
             admins = self._check_members(
                 row.admins,
@@ -162,7 +158,7 @@ class GroupCheck(Checks):
                 else:
                     layered.put(changed)
 
-    # -- both ----------------------------------------------------------------------------------------
+    # Both
 
     def _check_members(
         self, members: tuple[bytes, ...], finding: str, remedy: str, place: str, image: bool

@@ -55,7 +55,7 @@ class PasswdCheck(Checks):
             self._check_shadow_rows(False)
             self._check_shadow_rows(True)
 
-    # -- passwd --------------------------------------------------------------------------------------
+    # passwd
 
     def _check_passwd_rows(self, image: bool) -> None:
         passwd = self._database.passwd
@@ -123,7 +123,7 @@ class PasswdCheck(Checks):
                     f"user {text_of(row.name)}: UID {row.uid} is that of user {text_of(names[row.uid])} in the image"
                 )
 
-    # -- shadow --------------------------------------------------------------------------------------
+    # shadow
 
     def _check_shadow_rows(self, image: bool) -> None:
         shadow, system = self._database.shadow, self._system

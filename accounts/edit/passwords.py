@@ -67,7 +67,7 @@ def _put_first(database: Database, table: str, row: Any) -> None:
             layered.local.replace_at(position, row)
 
 
-# -- chpasswd ----------------------------------------------------------------------------------------------
+# chpasswd
 
 
 def update_password(database: Database, name: bytes, passwd: bytes, today: int, ageing: Ageing) -> bool:
@@ -89,7 +89,7 @@ def update_password(database: Database, name: bytes, passwd: bytes, today: int, 
     return True
 
 
-# -- chage, expiry -----------------------------------------------------------------------------------------
+# chage, expiry
 
 
 def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int) -> None:
@@ -142,7 +142,7 @@ def expiry_state(user: Passwd, shadow: Shadow | None, today: int, release: Relea
     return 1 if today >= ends else 0
 
 
-# -- pwconv, pwunconv --------------------------------------------------------------------------------------
+# pwconv, pwunconv
 
 
 def shadow_users(database: Database, today: int, ageing: Ageing) -> None:
@@ -173,8 +173,6 @@ def unshadow_users(database: Database) -> None:
     for user in list(database.passwd):
         shadow = database.shadow.get(user.name)
         if shadow is not None:
-            database.passwd.put(
-                user.replace(passwd=shadow.passwd if user.passwd == SHADOWED else user.passwd)
-            )
+            database.passwd.put(user.replace(passwd=shadow.passwd if user.passwd == SHADOWED else user.passwd))
     database.shadow.hide_image()
     database.shadow.local.delete_file()

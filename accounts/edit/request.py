@@ -92,9 +92,7 @@ class Report:
         self.changed = False
         self.unwritable = False
 
-    def done(
-        self, text: str, operation: str, name: bytes | None = None, kind: str = "", success: bool = True
-    ) -> None:
+    def done(self, text: str, operation: str, name: bytes | None = None, kind: str = "", success: bool = True) -> None:
         """Note one step: a line for syslog, if any, and its audit record, which names the account or has its id."""
         if text:
             self.log.append(text)

@@ -95,9 +95,7 @@ class AddUser(Request):
             raise Fail(E_NAME_IN_USE, f"user '{shown}' already exists")
         if looked.user_group and facts.find_group(self.name) is not None:
             report.if_failed("adding group", self.name)
-            raise Fail(
-                E_NAME_IN_USE, f"group {shown} exists - if you want to add this user to that group, use -g."
-            )
+            raise Fail(E_NAME_IN_USE, f"group {shown} exists - if you want to add this user to that group, use -g.")
         return looked
 
     def edit(self, database: Database, plan: UserPlan, facts: Facts, report: Report) -> None:

@@ -92,7 +92,7 @@ def _text(value: bytes) -> str:
     return os.fsdecode(value)
 
 
-# -- sysusers.d --------------------------------------------------------------------------------------
+# Sysusers.d
 
 
 def _sysusers_lines(view: Database) -> tuple[list[str], list[str]]:
@@ -186,7 +186,7 @@ def _quote(value: bytes) -> str:
     return text
 
 
-# -- userdb ------------------------------------------------------------------------------------------
+# Userdb
 
 
 def _userdb_files(view: Database) -> tuple[dict[str, dict[str, Any] | None], dict[str, str], list[str]]:

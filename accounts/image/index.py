@@ -92,7 +92,7 @@ def _parse_id(row: bytes) -> int | None:
     return number if number < 1 << 32 else None
 
 
-# -- hashes, as in nss/index.c ---------------------------------------------------------------------------------
+# Hashes, as in nss/index.c
 
 
 def _mix(value: int, words: tuple[int, ...]) -> int:
@@ -124,7 +124,7 @@ def _seal(block: bytes, source: int, number: int) -> bytes:
     return block + struct.pack("<Q", _mix(source, (*struct.unpack(f"<{BLOCK // 8 - 1}Q", block), number)))
 
 
-# -- in a root -------------------------------------------------------------------------------------------------
+# In a root
 
 
 @dataclass

@@ -135,7 +135,7 @@ class Layered:
             return self.forced or self.local.present
         return all(database != self.name for database, _ in self._hides.rows) or any(True for _ in self.image)
 
-    # -- the view ------------------------------------------------------------------------------------
+    # The view
 
     def get(self, name: bytes) -> Any | None:
         """What NSS answers for a name: a Record or None. Members of a merged group: local first."""
@@ -221,7 +221,7 @@ class Layered:
             used |= self.image.ids()
         return used
 
-    # -- edits ---------------------------------------------------------------------------------------
+    # Edits
 
     def put(self, record: Any) -> None:
         """Make the view answer record for its name, by the smallest local row.
@@ -319,7 +319,7 @@ class Layered:
             self._base.forget(self.name, name)
         return removed
 
-    # -- the image's rows that are not seen ------------------------------------------------------------
+    # The image's rows that are not seen
 
     def is_hidden(self, name: bytes) -> bool:
         """Whether the image's row of a name, if there is one, is hidden."""

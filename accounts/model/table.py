@@ -73,7 +73,7 @@ class Table:
             self._reset(b"\n".join(b"\0".join(lines) for lines in rows.values()))
             self._loaded = self.data
 
-    # -- looking up ----------------------------------------------------------------------------------
+    # Looking up
 
     def get(self, name: bytes) -> Any | None:
         """The first valid row of that name, as a Record, or None."""
@@ -208,7 +208,7 @@ class Table:
                 found.add(getattr(record, attribute))
         return found
 
-    # -- changing ------------------------------------------------------------------------------------
+    # Changing
 
     def put(self, record: Any) -> None:
         """Replace the row of record's name, or add it before the NIS rows. Raises DuplicateName."""
@@ -314,7 +314,7 @@ class Table:
         if ordered != lines:
             self._reset(b"".join(line + b"\n" for line in ordered))
 
-    # -- writing -------------------------------------------------------------------------------------
+    # Writing
 
     @property
     def changed(self) -> bool:
@@ -365,7 +365,7 @@ class Table:
         text = b"".join(pieces)
         return text.replace(b"\0", b"\n") if self._max_members else text
 
-    # -- inside --------------------------------------------------------------------------------------
+    # Inside
 
     def _parse(self, line: bytes) -> Any | None:
         if line[:1] in (b"+", b"-"):

@@ -64,7 +64,7 @@ def default_settings(method: str) -> HashSettings:
     return HashSettings(method, cost, cost)
 
 
-# -- pam.d(5) ----------------------------------------------------------------------------------------------
+# Pam.d(5)
 
 
 def unix_options(target: Target, service: bytes) -> list[bytes] | None:
@@ -124,7 +124,7 @@ def _lines(text: bytes) -> list[bytes]:
     return [line for line in joined.split(b"\n") if line.strip()]
 
 
-# -- pam_unix(8) -------------------------------------------------------------------------------------------
+# Pam_unix(8)
 
 
 def unix_settings(options: list[bytes], login_defs: bytes, release: Release = DEFAULT) -> HashSettings | None:

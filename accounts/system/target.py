@@ -112,7 +112,7 @@ class Target:
         path = f"/etc/{name}" if name else "/etc"
         return f"{fsdecode(self.prefix)}/{path}" if self.prefix else path
 
-    # -- files ---------------------------------------------------------------------------------------
+    # Files
 
     def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
         """open(2) of a path below the root, whether it begins with a slash or not. Raises OSError."""
@@ -195,7 +195,7 @@ class Target:
             return b"/" + directory + b"/" + name
         return b"/etc/" + name
 
-    # -- settings ------------------------------------------------------------------------------------
+    # Settings
 
     def setting(self, key: bytes, default: bytes) -> bytes:
         """A value of accounts.conf: /etc/accounts/accounts.conf over /usr/share/accounts/accounts.conf.
