@@ -35,6 +35,8 @@ TOOL = Tool(
     (Option("c", "check", "check", excludes="f"), Option("f", "force", "force", excludes="c"), HELP),
     {"E_USAGE": 2, "E_NOPERM": 10, "E_PW_UPDATE": 10},
     operands=(0, None),
+    until=(4, 20),
+    instead="not in shadow-utils since 4.20: use 'chage -l', and 'passwd -k' for a password that has expired",
     setuid=True,
 )
 STATES = ("", "Your password has expired.", "Your password is inactive.", "Your login has expired.")

@@ -53,6 +53,8 @@ TOOL = Tool(
     },
     file_exits={("group", "put"): 13, ("gshadow", "put"): 13},
     operands=(0, 0),
+    until=(4, 20),
+    instead="not in shadow-utils since 4.20: use 'gpasswd -a', 'gpasswd -d' and 'getent group'",
 )  # fmt: skip
 
 

@@ -15,17 +15,23 @@ import signal
 from accounts.cli.run import run
 from accounts.cli.setuid import DIVERTED, exec_diverted
 from accounts.cli.tool import Tool
-from accounts.errors import E_NOPERM, E_NOTFOUND, Fail, Usage
+from accounts.errors import E_FAILURE, E_NOPERM, E_NOTFOUND, Fail, Usage
+from accounts.model.names import is_valid_group_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from accounts.cli.tool import Given
+    from accounts.model.release import Release
 
 # What "-" and "-c" mean depends on where they stand.
 TOOL_NEWGRP = Tool("newgrp", "Usage: newgrp [-] [group]\n", (), {}, raw=True)
-TOOL_SG = Tool("sg", "Usage: sg group [[-c] command]\n", (), {}, raw=True)
+USAGE_SG = """\
+4.19-|Usage: sg group [[-c] command]
+4.19+|Usage: sg [-] group [[-c] command]
+"""
+TOOL_SG = Tool("sg", USAGE_SG, (), {}, raw=True)
 SHELL = "/bin/sh"
 
 
@@ -52,6 +58,13 @@ def parse_arguments(prog: str, argv: list[bytes]) -> Request:
         # Both "sg group -c command" and "sg group command".
         request.command = words[1] if len(words) > 1 and words[0] == "-c" else words[0]
     return request
+
+
+def check_group(request: Request, release: Release) -> None:
+    """Whether what is asked for could be a group's name, as is looked at since 4.17. Raises Fail."""
+    name = request.group
+    if name is not None and release >= (4, 17) and not is_valid_group_name(os.fsencode(name), release=release):
+        raise Fail(E_FAILURE, "provided group is not a valid group name")
 
 
 def find_gid(request: Request) -> int:
@@ -92,6 +105,7 @@ def body(given: Given) -> NoReturn:
     """Run newgrp or sg; returns only by an error."""
     exec_diverted(given.run.console.prog, "newgrp", given.operands)
     request = parse_arguments(given.run.tool.name, given.operands)
+    check_group(request, given.run.release)
     gid = find_gid(request)
     if os.geteuid():
         path = DIVERTED.format("newgrp")

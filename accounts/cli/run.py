@@ -140,6 +140,8 @@ def run(
 
             hand_over(tool.name, run.console.prog, argv)
         run.select_root(argv)
+        if run.release >= tool.until:
+            raise AccountsError(tool.instead)
         if prepare is not None:
             prepare(run)
         status = body(parse(run, argv)) or 0

@@ -76,6 +76,7 @@ class Tool:
     order: the letters of the options with needs and excludes in the order in which shadow looks at them; by default
     that of the table. needs_text: what it says of an option that is missing, None for the usage text alone.
     setuid: callers who are not root get the distribution's own program.
+    until: the first release that has no such program; instead: what it says then.
     raw: all words are operands.
     """
 
@@ -92,6 +93,8 @@ class Tool:
         needs_text: str | None = "-{} flag is only allowed with the -{} flag",
         setuid: bool = False,
         raw: bool = False,
+        until: Release = (99, 0),
+        instead: str = "",
     ) -> None:
         self.name = name
         self.usage = usage
@@ -103,6 +106,8 @@ class Tool:
         self.needs_text = needs_text
         self.setuid = setuid
         self.raw = raw
+        self.until = until
+        self.instead = instead
 
     def usage_for(self, release: Release) -> str:
         """The usage text of a release."""

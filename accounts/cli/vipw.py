@@ -42,9 +42,10 @@ OPTIONS = """\
 
 
 def show_usage(given: Given, _: bytes) -> None:
-    """--help; as in 4.13 its first lines go to standard error."""
-    given.run.console.complain(HEADER.format(given.run.console.prog))
-    given.run.console.print(OPTIONS)
+    """--help, whose first lines went to standard error until 4.19."""
+    console = given.run.console
+    (console.complain if given.run.release < (4, 19) else console.print)(HEADER.format(console.prog))
+    console.print(OPTIONS)
     raise Done
 
 
@@ -138,10 +139,11 @@ class Copy:
         editor = choose_editor()
         status = run_editor(editor, self._target.path_of(os.fsencode(self.name)))
         self.status = max(status, 1) if status else 0
-        if status < 0:
-            raise Fail(E_FAILURE, f"{os.fsdecode(editor)} killed by signal {-status}")
-        if status > 0:
-            raise Fail(E_FAILURE, f"{os.fsdecode(editor)} returned with status {status}")
+        if status:
+            signal, ended = (" killed by signal {}", " returned with status {}")
+            if self._run.release >= (4, 20):
+                signal, ended = (": WTERMSIG(): {}", ": WEXITSTATUS(): {}")
+            raise Fail(E_FAILURE, os.fsdecode(editor) + (signal if status < 0 else ended).format(abs(status)))
         try:
             # The editor may have put another file in its place.
             return read_fd(shield.open_file(self.name, READ, self._target.etc))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Mistakes of a release that are not copied: what the real tool does, and what ours does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.replay.run import as_release
+from tests.support.state import Command, File, Outcome, State
+from tests.support.worker import SOURCE, Tools, debian, run_all
+
+BEFORE = State(
+    etc={
+        "passwd": File(b"root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n"),
+        "group": File(b"root:x:0:\nshadow:x:42:\nbob:x:1000:\n"),
+        "shadow": File(b"root:*:19000::99999:7:::\nbob:!:19000::99999:7:::\n", 0o640, 0, 42),
+    }
+)
+# Of the password "password", by crypt(3) of libxcrypt 4.4.
+YESCRYPT = b"$y$j9T$LdJMENpBABJJ3hIHjB1Bi.$u2OTvjfFNnWXgGAOFvgB1vH5NgjtzZuf1aX1t4YvTE."
+GOST_YESCRYPT = b"$gy$j9T$LdJMENpBABJJ3hIHjB1Bi.$pP4MOJXoZyqQOpWE75TrW6MUoCKtOPCrYdKv3vpzDvC"
+SCRYPT = b"$7$CU..../....2Q9obwLhin8qvQl6sisAO/$ySQ8bDzyz.kXZCn3jmqtsmY1rVhxrMWuHt8nHG6tMa2"
+
+
+def run(tools: Tools, command: Command) -> Outcome:
+    """One run over BEFORE."""
+    jobs = [(0, BEFORE, tools.path(command.tool), command)]
+    return next(outcome for _, outcome in run_all(jobs, tools.lower, 1, tools.system))
+
+
+@pytest.mark.parametrize("field", [YESCRYPT, GOST_YESCRYPT, SCRYPT], ids=["yescrypt", "gost-yescrypt", "scrypt"])
+def test_chpasswd_of_4_20_knows_two_methods_of_crypt_not(field: bytes) -> None:
+    command = Command("chpasswd", [b"-e"], stdin=b"bob:" + field + b"\n", day=20000)
+    row = b"bob:" + field + b":20000::99999:7:::\n"
+    ours = run(SOURCE, as_release(command, "4.20"))
+    assert (ours.exit, ours.stderr) == (0, b"")
+    assert ours.after.etc["shadow"].data.endswith(row)
+    real = run(debian("4.20"), command)
+    if field == YESCRYPT:
+        assert (real.exit, real.after.etc["shadow"]) == (0, ours.after.etc["shadow"])
+    else:
+        said = b"chpasswd: (line 1, user bob) invalid password hash\nchpasswd: error detected, changes ignored\n"
+        assert (real.exit, real.stderr, real.after.etc["shadow"]) == (1, said, BEFORE.etc["shadow"])

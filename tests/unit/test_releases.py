@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What differs between the releases of shadow-utils and the recordings do not show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from accounts.change import Change
+from accounts.cli.newgrp import Request, check_group
+from accounts.edit.groupadd import AddGroup
+from accounts.edit.groupdel import RemoveGroup
+from accounts.errors import AccountsError, Fail
+from tests.support.prefix import Prefix
+
+ROWS = {
+    "passwd": "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n",
+    "group": "root:x:0:\nbob:x:1000:\n",
+    "shadow": "root:*:19000:0:99999:7:::\nbob:!:19000:3:99999:7:::\n",
+    "gshadow": "root:*::\nbob:!::\n",
+}
+YESCRYPT = "$y$j9T$LdJMENpBABJJ3hIHjB1Bi.$Vg9ux9tqG2dUF4o0Zy4A0lYtnQ6bW0mVb6cHqQ0x0v1"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Prefix:
+    made = Prefix(tmp_path)
+    made.local(**ROWS)
+    return made
+
+
+def shadow_of_bob(machine: Prefix) -> str:
+    return (machine.read("shadow") or "").splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("release", "row"), [("4.19", "bob:!:19000:3:30:7:::"), ("4.20", "bob:!:19000::30:7:::")]
+)
+def test_the_minimum_of_days_goes_with_4_20(machine: Prefix, release: str, row: str) -> None:
+    for tool in (["chage", "-M", "30", "bob"], ["passwd", "-q", "-x", "30", "bob"]):
+        machine.local(**ROWS)
+        assert machine.run(*tool, ACCOUNTS_SHADOW_COMPAT=release).stderr == ""
+        assert shadow_of_bob(machine) == row
+
+
+@pytest.mark.parametrize("field", [YESCRYPT, YESCRYPT.replace("$y$", "$gy$"), "!", "*", ""])
+def test_chpasswd_takes_every_valid_hash(machine: Prefix, field: str) -> None:
+    """shadow 4.19 and 4.20 refuse gost-yescrypt's ("invalid password hash"), which crypt(3) makes and verifies."""
+    done = machine.run("chpasswd", "-e", stdin=f"bob:{field}\n", ACCOUNTS_SHADOW_COMPAT="4.20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shadow_of_bob(machine).split(":")[1] == field
+
+
+def test_chpasswd_refuses_what_is_no_hash_since_4_19(machine: Prefix) -> None:
+    assert machine.run("chpasswd", "-e", stdin="bob:secret\n", ACCOUNTS_SHADOW_COMPAT="4.18").returncode == 0
+    machine.local(**ROWS)
+    done = machine.run("chpasswd", "-e", stdin="bob:secret\nbob\nno:!\n", ACCOUNTS_SHADOW_COMPAT="4.19")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "chpasswd: (line 1, user bob) invalid password hash\n"
+        "chpasswd: line 2: missing new password\n"
+        "chpasswd: line 3: user 'no' does not exist\n"
+        "chpasswd: error detected, changes ignored\n"
+    )
+    assert machine.read("shadow") == ROWS["shadow"]
+
+
+@pytest.mark.parametrize(("tool", "word"), [("groupmems", "gpasswd"), ("expiry", "chage")])
+def test_a_tool_that_is_gone_names_its_successor(machine: Prefix, tool: str, word: str) -> None:
+    done = machine.run(tool, ACCOUNTS_SHADOW_COMPAT="4.20")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"{tool}: not in shadow-utils since 4.20: use '{word} ")
+
+
+def test_vipw_says_how_its_editor_ended(machine: Prefix) -> None:
+    for release, words in (("4.19", " returned with status 1"), ("4.20", ": WEXITSTATUS(): 1")):
+        done = machine.run("vipw", EDITOR="false", ACCOUNTS_SHADOW_COMPAT=release)
+        assert done.stderr == f"vipw: false{words}\n"
+
+
+def test_names_of_groups_are_looked_at_by_newgrp_since_4_17() -> None:
+    request = Request()
+    request.group = "a b"
+    check_group(request, (4, 16))
+    with pytest.raises(Fail, match="not a valid group name"):
+        check_group(request, (4, 17))
+
+
+def test_groupadd_and_groupdel_have_hooks_since_4_14(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    for name, text in ROWS.items():
+        (tmp_path / "etc" / name).write_text(text)
+    seen: list[tuple[str, str, bytes, bool]] = []
+
+    def note(change: Change, tool: str, when: str, subject: bytes) -> None:
+        seen.append((tool, when, subject, b"crew" in (tmp_path / "etc/group").read_bytes()))
+
+    monkeypatch.setattr(Change, "run_hooks", note)
+    with Change(str(tmp_path), release=(4, 13)) as change:
+        change.do(AddGroup(name=b"crew"))
+        change.do(RemoveGroup(name=b"crew"))
+    assert seen == []
+    with Change(str(tmp_path), release=(4, 14)) as change:
+        change.do(AddGroup(name=b"crew"))
+        for request in (AddGroup(name=b"crew"), RemoveGroup(name=b"nosuch"), RemoveGroup(name=b"bob")):
+            with pytest.raises(AccountsError):
+                change.do(request)
+        change.do(AddGroup(name=b"crew", force=True))
+        change.do(RemoveGroup(name=b"crew"))
+    assert seen == [
+        ("groupadd", "pre", b"crew", False),
+        ("groupadd", "post", b"crew", True),
+        ("groupdel", "pre", b"crew", True),
+        ("groupdel", "post", b"crew", False),
+    ]
