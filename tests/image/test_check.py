@@ -156,6 +156,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("nsswitch", both(remove("etc/nsswitch.conf"), add("usr/share/accounts/nsswitch.conf", NSSWITCH),
                       lambda root: make(root, {"etc/systemd/system/accounts-nsswitch.service -> /dev/null": None})),
      "is masked"),
+    ("rpm", add("usr/lib/rpm/macros", "%_passwd_path /etc/passwd\n"), "rpm gives files of image users to root"),
     ("first-boot", add("usr/lib/systemd/system/systemd-firstboot.service", ""), "machine-id makes the boot a first"),
     ("first-boot", both(add("usr/lib/systemd/system/systemd-firstboot.service", ""),
                         add("etc/machine-id", "uninitialized\n")),
