@@ -30,10 +30,10 @@ TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
 all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(DEPS)
 
-nss/build/libnss_altfiles.so.2: $(wildcard nss/*.c nss/*.h nss/*.map nss/Makefile)
+nss/build/libnss_altfiles.so.2: $(wildcard nss/*.c nss/*.h nss/*.map nss/Makefile common/*)
 	$(MAKE) -C nss DATADIR=$(IMAGE_DIR)
 
-subid/build/libsubid_altfiles.so: $(wildcard nss/*.c nss/*.h subid/*.c subid/*.map subid/Makefile)
+subid/build/libsubid_altfiles.so: $(wildcard common/* subid/*.c subid/*.map subid/Makefile)
 	$(MAKE) -C subid DATADIR=$(IMAGE_DIR)
 
 build/deps:

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* libnss_altfiles: the accounts of the operating system image, for nsswitch.conf(5).
 
-   The same functions as glibc's `files' service, over DATADIR instead of /etc, without
-   the rows that HIDDEN hides. The module is loaded into every process, pid 1 included:
-   it keeps nothing but the state of an enumeration and what it has found out about the
-   index, reads with read(2) and never maps a file, since a mapped file that somebody
-   truncates kills its readers with SIGBUS. */
+   The same functions as glibc's `files' service, over DATADIR instead of /etc, without the rows that HIDDEN
+   hides. The module is loaded into every process, pid 1 included: it keeps nothing but the state of an
+   enumeration and what it has found out about the index, reads with read(2) and never maps a file, since a
+   mapped file that somebody truncates kills its readers with SIGBUS. */
 #include "file.h"
 #include "hidden.h"
 #include "index.h"
@@ -29,8 +28,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Whoever writes HIDDEN has to know, without loading the module, that it is honoured:
-   the name of this symbol says so (accounts/system/module.py looks for it). */
+/* Whoever writes HIDDEN has to know, without loading the module, that it is honoured: the name of this symbol
+   says so (accounts/system/module.py looks for it). */
 EXPORT const char _nss_altfiles_hidden_1[] = LOCALDIR "/accounts/hidden";
 
 struct database {
@@ -66,8 +65,8 @@ DATABASE(group, group_id)
 DATABASE(shadow, NULL)
 DATABASE(gshadow, NULL)
 
-/* The answer for a result that is 1 (found), 0 (not found) or a negative errno value.
-   errnop, usually the address of errno itself, is NULL where nothing is to be reported. */
+/* The answer for a result that is 1 (found), 0 (not found) or a negative errno value. errnop, usually the
+   address of errno itself, is NULL where nothing is to be reported. */
 static enum nss_status answer(int result, int saved_errno, int *errnop)
 {
     errno = saved_errno;
@@ -87,8 +86,7 @@ static enum nss_status answer(int result, int saved_errno, int *errnop)
     }
 }
 
-/* The next line that is neither blank nor a comment, without the blanks before it; as
-   lines_next. */
+/* The next line that is neither blank nor a comment, without the blanks before it; as lines_next. */
 static int next_row(struct lines *lines)
 {
     int result;
@@ -113,8 +111,8 @@ static int take_row(const struct database *db, const char *line, size_t length, 
     return db->parse(buffer, buffer + buflen, row);
 }
 
-/* Names that no row has, though one may look like it. A `+' or `-' row is for
-   nss_compat and is only ever seen in an enumeration. */
+/* Names that no row has, though one may look like it. A `+' or `-' row is for nss_compat and is only ever seen
+   in an enumeration. */
 static bool is_impossible(const char *name)
 {
     return name[0] == '+' || name[0] == '-' || name[0] == '#' || strchr(name, ':');
@@ -125,8 +123,8 @@ static bool has_name(const char *line, const char *name, size_t length)
     return strncmp(line, name, length) == 0 && (line[length] == ':' || line[length] == '\0');
 }
 
-/* Rule out most rows by the digits of their third field. Only a parser can tell about
-   odd ones such as " 07" or "-1". */
+/* Rule out most rows by the digits of their third field. Only a parser can tell about odd ones such as " 07" or
+   "-1". */
 static bool may_have_id(const char *line, uint32_t id)
 {
     if (*line == '+' || *line == '-')
@@ -152,31 +150,44 @@ static int take_if(const struct database *db, struct hidden *hidden, const char 
     return result == 1 && !name && db->id(row) != id ? 0 : result;
 }
 
-/* The same among the rows not read yet, by the index; LINES_MANY where that cannot say. */
+/* The next line that the index has for a key among the rows not read yet, malloc'ed. Returns 1, 0 when
+   there are no more, LINES_MANY where the index cannot say, or -ENOMEM. */
+static int next_indexed(struct index *index, const struct lines *lines, enum index_table table, uint32_t key,
+                        char **line)
+{
+    uint64_t offset;
+    uint32_t length;
+    int found;
+    while ((found = index_next(index, table, key, &offset, &length)) > 0 && offset < lines->next)
+        ;
+    if (found <= 0)
+        return found ? LINES_MANY : 0;
+    *line = malloc((size_t)length + 1);
+    if (!*line)
+        return -ENOMEM;
+    (*line)[length] = '\0';
+    if (file_read_at(lines->fd, *line, length, offset))
+        return 1;
+    free(*line);
+    return LINES_MANY;
+}
+
+/* The same as take_if among the rows not read yet, by the index; LINES_MANY where that cannot say. */
 static int look_up_indexed(struct database *db, struct hidden *hidden, const struct lines *lines, const char *name,
                            uint32_t id, void *row, char *buffer, size_t buflen)
 {
     struct index index;
     if (!index_open(&index, &db->index, db->index_path, lines->fd, lines->block + LINES_SPARE))
         return LINES_MANY;
-
-    uint32_t key = name ? index_key_of_name(name, strlen(name)) : index_key_of_id(id), length;
-    uint64_t offset;
-    int found, result = 0;
-    while (result == 0 && (found = index_next(&index, name ? BY_NAME : BY_ID, key, &offset, &length)) != 0) {
-        if (found > 0 && offset < lines->next)
-            continue;
-        if (found > 0 && length >= buflen)
-            result = -ERANGE;
-        else if (found < 0 || !file_read_at(lines->fd, buffer, length, offset))
-            result = LINES_MANY;
-        else {
-            buffer[length] = '\0';
-            result = take_if(db, hidden, name, id, buffer, strlen(buffer), row, buffer, buflen);
-        }
+    uint32_t key = name ? index_key_of_name(name, strlen(name)) : index_key_of_id(id);
+    char *line;
+    int result, taken = 0;
+    while (taken == 0 && (result = next_indexed(&index, lines, name ? BY_NAME : BY_ID, key, &line)) == 1) {
+        taken = take_if(db, hidden, name, id, line, strlen(line), row, buffer, buflen);
+        free(line);
     }
     index_close(&index);
-    return result;
+    return taken ? taken : result;
 }
 
 /* The first row with this name, or with this id if the name is NULL. */
@@ -223,8 +234,8 @@ static enum nss_status start(struct database *db)
     forget(db);
     int result = lines_open(&db->lines, db->path);
     pthread_mutex_unlock(&db->lock);
-    /* Not the place to report an error, and a missing image layer is none: a program
-       that watches errno around getpwent(3) must not see one. */
+    /* Not the place to report an error, and a missing image layer is none: a program that watches errno around
+       getpwent(3) must not see one. */
     return answer(result < 0 ? result : 1, saved_errno, NULL);
 }
 
@@ -238,8 +249,8 @@ static enum nss_status stop(struct database *db)
     return answer(1, saved_errno, NULL);
 }
 
-/* A malloc'ed copy of a line, parsed, with room for the lists; NULL if there is no memory. *result is
-   what the parser says. */
+/* A malloc'ed copy of a line, parsed, with room for the lists; NULL if there is no memory. *result is what the
+   parser says. */
 static void *parse_copy(const struct database *db, const char *line, void *row, int *result)
 {
     size_t length = strlen(line), size = length + 1 + (length + 4) * sizeof(char *);
@@ -313,8 +324,7 @@ static enum nss_status next(struct database *db, void *row, char *buffer, size_t
     return answer(result, saved_errno, result ? errnop : NULL);
 }
 
-/* Append a gid to the array that getgrouplist(3) collects. Returns 0 when it may hold
-   no more. */
+/* Append a gid to the array that getgrouplist(3) collects. Returns 0 when it may hold no more. */
 static int add_gid(gid_t gid, long *start, long *size, gid_t **gids, long limit)
 {
     if (*start == *size) {
@@ -354,35 +364,22 @@ static int add_indexed(struct hidden *hidden, const struct lines *lines, const c
     struct index index;
     if (!index_open(&index, &group.index, group.index_path, lines->fd, lines->block + LINES_SPARE))
         return LINES_MANY;
-
-    uint32_t key = index_key_of_name(user, strlen(user)), length;
-    uint64_t offset;
+    uint32_t key = index_key_of_name(user, strlen(user));
     long first = *start;
-    int found = 0, result = 1;
-    while (result == 1 && (found = index_next(&index, BY_MEMBER, key, &offset, &length)) > 0) {
-        if (offset < lines->next)
-            continue;
-        char *line = malloc((size_t)length + 1);
-        if (!line)
-            result = -ENOMEM;
-        else if (!file_read_at(lines->fd, line, length, offset))
-            result = LINES_MANY;
-        else {
-            line[length] = '\0';
-            result = add_line(hidden, line, user, primary, start, size, gids, limit);
-        }
+    char *line;
+    int result, added = 1;
+    while (added == 1 && (result = next_indexed(&index, lines, BY_MEMBER, key, &line)) == 1) {
+        added = add_line(hidden, line, user, primary, start, size, gids, limit);
         free(line);
     }
     index_close(&index);
-    if (found < 0 || result == LINES_MANY) {
+    if (added == 1 && result == LINES_MANY)
         *start = first; /* the scan finds them again */
-        return LINES_MANY;
-    }
-    return result == 1 ? 0 : result;
+    return added == 1 ? result : added;
 }
 
-/* The supplementary groups of a user in one pass. The caller removes what an earlier
-   service has already found; like `files', this lists a gid twice if two rows do. */
+/* The supplementary groups of a user in one pass. The caller removes what an earlier service has already found;
+   like `files', this lists a gid twice if two rows do. */
 EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t primary, long *start,
                                                     long *size, gid_t **gids, long limit, int *errnop)
 {
@@ -409,45 +406,36 @@ EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t prim
     return answer(result < 0 ? result : *start > first, saved_errno, errnop);
 }
 
-#define ENUMERATION(db, type, ent)                                                                          \
-    EXPORT enum nss_status _nss_altfiles_set##ent(int stayopen)                                             \
+#define ANSWER(function, ...) EXPORT enum nss_status _nss_altfiles_##function(__VA_ARGS__)
+
+#define ENUMERATION_AND_NAME(db, type, ent, getnam_r)                                                       \
+    ANSWER(set##ent, int stayopen)                                                                          \
     {                                                                                                       \
         (void)stayopen;                                                                                     \
         return start(&db);                                                                                  \
     }                                                                                                       \
-    EXPORT enum nss_status _nss_altfiles_end##ent(void)                                                     \
+    ANSWER(end##ent, void)                                                                                  \
     {                                                                                                       \
         return stop(&db);                                                                                   \
     }                                                                                                       \
-    EXPORT enum nss_status _nss_altfiles_get##ent##_r(type *row, char *buffer, size_t buflen, int *errnop)  \
+    ANSWER(get##ent##_r, type *row, char *buffer, size_t buflen, int *errnop)                               \
     {                                                                                                       \
         return next(&db, row, buffer, buflen, errnop);                                                      \
-    }
-
-#define BY_NAME(db, type, function)                                                                         \
-    EXPORT enum nss_status _nss_altfiles_##function(const char *name, type *row, char *buffer,              \
-                                                    size_t buflen, int *errnop)                             \
+    }                                                                                                       \
+    ANSWER(getnam_r, const char *name, type *row, char *buffer, size_t buflen, int *errnop)                 \
     {                                                                                                       \
         return look_up(&db, name, 0, row, buffer, buflen, errnop);                                          \
     }
 
-#define BY_ID(db, type, function, id_type)                                                                  \
-    EXPORT enum nss_status _nss_altfiles_##function(id_type id, type *row, char *buffer, size_t buflen,     \
-                                                    int *errnop)                                            \
+#define ID(db, type, getid_r, id_type)                                                                      \
+    ANSWER(getid_r, id_type id, type *row, char *buffer, size_t buflen, int *errnop)                        \
     {                                                                                                       \
         return look_up(&db, NULL, id, row, buffer, buflen, errnop);                                         \
     }
 
-ENUMERATION(passwd, struct passwd, pwent)
-BY_NAME(passwd, struct passwd, getpwnam_r)
-BY_ID(passwd, struct passwd, getpwuid_r, uid_t)
-
-ENUMERATION(group, struct group, grent)
-BY_NAME(group, struct group, getgrnam_r)
-BY_ID(group, struct group, getgrgid_r, gid_t)
-
-ENUMERATION(shadow, struct spwd, spent)
-BY_NAME(shadow, struct spwd, getspnam_r)
-
-ENUMERATION(gshadow, struct sgrp, sgent)
-BY_NAME(gshadow, struct sgrp, getsgnam_r)
+ENUMERATION_AND_NAME(passwd, struct passwd, pwent, getpwnam_r)
+ENUMERATION_AND_NAME(group, struct group, grent, getgrnam_r)
+ENUMERATION_AND_NAME(shadow, struct spwd, spent, getspnam_r)
+ENUMERATION_AND_NAME(gshadow, struct sgrp, sgent, getsgnam_r)
+ID(passwd, struct passwd, getpwuid_r, uid_t)
+ID(group, struct group, getgrgid_r, gid_t)

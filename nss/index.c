@@ -7,12 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-/* The first block is the header; the blocks of the tables follow. All numbers are
-   little-endian, and the last word of each block is the hash of what is before it, of
-   the file's digest (but for the header) and of the block's number. */
+/* The first block is the header; the blocks of the tables follow. All numbers are little-endian, and the last
+   word of each block is the hash of what is before it, of the file's digest (but for the header) and of the
+   block's number. */
 enum { WORDS = INDEX_BLOCK / 8, ENTRY = 16, PER_BLOCK = (INDEX_BLOCK - 8) / ENTRY };
-/* The clock that stamps files may be as coarse as this (CONFIG_HZ=100): a file that has
-   just changed can change once more and look the same. */
+/* The clock that stamps files may be as coarse as this (CONFIG_HZ=100): a file that has just changed can change
+   once more and look the same. */
 #ifndef TICK
 #define TICK 10000000
 #endif
@@ -169,10 +169,9 @@ static uint32_t key_at(const struct index *index, uint32_t entry)
     return (uint32_t)word_at(index->block, 2 * (size_t)entry);
 }
 
-/* The first place of a table, which begins behind block `before', with at least this
-   key, and the block of that place read; or UINT32_MAX for a damaged index. Keys are
-   hashes, so that a guess by their size is nearly right; every third guess is the
-   middle, so that the search is short whatever they are. */
+/* The first place of a table, which begins behind block `before', with at least this key, and the block of that
+   place read; or UINT32_MAX for a damaged index. Keys are hashes, so that a guess by their size is nearly
+   right; every third guess is the middle, so that the search is short whatever they are. */
 static uint32_t first_place(const struct index *index, uint32_t before, uint32_t rows, uint32_t key)
 {
     uint32_t low = 0, high = blocks_of(rows);

@@ -90,8 +90,8 @@ static bool take_optional(char **rest, uint32_t *number, uint32_t absent)
     return true;
 }
 
-/* Cut up a list of names that ends at `terminator' into an array at *space, and move
-   *space behind it. Returns NULL if there is no room before `limit'. */
+/* Cut up a list of names that ends at `terminator' into an array at *space, and move *space behind it. Returns
+   NULL if there is no room before `limit'. */
 static char **take_list(char **rest, char terminator, char **space, char *limit)
 {
     char **list = (char **)(*space + -(uintptr_t)*space % alignof(char *));
@@ -142,8 +142,7 @@ int parse_passwd(char *line, char *limit, void *row)
     return 1;
 }
 
-/* A number of days, or -1 for none. shadow(5) files written by 32-bit tools say
-   4294967295 for that. */
+/* A number of days, or -1 for none. shadow(5) files written by 32-bit tools say 4294967295 for that. */
 static bool take_days(char **rest, long *days)
 {
     uint32_t number;

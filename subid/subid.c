@@ -5,9 +5,9 @@
    answers for LOCALDIR's subuid and subgid first and then for DATADIR's, without the
    owners that the hidden file hides. newuidmap and newgidmap, which are set-uid, load
    it: nothing is kept, nothing but those files is read, and the module of nss/ reads them. */
-#include "../nss/file.h"
-#include "../nss/hidden.h"
-#include "../nss/lines.h"
+#include "../common/file.h"
+#include "../common/hidden.h"
+#include "../common/lines.h"
 
 #include <errno.h>
 #include <pwd.h>

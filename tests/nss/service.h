@@ -40,6 +40,13 @@ struct service {
     initgroups_function *initgroups;
 };
 
+static inline void *optional_symbol(void *object, const char *name, const char *service)
+{
+    char symbol[64];
+    snprintf(symbol, sizeof symbol, "_nss_%s_%s", service, name);
+    return dlsym(object, symbol);
+}
+
 static inline void *service_symbol(void *object, const char *name, const char *service)
 {
     char symbol[64];
@@ -53,7 +60,8 @@ static inline void *service_symbol(void *object, const char *name, const char *s
 }
 
 /* glibc's own `files' service lives in libc.so.6: pass "libc.so.6" and "files". */
-static inline struct service load_service(const char *path, const char *name)
+static inline struct service load_functions(const char *path, const char *name,
+                                            void *(*symbol)(void *, const char *, const char *))
 {
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) {
@@ -61,18 +69,29 @@ static inline struct service load_service(const char *path, const char *name)
         exit(2);
     }
     struct service s = {0};
-#define LOAD(db, type, prefix, by)                                          \
-    s.db.file = #db;                                                        \
-    s.db.set = service_symbol(object, "set" #prefix "ent", name);           \
-    s.db.end = service_symbol(object, "end" #prefix "ent", name);           \
-    s.db.next = service_symbol(object, "get" #prefix "ent_r", name);        \
-    s.db.by_name = service_symbol(object, "get" #by "_r", name);
+#define LOAD(db, type, prefix, by)                                  \
+    s.db.file = #db;                                                \
+    s.db.set = symbol(object, "set" #prefix "ent", name);           \
+    s.db.end = symbol(object, "end" #prefix "ent", name);           \
+    s.db.next = symbol(object, "get" #prefix "ent_r", name);        \
+    s.db.by_name = symbol(object, "get" #by "_r", name);
     FOR_EACH_DATABASE(LOAD)
 #undef LOAD
-    s.passwd.by_id = service_symbol(object, "getpwuid_r", name);
-    s.group.by_id = service_symbol(object, "getgrgid_r", name);
-    s.initgroups = service_symbol(object, "initgroups_dyn", name);
+    s.passwd.by_id = symbol(object, "getpwuid_r", name);
+    s.group.by_id = symbol(object, "getgrgid_r", name);
+    s.initgroups = symbol(object, "initgroups_dyn", name);
     return s;
+}
+
+static inline struct service load_service(const char *path, const char *name)
+{
+    return load_functions(path, name, service_symbol);
+}
+
+/* The same of a module that need not have all of them; a function that is not there is NULL. */
+static inline struct service load_what_there_is(const char *path, const char *name)
+{
+    return load_functions(path, name, optional_symbol);
 }
 
 #endif

@@ -59,7 +59,9 @@ do_install:append:class-native () {
 }
 
 # systemd's directories are in /usr with usrmerge only; sysinit.target.wants comes with the unit.
-FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
+# libsubid loads its plugin by a name without version, which would put it into ${PN}-dev.
+FILES_SOLIBSDEV = ""
+FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${libdir}/libsubid_altfiles.so ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
 RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
 # In place of package shadow, which useradd.bbclass has every package with users depend on. It needs, in local.conf
 # or the distribution's configuration: PREFERRED_RPROVIDER_shadow = "stateless-accounts"

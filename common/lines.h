@@ -6,9 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A longer line is no account but a damaged file; it is skipped, so that garbage
-   cannot make every process of the system allocate without bound. The longest
-   sensible row, a group of a million users, still fits. */
+/* A longer line is no account but a damaged file; it is skipped, so that garbage cannot make every process of
+   the system allocate without bound. The longest sensible row, a group of a million users, still fits. */
 #ifndef LONGEST_LINE
 #define LONGEST_LINE ((size_t)16 << 20)
 #endif
@@ -28,11 +27,10 @@ struct lines {
     bool nul_bytes; /* the file has some: cut lines there, as a C string reader would */
 };
 
-/* Both return a negative errno value when they fail. lines_next returns 1 when
-   there is a line, which stays valid until the next call, 0 at the end, and once, in a
-   file that is not small, LINES_MANY: the caller may know a faster way to the rest,
-   which begins at the offset `next' of the file, and may use the block from LINES_SPARE
-   on until it calls again. */
+/* Both return a negative errno value when they fail. lines_next returns 1 when there is a line, which stays
+   valid until the next call, 0 at the end, and once, in a file that is not small, LINES_MANY: the caller may
+   know a faster way to the rest, which begins at the offset `next' of the file, and may use the block from
+   LINES_SPARE on until it calls again. */
 enum { LINES_MANY = 2, LINES_SPARE = 16 * 1024 };
 int lines_open(struct lines *lines, const char *path);
 int lines_next(struct lines *lines);

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A block that stays in the processor's nearest cache between the kernel's copy and
-   the search beats a bigger one with fewer system calls. It is on the heap because
-   NSS is called on the smallest of thread stacks. The first read is smaller: most
-   files have no more, and the most wanted row, root's, comes first in the others, so
-   that a few lines of them are worth a look before an index is asked. */
+/* A block that stays in the processor's nearest cache between the kernel's copy and the search beats a bigger
+   one with fewer system calls. It is on the heap because NSS is called on the smallest of thread stacks. The
+   first read is smaller: most files have no more, and the most wanted row, root's, comes first in the others,
+   so that a few lines of them are worth a look before an index is asked. */
 #ifndef FIRST_READ
 #define FIRST_READ (12 * 1024)
 #endif
@@ -36,8 +35,8 @@ void lines_close(struct lines *lines)
     lines->block = NULL;
 }
 
-/* Read more behind the unfinished line, which moves to the start of the block first.
-   Returns 1, a negative errno value, or 0 when the line is too long to be kept. */
+/* Read more behind the unfinished line, which moves to the start of the block first. Returns 1, a negative
+   errno value, or 0 when the line is too long to be kept. */
 static int read_more(struct lines *lines)
 {
     bool first = !lines->started;

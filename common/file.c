@@ -35,8 +35,8 @@ bool file_read_at(int fd, void *buffer, size_t size, uint64_t offset)
 {
     char *to = buffer;
     while (size > 0) {
-        /* libc knows how the system call of each machine takes a 64-bit offset, but its
-           pread is a cancellation point. */
+        /* libc knows how the system call of each machine takes a 64-bit offset, but its pread is a cancellation
+           point. */
         int state;
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
         ssize_t got = pread(fd, to, size, (off_t)offset);
