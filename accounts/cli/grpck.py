@@ -51,7 +51,8 @@ def body(given: Given) -> int:
         def has_user(name: bytes) -> bool:
             return users.passwd.get(name) is not None or facts.find_user(name) is not None
 
-        checks = GroupCheck(database, CheckConsole(given), has_user, names[0], names[1], "S" in given.letters)
+        quiet = "S" in given.letters
+        checks = GroupCheck(database, CheckConsole(given), has_user, names[0], names[1], quiet, facts.release)
         checks.run()
         return checks
 

@@ -36,11 +36,19 @@ Options:
   -s, --sort                    sort entries by UID
 
 """
+
+
+def take_badname(given: Given, _: bytes) -> None:
+    """-b, which Debian's builds complain of."""
+    if given.run.release >= (4, 17):
+        given.run.console.warn("WARNING: --badname is deprecated and will be removed")
+
+
 TOOL = Tool(
     "pwck",
     USAGE,
     # -e is an old name of -q.
-    (Option("b", "badname"), Option("e", "", hidden=True), Option("q", "quiet"), *OPTIONS),
+    (Option("b", "badname", "", take_badname, flag=True), Option("e", "", hidden=True), Option("q", "quiet"), *OPTIONS),
     {"E_USAGE": 1, "E_BAD_ARG": 3, "E_PW_UPDATE": 5},
     file_exits={("passwd", "open"): 3, ("shadow", "open"): 3, ("passwd", "lock"): 4, ("shadow", "lock"): 4},
     operands=(0, 2),
@@ -59,6 +67,7 @@ def surroundings(facts: Facts, groups: Database) -> System:
     system.today = int(time.time()) // DAY
     system.system_uids = range(defs.get_ulong("SYS_UID_MIN", 101), defs.get_ulong("SYS_UID_MAX", 999) + 1)
     system.nonexistent = defs.get("NONEXISTENT")
+    system.release = facts.release
     return system
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accounts.edit.checks import Console
     from accounts.model.database import Database, Layered
     from accounts.model.records import Group
+    from accounts.model.release import Release
     from accounts.model.table import Table
 
 
@@ -21,7 +22,7 @@ class GroupCheck(Checks):
     """One run of the checks.
 
     group_file, gshadow_file: what to call the local files. is_user: whether NSS knows a user. quiet: without
-    the warnings that count as no error.
+    the warnings that count as no error. release: of shadow, whose names are meant.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class GroupCheck(Checks):
         group_file: str,
         gshadow_file: str,
         quiet: bool,
+        release: Release,
     ) -> None:
         super().__init__(database, console)
         self._is_user = is_user
         self._group_file = group_file
         self._gshadow_file = gshadow_file
         self._quiet = quiet
+        self._release = release
 
     def run(self) -> None:
         """Check group and, where it is in use, gshadow."""
@@ -57,7 +60,7 @@ class GroupCheck(Checks):
         for position, line, row in self._rows(layered, image):
             if self._is_deleted_duplicate(layered, position, line, row.name, image):
                 continue
-            if not is_valid_group_name(row.name):
+            if not is_valid_group_name(row.name, release=self._release):
                 self._report(f"invalid group name '{text_of(row.name)}'", image)
             if row.gid == MAX_ID:
                 self._report(f"invalid group ID '{row.gid}'", image)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from accounts.edit.checks import Checks, text_of
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import MAX_ID, Shadow
+from accounts.model.release import DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class System:
     has_gid: whether NSS knows a GID. exists: whether a path does. new_row: the shadow row for a user that has
     none, without its password. today: days since the epoch. system_uids: the UIDs whose homes are not looked
     at. nonexistent: a home that need not exist. passwd_file, shadow_file: what to call the local files.
+    release: of shadow, whose names are meant.
     """
 
     has_gid: Callable[[int], bool]
@@ -32,6 +34,7 @@ class System:
     nonexistent: bytes | None = None
     passwd_file = ""
     shadow_file = ""
+    release = DEFAULT
 
 
 class PasswdCheck(Checks):
@@ -65,8 +68,11 @@ class PasswdCheck(Checks):
                 continue
             if self._is_deleted_duplicate(passwd, position, line, user.name, image):
                 continue
-            if not is_valid_user_name(user.name, self._badname):
-                self._report(f"invalid user name '{text_of(user.name)}': use --badname to ignore", image)
+            release = self._system.release
+            if not is_valid_user_name(user.name, self._badname, release):
+                # Since 4.17 only where that helps.
+                helps = release < (4, 17) or is_valid_user_name(user.name, True, release)
+                self._report(f"invalid user name '{text_of(user.name)}'" + ": use --badname to ignore" * helps, image)
             if user.uid == MAX_ID:
                 self._report(f"invalid user ID '{user.uid}'", image)
             if not self._quiet:

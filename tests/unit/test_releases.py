@@ -66,6 +66,32 @@ def test_chpasswd_refuses_what_is_no_hash_since_4_19(machine: Prefix) -> None:
     assert machine.read("shadow") == ROWS["shadow"]
 
 
+@pytest.mark.parametrize(
+    ("release", "users", "groups"),
+    [
+        ("4.13", {"a b": True}, ["a b"]),
+        ("4.17", {"a b": True, "a;b": True, "1a": None, "12": True, "x" * 33: None}, ["a b", "a;b", "12", "x" * 33]),
+        ("4.20", {"a b": False, "a;b": False, "1a": None, "12": False, "x" * 33: None, "\u00e9": True}, ["\u00e9"]),
+    ],
+)
+def test_names_that_pwck_and_grpck_find_bad(
+    machine: Prefix, release: str, users: dict[str, bool | None], groups: list[str]
+) -> None:
+    """users: name -> whether --badname would help, None where it is fine."""
+    machine.local(
+        passwd="".join(f"{name}:x:{number}:0::/:/bin/sh\n" for number, name in enumerate(users, 2000)),
+        group="root:x:0:\n" + "".join(f"{name}:x:{number}:\n" for number, name in enumerate(groups, 2000)),
+    )
+    for name in ("shadow", "gshadow"):
+        (machine.path / "etc" / name).unlink()
+    found = machine.run("pwck", "-r", "-q", ACCOUNTS_SHADOW_COMPAT=release).stdout
+    hint = {True: ": use --badname to ignore", False: ""}
+    lines = [f"invalid user name '{name}'{hint[helps]}" for name, helps in users.items() if helps is not None]
+    assert found.splitlines()[:-1] == lines
+    found = machine.run("grpck", "-r", ACCOUNTS_SHADOW_COMPAT=release).stdout
+    assert found.splitlines()[:-1] == [f"invalid group name '{name}'" for name in groups]
+
+
 @pytest.mark.parametrize(("tool", "word"), [("groupmems", "gpasswd"), ("expiry", "chage")])
 def test_a_tool_that_is_gone_names_its_successor(machine: Prefix, tool: str, word: str) -> None:
     done = machine.run(tool, ACCOUNTS_SHADOW_COMPAT="4.20")
