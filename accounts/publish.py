@@ -34,7 +34,9 @@ def reset_login_records(facts: Facts, report: Report, audit: Audit, name: bytes,
         reset_tallylog(name, warn)
 
 
-def map_selinux_user(facts: Facts, report: Report, audit: Audit, name: bytes, seuser: bytes) -> None:
+def map_selinux_user(
+    facts: Facts, report: Report, audit: Audit, name: bytes, seuser: bytes, serange: bytes = b""
+) -> None:
     """Map a user to an SELinux user, or to none any more ("" as seuser). Raises Fail."""
     from accounts.system.selinux import map_user, unmap_user
 
@@ -42,28 +44,29 @@ def map_selinux_user(facts: Facts, report: Report, audit: Audit, name: bytes, se
     chroot = None if target.live else target.root
     user = fsdecode(name)
     if seuser:
-        if not map_user(name, seuser, warn, chroot):
+        if not map_user(name, seuser, serange, warn, chroot):
             raise Fail(E_SE_UPDATE, f"warning: the user name {user} to {fsdecode(seuser)} SELinux user mapping failed.")
     elif not unmap_user(name, warn, chroot):
         raise Fail(E_SE_UPDATE, f"warning: the user name {user} to SELinux user mapping removal failed.")
 
 
 def create_home(
-    facts: Facts, report: Report, audit: Audit, name: bytes, home: bytes, ids: tuple[int, int], skel: bytes,
-    subvolume: bool,
+    facts: Facts, report: Report, audit: Audit, name: bytes, home: bytes, ids: tuple[int, int],
+    skels: tuple[bytes, ...], subvolume: bool,
 ) -> None:  # fmt: skip
-    """Create the home directory with a copy of skel. ids: of its owner. Raises HomeError."""
+    """Create the home directory with a copy of skels. ids: of its owner. Raises HomeError."""
     from accounts.model.useradd_defaults import SKEL
     from accounts.system.homes import create_home
 
     target, defs = facts.target, facts.defs
     mode = 0o777 & ~defs.get_int("UMASK", 0o022)
     mode = defs.get_int("HOME_MODE", mode) & 0o7777
-    if skel == SKEL:
-        skel = target.find_layered(b"skel")
+    # The vendor's directory counts once.
+    skels = tuple(dict.fromkeys(target.find_layered(b"skel") if skel == SKEL else skel for skel in skels))
     warn = facts.warn
     try:
-        created = create_home(target.root, home, *ids, mode, skel, warn, target.prefix, subvolume)
+        or_directory = facts.release >= (4, 20)
+        created = create_home(target.root, home, *ids, mode, skels, warn, target.prefix, subvolume, or_directory)
     except (OSError, HomeError) as error:
         audit((report.kind, "adding home directory", name, ids[0], False))
         if isinstance(error, HomeError):

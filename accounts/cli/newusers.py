@@ -10,6 +10,7 @@ from accounts.cli.batch import read_all, split_lines
 from accounts.cli.run import run
 from accounts.cli.tokens import Tokens
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.values import take_badname
 from accounts.edit.newusers import AddUsers
 from accounts.errors import E_FAILURE, Fail
 from accounts.system.coredump import forbid_core_dumps
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from accounts.cli.tool import Given
     from accounts.model.records import Passwd
 
-USAGE = """\
+_USAGE = """\
 Usage: newusers [options]
 
 Options:
@@ -36,10 +37,17 @@ Options:
   -R, --root CHROOT_DIR         directory to chroot into
 
 """
+USAGE = {(4, 13): _USAGE, (4, 17): _USAGE.replace("bad names\n", "bad names (DEPRECATED)\n")}
 TOOL = Tool(
     "newusers",
     USAGE,
-    (Option("b", "badname"), HELP, Option("r", "system"), ROOT, HIDDEN_PREFIX),
+    (
+        Option("b", "badname", "", take_badname("-b and --badname are"), flag=True),
+        HELP,
+        Option("r", "system"),
+        ROOT,
+        HIDDEN_PREFIX,
+    ),
     {"E_BAD_ARG": 3},
     operands=(0, 1),
 )
@@ -67,8 +75,9 @@ def hash_passwords(run: Run, lines: list[bytes | None]) -> Tokens:
         fields = (line or b"").split(b":")
         if len(fields) != 7:
             return Tokens(run, [])
-        entries.append((number, fields[0], fields[1]))
-    return Tokens(run, entries)
+        if fields[1] or run.release < (4, 19):
+            entries.append((number, fields[0], fields[1]))
+    return Tokens(run, entries, stops=run.release >= (4, 14))
 
 
 class Homes:
@@ -112,6 +121,8 @@ def body(given: Given) -> int:
     )
     for number in tokens.failures:
         tokens.show_failure(number)
+        if tokens.stops:
+            break
     return 1 if tokens.failures else 0
 
 

@@ -20,13 +20,17 @@ TRIES = 3
 
 
 class Tokens:
-    """The passwords of a run, hashed when made: that takes long and needs no lock. entries are not kept."""
+    """The passwords of a run, hashed when made: that takes long and needs no lock. entries are not kept.
 
-    def __init__(self, run: Run, entries: list[Entry]) -> None:
+    stops: whether those behind the first one that fails are left as they are.
+    """
+
+    def __init__(self, run: Run, entries: list[Entry], stops: bool = False) -> None:
         from accounts.system.hashing import MAX_LENGTH, hash_many
         from accounts.system.pam import settings_for
 
         self._run = run
+        self.stops = stops
         # The lines whose users keep their passwords: user, and what pam_unix says of it.
         self.failures: dict[int, tuple[bytes, str]] = {}
         # pam_unix asks others for the old password, and gets none; no tool of the distribution is set-uid here.
@@ -63,6 +67,8 @@ class Tokens:
                     continue
                 why = token
             self.failures[number] = name, why
+            if self.stops:
+                break
 
     def show_failure(self, number: int) -> None:
         """Say what PAM has said of a line."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given, override_key
 from accounts.cli.values import (
+    check_selinux_range,
     is_field,
+    take_badname,
     take_day,
     take_days,
     take_field,
@@ -19,6 +21,7 @@ from accounts.cli.values import (
 from accounts.edit.useradd import AddUser
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.model.records import parse_id
+from accounts.model.useradd_defaults import KEYS
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from accounts.cli.run import Run
     from accounts.cli.tool import Given
 
-USAGE = """\
+_USAGE = """\
 Usage: useradd [options] LOGIN
        useradd -D
        useradd -D [options]
@@ -69,7 +72,17 @@ Options:
   -Z, --selinux-user SEUSER     use a specific SEUSER for the SELinux user mapping
 
 """
+_RANGE = "      --selinux-range SERANGE   use a specific MLS range for the SELinux user mapping\n"
+_LOGS = """\
+  -l, --no-log-init             do not add the user to the lastlog and
+                                faillog databases
+"""
+_USAGE_14 = _USAGE[:-1] + _RANGE + "\n"
+# Debian builds without lastlog, and says of bad names what it thinks.
+_USAGE_17 = _USAGE_14.replace(_LOGS, "").replace("for bad names\n", "for bad names (DEPRECATED)\n")
+USAGE = {(4, 13): _USAGE, (4, 14): _USAGE_14, (4, 17): _USAGE_17, (4, 20): _USAGE_17.replace("sub[ud]id", "sub[ug]id")}
 # What contradicts -D, and what it can change: the field of Defaults -> where Given.values has it.
+SYSLOGGED = frozenset(key for key, _, since in KEYS if since == (4, 13))
 NOT_WITH_DEFAULTS = frozenset("uGdcm")
 CHANGE_DEFAULTS = {"group": "gid", "home": "base", "inactive": "inactive", "expire": "expire_text", "shell": "shell"}
 
@@ -122,6 +135,8 @@ def take_inactive(given: Given, value: bytes) -> int:
 def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
     """-G: a list of names and GIDs of groups in either layer."""
     if not value:
+        if given.run.release >= (4, 14):
+            return ()
         # Like the real tool: -G "" does not take back an earlier -G.
         earlier: tuple[bytes, ...] = given.values.get("groups", ())
         return earlier
@@ -143,7 +158,7 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
 EXITS = {
     "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_GID_IN_USE": 4, "E_NOTFOUND": 6,
     "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16,
-    "E_SUB_GID_UPDATE": 18,
+    "E_SUB_GID_UPDATE": 18, "E_BAD_NAME": 19,
 }  # fmt: skip
 TOOL = Tool(
     "useradd",
@@ -151,7 +166,7 @@ TOOL = Tool(
     (
         Option("b", "base-dir", "base", take_base),
         Option("", "btrfs-subvolume-home", "subvolume"),
-        Option("", "badname", "bad_name"),
+        Option("", "badname", "bad_name", take_badname("--badname is"), flag=True),
         Option("c", "comment", "gecos", take_comment),
         Option("d", "home-dir", "home", take_home),
         Option("D", "defaults", "", take_defaults, flag=True),
@@ -164,7 +179,8 @@ TOOL = Tool(
         Option("k", "skel", "skel", as_given, needs="m"),
         KEY,
         Option("O", "", "", override_key, hidden=True),
-        Option("l", "no-log-init", "init_logs", take_no, flag=True),
+        Option("l", "no-log-init", "init_logs", take_no, flag=True, until=(4, 17)),
+        Option("l", "no-log-init", "init_logs", take_no, flag=True, since=(4, 17), hidden=True),
         Option("m", "create-home", "create_home", excludes="M"),
         Option("M", "no-create-home", "create_home", take_no, flag=True),
         Option("N", "no-user-group", "user_group", take_no, flag=True),
@@ -177,6 +193,7 @@ TOOL = Tool(
         Option("u", "uid", "uid", take_uid),
         Option("U", "user-group", "user_group", excludes="gN"),
         Option("Z", "selinux-user", "selinux_user", take_selinux_user),
+        Option("", "selinux-range", "selinux_range", as_given, since=(4, 14)),
     ),
     EXITS,
     operands=(0, None),
@@ -199,8 +216,10 @@ def show_or_write_defaults(run: Run, given: Given) -> None:
     for field, value in changes.items():
         setattr(defaults, field, value)
     text = defaults.render(facts.useradd_text)
-    write_useradd_defaults(target, text, facts.shown(FILE))
-    values = ", ".join(f"{fsdecode(key)}={fsdecode(value)}" for key, value in defaults.items())
+    # mkstemp(3)'s mode at first.
+    write_useradd_defaults(target, text, facts.shown(FILE), 0o600 if run.release < (4, 17) else 0o644)
+    shown = [item for item in defaults.items() if item[0] in SYSLOGGED]
+    values = ", ".join(f"{fsdecode(key)}={fsdecode(value)}" for key, value in shown)
     syslog(LOG_INFO, f"useradd defaults: {values}")
     run.change.audit(("USYS_CONFIG", "changing useradd defaults", b"", 0xFFFFFFFF, True))
 
@@ -213,6 +232,7 @@ def read_defaults(run: Run) -> None:
 def body(given: Given) -> None:
     """Add the user, or with -D show or change the defaults."""
     run, operands = given.run, given.operands
+    check_selinux_range(given)
     if "D" in given.letters:
         if operands or given.letters & NOT_WITH_DEFAULTS:
             raise Usage

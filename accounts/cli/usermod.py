@@ -5,11 +5,22 @@ from __future__ import annotations
 
 from accounts.cli.run import run
 from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given
-from accounts.cli.values import take_day, take_days, take_field, take_group, take_selinux_user, take_shell, take_uid
+from accounts.cli.values import (
+    check_selinux_range,
+    take_badname,
+    take_day,
+    take_days,
+    take_field,
+    take_group,
+    take_selinux_user,
+    take_shell,
+    take_uid,
+)  # fmt: skip
 from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
-from accounts.model.names import is_valid_user_name
-from accounts.model.records import LONG_MAX, MAX_ULONG, scan_integer
+from accounts.model.names import is_valid_user_name, name_error
+from accounts.model.records import LONG_MAX, MAX_ID, MAX_ULONG, scan_integer
+from accounts.model.release import DEFAULT
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -18,8 +29,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from accounts.cli.tool import Given
+    from accounts.model.release import Release
 
-USAGE = """\
+_USAGE = """\
 Usage: usermod [options] LOGIN
 
 Options:
@@ -56,6 +68,14 @@ Options:
   -Z, --selinux-user SEUSER     new SELinux user mapping for the user account
 
 """
+_RANGE = "      --selinux-range SERANGE   new SELinux MLS range for the user account\n"
+_SUBIDS = "  -S, --add-subids              add entries to sub[ug]id based on system defaults\n"
+_USAGE_14 = _USAGE[:-1] + _RANGE + "\n"
+_USAGE_17 = _USAGE_14.replace("bad names\n", "bad names (DEPRECATED)\n")
+USAGE = {
+    (4, 13): _USAGE, (4, 14): _USAGE_14, (4, 17): _USAGE_17, (4, 20): _USAGE_17.replace("  -Z,", _SUBIDS + "  -Z,"),
+}  # fmt: skip
+BADNAME = take_badname("-b, --badname and --badnames are")
 # The options that add or remove subordinate ids, in the order in which they are carried out.
 SUBIDS = {"V": ("subuid", False), "v": ("subuid", True), "W": ("subgid", False), "w": ("subgid", True)}
 
@@ -63,7 +83,7 @@ SUBIDS = {"V": ("subuid", False), "v": ("subuid", True), "W": ("subgid", False),
 def take_home(given: Given, value: bytes) -> bytes:
     """-d: an absolute path."""
     take_field(given, value)
-    if not value.startswith(b"/"):
+    if not value.startswith(b"/") and (value or given.run.release < (4, 17)):
         raise Fail(E_BAD_ARG, "homedir must be an absolute path")
     return value
 
@@ -86,7 +106,7 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
 def take_login(given: Given, value: bytes) -> bytes:
     """-l: a name that a user may have; -b has to come before it."""
     if not is_valid_user_name(value, "b" in given.letters, given.run.release):
-        raise Fail(E_BAD_ARG, f"invalid user name '{fsdecode(value)}': use --badname to ignore")
+        raise Fail(E_BAD_ARG, name_error(value, "b" in given.letters, given.run.release))
     return value
 
 
@@ -94,7 +114,7 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
     """-v, -V, -w, -W: one more range. The real tool works from the last to the first."""
 
     def take(given: Given, value: bytes) -> list[tuple[int, int]]:
-        found = parse_range(value)
+        found = parse_range(value, given.run.release)
         if found is None:
             kind = SUBIDS[option][0].removeprefix("sub")
             raise Fail(E_BAD_ARG, f"invalid subordinate {kind} range '{fsdecode(value)}'")
@@ -103,8 +123,13 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
     return take
 
 
-def parse_range(text: bytes) -> tuple[int, int] | None:
-    """(first, last) of FIRST-LAST, or None. As strtoll(3) reads them: blanks, signs and nothing (0) are fine."""
+def parse_range(text: bytes, release: Release = DEFAULT) -> tuple[int, int] | None:
+    """(first, last) of FIRST-LAST, or None. As strtoll(3) reads them: blanks, signs and nothing (0) are fine.
+
+    Since 4.15 they have to be ids, since 4.17 numbers.
+    """
+    if release >= (4, 17):
+        return _parse_ids(text)
     first, rest = _parse_number(text)
     if first is None or not text or not rest.startswith(b"-"):
         return None
@@ -113,7 +138,17 @@ def parse_range(text: bytes) -> tuple[int, int] | None:
         return None
     # From here on the real tool has them unsigned.
     first, last = first & MAX_ULONG, last & MAX_ULONG
+    if release >= (4, 15) and last > MAX_ID:
+        return None
     return (first, last) if first <= last else None
+
+
+def _parse_ids(text: bytes) -> tuple[int, int] | None:
+    first, rest = scan_integer(text)
+    last, end = scan_integer(rest[1:])
+    if first is None or last is None or rest[:1] != b"-" or end or not 0 <= first <= last <= MAX_ID:
+        return None
+    return first, last
 
 
 def _parse_number(text: bytes) -> tuple[int | None, bytes]:
@@ -127,14 +162,16 @@ def _parse_number(text: bytes) -> tuple[int | None, bytes]:
 EXITS = {
     "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_NOTFOUND": 6, "E_USER_BUSY": 8,
     "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 13, "E_SUB_UID_UPDATE": 16,
-    "E_SUB_GID_UPDATE": 18,
+    "E_SUB_GID_UPDATE": 18, "E_PASSWORDLESS": 20,
 }  # fmt: skip
 TOOL = Tool(
     "usermod",
     USAGE,
     (
         Option("a", "append", "append"),
-        Option("b", "badnames", "bad_name"),
+        Option("b", "badname", "bad_name", BADNAME, flag=True, since=(4, 15)),
+        Option("b", "badnames", "bad_name", BADNAME, flag=True, since=(4, 15), hidden=True),
+        Option("b", "badnames", "bad_name", BADNAME, flag=True, until=(4, 15)),
         Option("c", "comment", "gecos", take_field),
         Option("d", "home", "home", take_home),
         Option("e", "expiredate", "expire", take_day),
@@ -157,7 +194,9 @@ TOOL = Tool(
         Option("V", "del-subuids", "V", take_ranges("V")),
         Option("w", "add-subgids", "w", take_ranges("w")),
         Option("W", "del-subgids", "W", take_ranges("W")),
+        Option("S", "add-subids", "new_subids", since=(4, 20)),
         Option("Z", "selinux-user", "selinux_user", take_selinux_user),
+        Option("", "selinux-range", "selinux_range", as_given, since=(4, 14)),
     ),
     EXITS,
 )
@@ -166,6 +205,7 @@ TOOL = Tool(
 def body(given: Given) -> None:
     """Change the user."""
     run, name, values = given.run, given.operands[0], given.values
+    check_selinux_range(given)
     if not given.letters and run.facts.find_user(name) is not None:
         raise Usage("no options")
     subids = tuple((*SUBIDS[option], *ends) for option in SUBIDS for ends in values.pop(option, ()))

@@ -10,15 +10,18 @@ import _stat as stat
 import posix
 
 from accounts.cli.tool import parse_id_of
-from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail
+from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accounts.cli.tool import Given
 
-NOLOGIN = b"/sbin/nologin"
+# Shells that are no program, and need be none, by the release that knows them first.
+NOLOGIN = {b"/sbin/nologin": (4, 13), b"/usr/sbin/nologin": (4, 18)}
 
 
 def take_no(_: Given, value: bytes) -> bool:
@@ -51,11 +54,11 @@ def take_days(_: Given, value: bytes) -> int:
     return days
 
 
-def take_day(_: Given, value: bytes) -> int:
+def take_day(given: Given, value: bytes) -> int:
     """A date: days since the epoch, -1 for never."""
     from accounts.model.dates import parse_day
 
-    day = parse_day(value)
+    day = parse_day(value, release=given.run.release)
     if day < -1:
         raise Fail(E_BAD_ARG, f"invalid date '{fsdecode(value)}'")
     return day
@@ -73,7 +76,10 @@ def take_shell(given: Given, shell: bytes) -> bytes:
     """A login shell, with a warning when no such program is in the target."""
     if not is_field(shell) or shell[:1] not in (b"", b"/", b"*"):
         raise Fail(E_BAD_ARG, f"invalid shell '{fsdecode(shell)}'")
-    if shell.startswith(b"/") and shell != NOLOGIN and not _is_program(given, shell):
+    known = NOLOGIN.get(shell)
+    if known is not None and known <= given.run.release:
+        return shell
+    if shell.startswith(b"/") and not _is_program(given, shell):
         given.run.console.warn(f"Warning: missing or non-executable shell '{fsdecode(shell)}'")
     return shell
 
@@ -84,6 +90,23 @@ def _is_program(given: Given, path: bytes) -> bool:
     except OSError:
         return False
     return not stat.S_ISDIR(mode) and bool(mode & 0o111)
+
+
+def take_badname(options: str) -> Callable[[Given, bytes], bool]:
+    """--badname, which Debian's builds warn of. options: what they call it, with its verb."""
+
+    def take(given: Given, value: bytes) -> bool:
+        if given.run.release >= (4, 17):
+            given.run.console.warn(f"WARNING: {options} deprecated and will be removed")
+        return True
+
+    return take
+
+
+def check_selinux_range(given: Given) -> None:
+    """--selinux-range needs --selinux-user. Raises Usage."""
+    if "selinux-range" in given.letters and "Z" not in given.letters:
+        raise Usage("--selinux-range flag is only allowed with the --selinux-user flag")
 
 
 def take_selinux_user(given: Given, value: bytes) -> bytes:

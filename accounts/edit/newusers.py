@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from accounts.edit.request import Request
+from accounts.edit.useradd import subid_failure
 from accounts.errors import E_FAILURE, DuplicateRow, Fail, NoId
 from accounts.model.ids import SubidPool
-from accounts.model.names import is_valid_group_name, is_valid_user_name
+from accounts.model.names import is_valid_group_name, is_valid_user_name, name_error
 from accounts.model.records import MAX_ID, Group, Gshadow, Passwd, Shadow, parse_id
 from accounts.text import fsdecode
 
@@ -44,6 +45,9 @@ class AddUsers(Request):
         batch = _Batch(self, facts, database)
         for number, line in enumerate(self.lines, 1):
             batch.do_line(number, line)
+            # At first all lines that are bad were told of.
+            if batch.failed and facts.release >= (4, 14):
+                raise Fail(E_FAILURE)
         if batch.failed:
             raise Fail(E_FAILURE, "error detected, changes ignored")
         batch.finish()
@@ -64,12 +68,14 @@ class _Batch:
         self._database = database
         # Asked for with the first new row of shadow; None when there is none.
         self.today: int | None = None
+        self._new: set[bytes] = set()
         self._uids = facts.id_pool("UID", request.system)
         self._gids = facts.id_pool("GID", request.system)
         self._subids = [
-            (SubidPool(database.tables[name].local, kind, facts.defs, database.tables[name].image), words)
+            (SubidPool(table.local, kind, facts.defs, table.image, facts.release), words)
             for name, kind, words in SUBIDS
-            if database.tables[name].present and not request.system
+            for table in (database.tables[name],)
+            if table.present and not request.system
         ]
 
     def do_line(self, number: int, line: bytes | None) -> None:
@@ -98,7 +104,7 @@ class _Batch:
         self.failed = True
 
     def _do_user(self, number: int, fields: list[bytes]) -> None:
-        name, _, uid, gid, gecos, home, shell = fields
+        name, passwd, uid, gid, gecos, home, shell = fields
         database = self._database
         user = database.passwd.get(name)
         if user is None:
@@ -106,8 +112,11 @@ class _Batch:
                 self._fail(f"cannot update the entry of user {fsdecode(name)} (not in the passwd database)")
                 return
             user = self._new_user(name, uid, gid)
+            self._new.add(name)
             database.passwd.put(user)
-        self._add_shadow(user)
+        # Since 4.19 nothing keeps the password, and is none to put into shadow.
+        if passwd or self._facts.release < (4, 19):
+            self._add_shadow(user)
         changes = {"gecos": gecos, "home": home, "shell": shell}
         user = user.replace(**{field: value for field, value in changes.items() if value})
         if home:
@@ -117,23 +126,27 @@ class _Batch:
         except DuplicateRow as error:
             text = error.text_for(self._facts.shown)
             raise Fail(E_FAILURE, "can't update entry", text=text) from None
-        self._add_subids(name)
+        self._add_subids(name, user.uid)
 
     def _new_user(self, name: bytes, uid_text: bytes, gid_text: bytes) -> Passwd:
         uid = self._find_uid(uid_text)
         gid = self._find_gid(name, gid_text, uid)
         if not is_valid_user_name(name, self._request.badname, self._facts.release):
-            line = f"invalid user name '{fsdecode(name)}': use --badname to ignore"
+            line = name_error(name, self._request.badname, self._facts.release)
             raise Fail(E_FAILURE, line, "can't create user")
         self._uids.add(uid)
         return Passwd(name, b"x", uid, gid, b"", b"", b"")
+
+    def _is_number(self, text: bytes) -> bool:
+        """Whether a field is no name; at first a digit at its beginning was enough."""
+        return (text[:1] if self._facts.release < (4, 20) else text).isdigit()
 
     def _find_uid(self, text: bytes) -> int:
         shown = fsdecode(text)
         try:
             if not text:
                 return self._uids.find()
-            if text[:1].isdigit():
+            if self._is_number(text):
                 uid = parse_id(text)
                 if uid is None or uid == MAX_ID:
                     raise NoId(f"invalid user ID '{shown}'")
@@ -151,7 +164,7 @@ class _Batch:
         if known is not None:
             return known
         shown = fsdecode(text)
-        numeric = text[:1].isdigit()
+        numeric = self._is_number(text)
         try:
             if numeric:
                 gid = parse_id(text)
@@ -193,7 +206,8 @@ class _Batch:
             self.today = self._facts.today() or -1
         defs = self._facts.defs
         # As in shadow: other values than elsewhere where login.defs is silent.
-        ageing = (defs.get_int("PASS_MIN_DAYS", 0), defs.get_int("PASS_MAX_DAYS", 10000))
+        endless = 10000 if self._facts.release < (4, 19) else -1
+        ageing = (defs.get_int("PASS_MIN_DAYS", 0), defs.get_int("PASS_MAX_DAYS", endless))
         self._request.new_shadow_rows.append(user.name)
         shadow.put(Shadow(user.name, b"!", self.today, *ageing, defs.get_int("PASS_WARN_AGE", -1)))
 
@@ -201,11 +215,14 @@ class _Batch:
         if not self._request.make_home(number, user):
             raise Fail(E_FAILURE, "homedir must be an absolute path")
 
-    def _add_subids(self, name: bytes) -> None:
+    def _add_subids(self, name: bytes, uid: int) -> None:
         for pool, words in self._subids:
             if pool.count:
                 try:
-                    pool.give(name)
+                    pool.give(name, uid, name not in self._new)
                 except NoId as error:
-                    self._facts.warn(str(error))
-                    self._fail(f"can't find subordinate {words} range")
+                    what = f"can't find subordinate {words} range"
+                    failure = subid_failure(E_FAILURE, what, error, self._facts.release)
+                    for line in failure.details:
+                        self._facts.warn(line)
+                    self._fail(failure.message or "")

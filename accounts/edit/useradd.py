@@ -6,7 +6,7 @@ from __future__ import annotations
 from accounts.edit.groupadd import add_group
 from accounts.edit.request import Request
 from accounts.errors import (
-    E_BAD_ARG,
+    E_BAD_NAME,
     E_GID_IN_USE,
     E_NAME_IN_USE,
     E_SUB_GID_UPDATE,
@@ -15,7 +15,7 @@ from accounts.errors import (
     Fail,
     NoId,
 )  # fmt: skip
-from accounts.model.names import is_valid_user_name
+from accounts.model.names import is_valid_user_name, name_error
 from accounts.model.records import MAX_ID, SHADOWED, Passwd, Shadow, join_members
 from accounts.text import fsdecode
 
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
+    from accounts.model.release import Release
 
 LOG_INFO = 6
+DEBIAN_GLOBAL = range(60000, 65000)
+_REASONS = ("Numerical result out of range", "Too many users")
 
 
 class AddUser(Request):
@@ -37,19 +40,20 @@ class AddUser(Request):
     names of groups to be a member of. home: by default below base. expire: days since the epoch, -1 for never;
     inactive: days, -1 for never. skel: what a new home has. system: a system account. non_unique: fine if the UID is
     taken. bad_name: any name. create_home; subvolume: as one of btrfs. init_logs: forget what a user of that UID has
-    left in the login records. selinux_user: to be mapped to. system_subids: subordinate ids for a system account, too.
+    left in the login records. selinux_user: to be mapped to, with selinux_range. system_subids: subordinate ids for a
+    system account, too.
     """
 
     __slots__ = (
         "bad_name", "base", "create_home", "expire", "gecos", "gid", "groups", "home", "inactive", "init_logs", "name",
-        "non_unique", "passwd", "selinux_user", "shell", "skel", "subvolume", "system", "system_subids", "uid",
-        "user_group",
+        "non_unique", "passwd", "selinux_range", "selinux_user", "shell", "skel", "subvolume", "system",
+        "system_subids", "uid", "user_group",
     )  # fmt: skip
     DEFAULTS: ClassVar[dict[str, Any]] = {
         "uid": None, "gid": None, "gecos": b"", "home": None, "base": None, "shell": None, "passwd": b"!",
-        "groups": (), "expire": None, "inactive": None, "skel": None, "user_group": None, "create_home": None,
-        "init_logs": None, "selinux_user": b"", "system": False, "non_unique": False, "bad_name": False,
-        "subvolume": False, "system_subids": False,
+        "groups": None, "expire": None, "inactive": None, "skel": None, "user_group": None, "create_home": None,
+        "init_logs": None, "selinux_user": b"", "selinux_range": b"", "system": False, "non_unique": False,
+        "bad_name": False, "subvolume": False, "system_subids": False,
     }  # fmt: skip
     HOOKS = "useradd"
     name: bytes
@@ -60,13 +64,14 @@ class AddUser(Request):
     base: bytes | None
     shell: bytes | None
     passwd: bytes
-    groups: tuple[bytes, ...]
+    groups: tuple[bytes, ...] | None
     expire: int | None
     inactive: int | None
     skel: bytes | None
     user_group: bool | None
     create_home: bool | None
     init_logs: bool | None
+    selinux_range: bytes
     selinux_user: bytes
     system: bool
     non_unique: bool
@@ -76,12 +81,14 @@ class AddUser(Request):
 
     def validate(self, facts: Facts) -> None:
         if not is_valid_user_name(self.name, self.bad_name, facts.release):
-            raise Fail(E_BAD_ARG, f"invalid user name '{fsdecode(self.name)}': use --badname to ignore")
+            raise Fail(E_BAD_NAME, name_error(self.name, self.bad_name, facts.release))
 
     def look(self, facts: Facts, report: Report) -> UserPlan:
         return self.check(facts, report, UserPlan(self, facts))
 
     def files(self, plan: UserPlan, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        if facts.release >= (4, 20):
+            plan.subids = _choose_subids(self, facts)
         return ("passwd", "group", "gshadow", *plan.subids, "shadow"), ()
 
     def check(self, facts: Facts, report: Report, looked: UserPlan) -> UserPlan:
@@ -106,7 +113,7 @@ class AddUser(Request):
         if plan.user_group:
             add_group(database, self.name, gid, b"!", ())
             report.done(f"new group: name={shown}, GID={gid}", "adding group", self.name, "ADD_GROUP")
-        self._add_subids(database, plan, facts)
+        self._add_subids(database, plan, uid, facts)
         report.done(
             f"new user: name={shown}, UID={uid}, GID={gid}, home={fsdecode(plan.home)}, "
             f"shell={fsdecode(plan.shell)}, from={facts.terminal()}",
@@ -118,16 +125,24 @@ class AddUser(Request):
             shadow.min, shadow.max, shadow.warn = facts.defs.ageing()
             shadow.inactive, shadow.expire = plan.inactive, plan.expire
         user = Passwd(self.name, self.passwd, uid, gid, self.gecos, plan.home, plan.shell)
-        add_user(database, user, shadow, self.groups, report)
+        add_user(database, user, shadow, plan.groups, report)
         steps = report.steps
         if plan.init_logs:
             steps.append(("reset_login_records", (self.name, uid if new_uid else None)))
         if self.selinux_user:
-            steps.append(("map_selinux_user", (self.name, self.selinux_user)))
+            steps.append(("map_selinux_user", (self.name, self.selinux_user, self.selinux_range)))
         if plan.create_home:
-            steps.append(("create_home", (self.name, plan.home, (uid, gid), plan.skel, self.subvolume)))
+            subvolume = self._is_subvolume(uid, plan, facts)
+            steps.append(("create_home", (self.name, plan.home, (uid, gid), plan.skel, subvolume)))
         if plan.create_mail:
             steps.append(("create_mail", (self.name, uid, gid, facts.find_group(b"mail"))))
+
+    def _is_subvolume(self, uid: int, plan: UserPlan, facts: Facts) -> bool:
+        """Whether the home is one of btrfs; since 4.20 a system user's only where default/useradd says so."""
+        if not plan.subvolume or facts.release < (4, 20) or facts.useradd_defaults.system_subvolume.lower() == b"yes":
+            return plan.subvolume
+        low, high = facts.defs.get_ulong("UID_MIN", 1000), facts.defs.get_ulong("UID_MAX", 60000)
+        return low <= uid <= high
 
     def _choose_ids(self, plan: UserPlan, facts: Facts, report: Report) -> tuple[int, int]:
         """(UID, GID)."""
@@ -156,7 +171,8 @@ class AddUser(Request):
         who = f"useradd warning: {fsdecode(self.name)}'s uid {_c_int(uid)}"
         if self.system:
             high = defs.get_ulong("SYS_UID_MAX", (defs.get_ulong("UID_MIN", 1000) - 1)) & MAX_ID
-            if uid > high:
+            # Debian gives out 60000 to 64999 itself, and no longer warns of them.
+            if uid > high and (facts.release < (4, 17) or uid not in DEBIAN_GLOBAL):
                 facts.complain(f"{who} is greater than SYS_UID_MAX {_c_int(high)}\n")
             return
         low = defs.get_ulong("UID_MIN", 1000) & MAX_ID
@@ -164,31 +180,34 @@ class AddUser(Request):
         if low <= high and not low <= uid <= high:
             facts.complain(f"{who} outside of the UID_MIN {_c_int(low)} and UID_MAX {_c_int(high)} range.\n")
 
-    def _add_subids(self, database: Database, plan: UserPlan, facts: Facts) -> None:
+    def _add_subids(self, database: Database, plan: UserPlan, uid: int, facts: Facts) -> None:
         """Give the new user ranges of subordinate ids."""
         if not plan.subids:
             return
-        from accounts.model.ids import add_subid_range, find_subid_range
+        from accounts.model.ids import SubidPool, add_subid_range
 
         for name, kind, words, why in (
             ("subuid", "UID", "user", E_SUB_UID_UPDATE),
             ("subgid", "GID", "group", E_SUB_GID_UPDATE),
         ):
             if name in plan.subids:
-                table, image = database.tables[name].local, database.tables[name].image
+                table = database.tables[name].local
+                pool = SubidPool(table, kind, facts.defs, database.tables[name].image, facts.release)
                 try:
-                    start, count = find_subid_range(table, kind, facts.defs, image)
+                    start, count = pool.find(uid)
                 except NoId as error:
-                    raise Fail(why, str(error), f"can't create subordinate {words} IDs") from None
-                add_subid_range(table, self.name, start, count)
+                    raise subid_failure(why, f"can't create subordinate {words} IDs", error, facts.release) from None
+                # At first only a range that is the same was not given to who has one.
+                if facts.release < (4, 14) or not pool.owns(self.name, uid, False):
+                    add_subid_range(table, pool.owner(self.name, uid), start, count)
 
 
 class UserPlan:
     """What an AddUser comes to with the machine's defaults. subids: those of subuid and subgid to get a range of."""
 
     __slots__ = (
-        "create_home", "create_mail", "expire", "gid", "home", "inactive", "init_logs", "shell", "skel", "subids",
-        "user_group",
+        "create_home", "create_mail", "expire", "gid", "groups", "home", "inactive", "init_logs", "shell", "skel",
+        "subids", "subvolume", "user_group",
     )  # fmt: skip
 
     def __init__(self, request: AddUser, facts: Facts) -> None:
@@ -202,21 +221,28 @@ class UserPlan:
         self.home = base + b"/" + request.name if request.home is None else request.home
         self.shell = defaults.shell if request.shell is None else request.shell
         self.inactive = defaults.inactive if request.inactive is None else request.inactive
-        self.skel = defaults.skel if request.skel is None else request.skel
+        skel = defaults.skel if request.skel is None else request.skel
+        self.skel = (skel, defaults.usr_skel) if facts.release >= (4, 14) else (skel,)
+        automatic = defaults.group_names if not request.system or facts.release < (4, 19) else ()
+        self.groups = automatic if request.groups is None else request.groups
+        self.subvolume = request.subvolume or defaults.subvolume.lower() == b"yes"
         self.expire = -1 if request.expire is None else request.expire
         if request.expire is None and defaults.expire:
             from accounts.model.dates import parse_day
 
-            self.expire = parse_day(defaults.expire)
+            self.expire = parse_day(defaults.expire, release=facts.release)
         logs = defaults.log_init != b"no"
         self.init_logs = logs if request.init_logs is None else request.init_logs and logs
         wanted = not request.system and defs.get_bool("CREATE_HOME")
         self.create_home = wanted if request.create_home is None else request.create_home
         self.create_mail = not request.system and defaults.create_mail_spool.lower() == b"yes"
-        self.subids = _choose_subids(request, facts)
+        # Since 4.20 shadow asks for it when it locks.
+        self.subids = _choose_subids(request, facts) if facts.release < (4, 20) else []
 
 
 def _choose_subids(request: AddUser, facts: Facts) -> list[str]:
+    if facts.release >= (4, 20):
+        return [f"sub{kind.lower()}" for kind in ("UID", "GID") if _wants_subids(request, kind, facts)]
     defs = facts.defs
     low = defs.get_ulong("UID_MIN", 1000) & MAX_ID
     high = defs.get_ulong("UID_MAX", 60000) & MAX_ID
@@ -227,6 +253,24 @@ def _choose_subids(request: AddUser, facts: Facts) -> list[str]:
         return []
     names = [f"sub{kind.lower()}" for kind, count in counts if count]
     return [name for name in names if facts.is_present(name)]
+
+
+def _wants_subids(request: AddUser, kind: str, facts: Facts) -> bool:
+    """What 4.20 makes of it: --add-subids-for-system is for every UID."""
+    defs = facts.defs
+    low = defs.get_ulong("UID_MIN", 1000) & MAX_ID
+    high = defs.get_ulong("UID_MAX", 60000) & MAX_ID
+    if not defs.get_ulong(f"SUB_{kind}_COUNT", 65536) or not facts.is_present(f"sub{kind.lower()}"):
+        return False
+    return request.system_subids or not (request.system or (request.uid is not None and not low <= request.uid <= high))
+
+
+def subid_failure(why: str, what: str, error: NoId, release: Release) -> Fail:
+    """What there is to say when no subordinate range is found; since 4.20 the reason is errno's."""
+    reason = str(error)
+    if release >= (4, 20) and reason in _REASONS:
+        return Fail(why, f"{what}: {reason}")
+    return Fail(why, reason, what)
 
 
 def _c_int(value: int) -> int:

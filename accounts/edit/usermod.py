@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 from accounts.edit.request import Request
+from accounts.edit.useradd import subid_failure
 from accounts.errors import (
     E_BAD_ARG,
     E_NAME_IN_USE,
     E_NOTFOUND,
+    E_PASSWORDLESS,
+    E_SUB_GID_UPDATE,
+    E_SUB_UID_UPDATE,
     E_UID_IN_USE,
     E_USAGE,
     E_USER_BUSY,
     Done,
     Fail,
     FileError,
+    NoId,
     Refusal,
     Usage,
 )  # fmt: skip
-from accounts.model.names import is_valid_user_name
+from accounts.model.names import is_valid_user_name, name_error
 from accounts.model.records import MAX_ULONG, SHADOWED, Passwd, Shadow
 from accounts.text import fsdecode
 
@@ -28,13 +33,14 @@ if TYPE_CHECKING:
 
     from accounts.edit.request import Facts, Report
     from accounts.errors import AccountsError
-    from accounts.model.database import Database
+    from accounts.model.database import Database, Layered
 
     # Table, whether to add, first, last.
     Range = tuple[str, bool, int, int]
 
 DAY = 86400
 AUDIT = "USER_CHAUTHTOK"
+SUBIDS = (("subuid", "UID", "uid", E_SUB_UID_UPDATE), ("subgid", "GID", "gid", E_SUB_GID_UPDATE))
 _PASSWORDLESS = (
     "unlocking the user's password would result in a passwordless account.\n"
     "You should set a password with usermod -p to unlock this user's password."
@@ -46,18 +52,21 @@ class ChangeUser(Request):
 
     passwd: encrypted. expire: days since the epoch, -1 for never; inactive: days, -1 for never. groups: names of all
     the groups to be a member of; with append besides those that there are, with remove no longer. subids: ranges to
-    add and remove, in this order. move_home: what is in the home directory comes along. selinux_user: b"" for no
-    mapping. non_unique: fine if the UID is taken. bad_name: any new name.
+    add and remove, in this order; new_subids: free ones as login.defs has them, too. move_home: what is in the home
+    directory comes along. selinux_user: b"" for no mapping; with selinux_range. non_unique: fine if the UID is taken.
+    bad_name: any new name.
     """
 
     __slots__ = (
         "append", "bad_name", "expire", "gecos", "gid", "groups", "home", "inactive", "lock", "move_home", "name",
-        "new_name", "non_unique", "passwd", "remove", "selinux_user", "shell", "subids", "uid", "unlock",
+        "new_name", "new_subids", "non_unique", "passwd", "remove", "selinux_range", "selinux_user", "shell", "subids",
+        "uid", "unlock",
     )  # fmt: skip
     DEFAULTS: ClassVar[dict[str, Any]] = {
         "new_name": None, "uid": None, "gid": None, "gecos": None, "home": None, "shell": None, "passwd": None,
         "lock": False, "unlock": False, "expire": None, "inactive": None, "groups": None, "append": False,
-        "remove": False, "subids": (), "move_home": False, "selinux_user": None, "non_unique": False, "bad_name": False,
+        "remove": False, "subids": (), "new_subids": False, "move_home": False, "selinux_user": None,
+        "selinux_range": b"", "non_unique": False, "bad_name": False,
     }  # fmt: skip
     name: bytes
     new_name: bytes | None
@@ -75,14 +84,16 @@ class ChangeUser(Request):
     append: bool
     remove: bool
     subids: tuple[Range, ...]
+    new_subids: bool
     move_home: bool
+    selinux_range: bytes
     selinux_user: bytes | None
     non_unique: bool
     bad_name: bool
 
     def validate(self, facts: Facts) -> None:
         if self.new_name is not None and not is_valid_user_name(self.new_name, self.bad_name, facts.release):
-            raise Fail(E_BAD_ARG, f"invalid user name '{fsdecode(self.new_name)}': use --badname to ignore")
+            raise Fail(E_BAD_ARG, name_error(self.new_name, self.bad_name, facts.release))
 
     def look(self, facts: Facts, report: Report) -> UserChange:
         change = self._decide(facts)
@@ -96,10 +107,13 @@ class ChangeUser(Request):
 
     def files(self, plan: UserChange, facts: Facts) -> tuple[list[str], tuple[str, ...]]:
         groups = plan.groups is not None or plan.name is not None
-        return ["passwd", "shadow", *["group", "gshadow"] * groups, *self._subid_tables()], ()
+        shadow = facts.release < (4, 20) or plan.touches_shadow()
+        files = ["passwd", *["shadow"] * shadow, *["group", "gshadow"] * groups, *self._subid_tables()]
+        return files, () if shadow else ("shadow",)
 
     def _subid_tables(self) -> list[str]:
-        return [name for name in ("subuid", "subgid") if any(table == name for table, _, _, _ in self.subids)]
+        named = {table for table, _, _, _ in self.subids}
+        return [name for name in ("subuid", "subgid") if self.new_subids or name in named]
 
     def check(self, facts: Facts, report: Report, looked: UserChange) -> UserChange:
         report.if_failed("modifying account", self.name)
@@ -108,10 +122,24 @@ class ChangeUser(Request):
     def edit(self, database: Database, plan: UserChange, facts: Facts, report: Report) -> None:
         report.uid = plan.old_uid if plan.uid is None else plan.uid
         change_user(database, self.name, plan, facts.shown, report)
+        for table, kind, words, why in SUBIDS if self.new_subids else ():
+            self._add_range(database.tables[table], kind, words, why, report.uid, facts)
         if self.selinux_user is not None:
-            report.steps.append(("map_selinux_user", (self.name, self.selinux_user)))
+            report.steps.append(("map_selinux_user", (self.name, self.selinux_user, self.selinux_range)))
         if any(value is not None for value in (plan.name, plan.uid, plan.gid, plan.home)):
             report.steps.append(("follow_user", (self.name, plan, self.move_home)))
+
+    def _add_range(self, table: Layered, kind: str, words: str, why: str, uid: int, facts: Facts) -> None:
+        """A free range of subordinate ids, of the size that login.defs says: real 4.20 gives one id too many."""
+        from accounts.model.ids import SubidPool, add_subid_range
+
+        pool = SubidPool(table.local, kind, facts.defs, table.image, facts.release)
+        try:
+            start, count = pool.find(uid)
+        except NoId as error:
+            what = f"unable to find new subordinate {words} range"
+            raise subid_failure(why, what, error, facts.release) from None
+        add_subid_range(table.local, pool.owner(self.name, uid), start, count)
 
     def give_up(self, error: AccountsError, locked: bool, facts: Facts, report: Report) -> None:
         """What the real tool prints when it gives up: it also unlocks files that do not exist."""
@@ -119,10 +147,11 @@ class ChangeUser(Request):
         if isinstance(error, Refusal) or (not locked and database in ("passwd", "shadow")):
             return
         grouped = self.groups is not None or self.new_name not in (None, self.name)
+        shadow = facts.release < (4, 20)
         gshadow = grouped and (locked or database not in ("group", "gshadow"))
         report.notes += [
             f"failed to unlock {facts.shown(name)}"
-            for name in ["gshadow"] * gshadow + ["shadow"]
+            for name in ["gshadow"] * gshadow + ["shadow"] * shadow
             if not facts.is_present(name)
         ]
 
@@ -140,21 +169,25 @@ class ChangeUser(Request):
         change.old_home = user and user.home
         change.lock, change.unlock, change.append, change.remove = self.lock, self.unlock, self.append, self.remove
         change.groups, change.passwd, change.subids = self.groups, self.passwd, self.subids
+        change.refuses_passwordless = facts.release >= (4, 20)
+        change.strips_slashes = facts.release >= (4, 19)
         change.uid = _unless(self.uid, ids[0])
         change.gid = _unless(self.gid, ids[1])
         change.name = _unless(self.new_name, self.name)
         change.shell = _unless(self.shell, user and user.shell)
         change.home = _unless(self.home, user and user.home)
         change.gecos = _unless(self.gecos, user and user.gecos)
-        # As in the real tool 0 is what a user without a shadow row has.
-        change.inactive = _unless(self.inactive, 0 if shadow is None else shadow.inactive)
-        change.expire = _unless(self.expire, 0 if shadow is None else shadow.expire)
+        # As in the real tool 0 is what a user without a shadow row has; since 4.20 nothing that can be asked for.
+        missing = 0 if facts.release < (4, 20) else -2
+        change.inactive = _unless(self.inactive, missing if shadow is None else shadow.inactive)
+        change.expire = _unless(self.expire, missing if shadow is None else shadow.expire)
         dated = self.passwd is not None or self.expire is not None or self.inactive is not None
         change.today = facts.today() if dated else 0
         change.ageing = facts.ageing
         touched = change.touches_passwd() or change.touches_shadow()
-        if not (touched or change.groups is not None or change.subids or self.selinux_user is not None):
-            raise Done("no changes")
+        subids = change.subids or self.new_subids
+        if not (touched or change.groups is not None or subids or self.selinux_user is not None):
+            raise Done("no changes" if facts.release < (4, 19) else None)
         if not database.shadow.present and (change.expire is not None or change.inactive is not None):
             raise Fail(E_USAGE, "shadow passwords required for -e and -f")
         if change.name is not None and facts.find_user(change.name) is not None:
@@ -209,6 +242,8 @@ class UserChange:
     append = False
     remove = False
     subids: Sequence[Range] = ()
+    refuses_passwordless = False
+    strips_slashes = False
     today = 0
     ageing: Callable[[], tuple[int, int, int]]
 
@@ -324,7 +359,9 @@ def _changed_user(old: Passwd, change: UserChange, shadow_in_use: bool, report: 
     if change.home is not None:
         homes = f"from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'"
         done(f"change user '{who}' home {homes}", "changing home directory")
-        user.home = change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
+        user.home = change.home[:1] + change.home[1:].rstrip(b"/") if change.strips_slashes else (
+            change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
+        )
     if change.shell is not None:
         shells = f"from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'"
         done(f"change user '{who}' shell {shells}", "changing user shell")
@@ -355,6 +392,8 @@ def _changed_password(passwd: bytes, change: UserChange, who: str, report: Repor
         report.done(f"lock user '{who}' password", "updating passwd", success=False)
         return b"!" + passwd
     if change.unlock and passwd.startswith(b"!"):
+        if passwd == b"!" and change.refuses_passwordless:
+            raise Fail(E_PASSWORDLESS, _PASSWORDLESS)
         if passwd == b"!":
             report.warnings.append(_PASSWORDLESS)
             return passwd

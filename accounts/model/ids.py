@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Allocation of UIDs, GIDs and subordinate ranges as shadow 4.13 does it. Pure.
+"""Allocation of UIDs, GIDs and subordinate ranges as a release of shadow does it. Pure.
 
 Source: libmisc/find_new_uid.c, find_new_gid.c, find_new_sub_uids.c, lib/subordinateio.c; but with a set
 instead of a look-up in the whole file for each candidate, which makes the real tools quadratic.
@@ -9,17 +9,24 @@ from __future__ import annotations
 
 from accounts.errors import NoId
 from accounts.model.records import MAX_ID, Subid, parse_id
+from accounts.model.release import DEFAULT
 from accounts.model.table import Table
+
+# -1 of a 16 and of a 32 bit id: system calls take them for "no change".
+NEVER = frozenset((0xFFFF, MAX_ID))
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from accounts.model.release import Release
+
     class Defs(Protocol):
         """What is needed of login.defs."""
 
         def get_ulong(self, name: str, default: int) -> int: ...
+        def get_bool(self, name: str) -> bool: ...
 
 
 def id_range(kind: str, system: bool, defs: Defs) -> tuple[int, int]:
@@ -77,7 +84,8 @@ class IdPool:
         """A free id. Raises NoId."""
         low, high = self._load_range()
         first = 1 if self._system else low
-        if preferred is not None and first <= preferred <= high and self._is_free(preferred):
+        usable = preferred is not None and first <= preferred <= high and preferred not in NEVER
+        if preferred is not None and usable and self._is_free(preferred):
             return preferred
         return self._search(low, high)
 
@@ -108,21 +116,13 @@ class IdPool:
         step, end = (-1, low - 1) if self._system else (1, high + 1)
         used = self.used  # not _is_free(): up to 60,000 calls
         for number in range(self._farthest + step, end, step):
-            if number not in used and not self._is_taken(number):
+            if number not in used and number not in NEVER and not self._is_taken(number):
                 return number
         for number in range(self._gap, end, step):
-            if number not in used and not self._is_taken(number):
+            if number not in used and number not in NEVER and not self._is_taken(number):
                 self._gap = number
                 return number
         raise NoId(f"Can't get unique {self._kind} (no more available {self._kind}s)")
-
-
-def find_subid_range(table: Table, kind: str, defs: Defs, image: Table | None = None) -> tuple[int, int]:
-    """(start, count) of a free subordinate range; sorts the table as shadow does on the way.
-
-    kind: "UID" or "GID". image: the ranges of the image layer. Raises NoId.
-    """
-    return SubidPool(table, kind, defs, image).find()
 
 
 class SubidPool:
@@ -131,7 +131,13 @@ class SubidPool:
     kind: "UID" or "GID". image: the ranges of the image layer, which are not free either.
     """
 
-    def __init__(self, table: Table, kind: str, defs: Defs, image: Table | None = None) -> None:
+    def __init__(
+        self, table: Table, kind: str, defs: Defs, image: Table | None = None, release: Release = DEFAULT
+    ) -> None:
+        self._defs = defs
+        self._release = release
+        self._by_uid = release >= (4, 20) and defs.get_bool(f"SUB_{kind}_STORE_BY_UID")
+        self._determined = release >= (4, 20) and defs.get_bool(f"SUB_{kind}_DETERMINISTIC")
         self.count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
         self._table = table
         self._image = image
@@ -141,12 +147,18 @@ class SubidPool:
         # Where the gap may begin, and the ranges behind it, the last first: read when the first gap is looked for.
         self._low = self._min
         self._ahead: list[tuple[int, int, bytes]] | None = None
-        self._given: dict[bytes, Subid] = {}
+        self._given: list[Subid] = []
+        self._owners: set[bytes] = set()
 
-    def find(self) -> tuple[int, int]:
-        """(start, count) of the first free range. Raises NoId."""
+    def find(self, uid: int) -> tuple[int, int]:
+        """(start, count) of the first free range, or of the one that is the UID's. Raises NoId."""
+        if self._determined:
+            return self._calculate(uid), self.count
         low, high, count = self._min, self._high, self.count
-        if low > high or count >= high or low + count - 1 > high:
+        if self._release >= (4, 20):
+            if low > high or not 0 < count <= high - low + 1:
+                raise NoId("Numerical result out of range")
+        elif low > high or count >= high or low + count - 1 > high:
             raise NoId(
                 f"Invalid configuration: SUB_{self._kind}_MIN ({low}), SUB_{self._kind}_MAX ({high}), "
                 f"SUB_{self._kind}_COUNT ({count})"
@@ -157,6 +169,8 @@ class SubidPool:
                 # A hidden row's too: its owner's files are in the image, or on the disk.
                 self._ahead += _all_ranges(self._image)
                 self._ahead.sort(reverse=True)
+            if self._release >= (4, 20):
+                self._ahead = [row for row in self._ahead if row[1] and row[0] + row[1] - 1 <= MAX_ID]
         ahead = self._ahead
         while ahead and min(ahead[-1][0], high + 1) - self._low < count:
             start, size, _ = ahead.pop()
@@ -164,20 +178,62 @@ class SubidPool:
             if self._low > high:
                 break
         if not count or high - self._low + 1 < count:
-            raise NoId(f"Can't get unique subordinate {self._kind} range")
+            many = self._release >= (4, 20)
+            raise NoId("Too many users" if many else f"Can't get unique subordinate {self._kind} range")
         return self._low, count
 
-    def give(self, owner: bytes) -> None:
-        """Give the owner a range unless there is one already. Raises NoId."""
-        known = self._table.find(owner) is not None or (self._image is not None and self._image.find(owner) is not None)
-        if owner not in self._given and not known:
-            start, count = self.find()
-            self._given[owner] = Subid(owner, start, count)
-            self._low += count
+    def _calculate(self, uid: int) -> int:
+        """The start of the range that is the UID's, whoever else was there before."""
+        defs, kind = self._defs, self._kind
+        uid_min = defs.get_ulong("UID_MIN", 1000)
+        low = defs.get_ulong(f"SUB_{kind}_MIN", 65536)
+        high = defs.get_ulong(f"SUB_{kind}_MAX", MAX_ID)
+        if uid < uid_min:
+            who = f"UID {uid} is less than UID_MIN {uid_min}"
+            raise NoId(f"{who}, cannot calculate deterministic subordinate {kind}s")
+        if low > high or not self.count:
+            given = f"SUB_{kind}_MIN ({low}), SUB_{kind}_MAX ({high}), SUB_{kind}_COUNT ({self.count})"
+            raise NoId(f"Invalid configuration: {given}")
+        slots = (high - low + 1) // self.count
+        if not slots:
+            given = f"SUB_{kind}_MIN={low}, SUB_{kind}_MAX={high}, SUB_{kind}_COUNT={self.count}"
+            raise NoId(f"Not enough space for any subordinate {kind}s ({given})")
+        slot = uid - uid_min
+        if slot >= slots:
+            if not defs.get_bool(f"UNSAFE_SUB_{kind}_DETERMINISTIC_WRAP"):
+                raise NoId(
+                    f"Deterministic subordinate {kind} range for UID {uid} exceeds SUB_{kind}_MAX ({high})"
+                )
+            slot %= slots
+        return low + slot * self.count
+
+    def owns(self, name: bytes, uid: int, is_known: bool) -> bool:
+        """Whether a user has a range already, by name or, since 4.20, by UID.
+
+        is_known: whether the user was there before; 4.20 asks NSS who the owners are, and so finds no new one.
+        """
+        if self._release >= (4, 20) and not is_known:
+            return False
+        names = (name, b"%d" % uid) if self._release >= (4, 20) else (name,)
+        tables = (self._table,) if self._image is None else (self._table, self._image)
+        return name in self._owners or any(table.find(owner) is not None for owner in names for table in tables)
+
+    def owner(self, name: bytes, uid: int) -> bytes:
+        """What a new row calls a user."""
+        return b"%d" % uid if self._by_uid else name
+
+    def give(self, name: bytes, uid: int, is_known: bool = True) -> None:
+        """Give the user a range unless there is one already. is_known: as owns(). Raises NoId."""
+        if not self.owns(name, uid, is_known):
+            start, count = self.find(uid)
+            self._given.append(Subid(self.owner(name, uid), start, count))
+            self._owners.add(name)
+            if not self._determined:
+                self._low += count
 
     def write(self) -> None:
         """Put the given ranges into the table, which shadow sorts before it adds each of them."""
-        rows = list(self._given.values())
+        rows = self._given
         if rows:
             self._table.extend(rows[:-1])
             self._table.sort(lambda row: (row.start, row.count, row.name))

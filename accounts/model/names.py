@@ -8,6 +8,7 @@ CVE-2023-29383.
 from __future__ import annotations
 
 from accounts.model.release import DEFAULT
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def user_name_max(release: Release) -> int:
 def is_valid_user_name(name: bytes, allow_bad: bool = False, release: Release = DEFAULT) -> bool:
     """Whether a new user may have the name. allow_bad: --badname, which leaves little but the limit of length."""
     return len(name) <= user_name_max(release) and _is_valid_name(name, allow_bad, release)
+
+
+def name_error(name: bytes, allow_bad: bool, release: Release) -> str:
+    """What is said of a bad user name; that --badname helps where it would, and always in the oldest releases."""
+    helps = release < (4, 17) or (not allow_bad and is_valid_user_name(name, True, release))
+    return f"invalid user name '{fsdecode(name)}'" + (": use --badname to ignore" if helps else "")
 
 
 def is_valid_group_name(name: bytes, allow_bad: bool = False, release: Release = DEFAULT) -> bool:

@@ -42,16 +42,19 @@ def create_home(
     uid: int,
     gid: int,
     mode: int,
-    skel: bytes,
+    skels: tuple[bytes, ...],
     warn: Warn,
     prefix: bytes = b"",
     subvolume: bool = False,
+    or_directory: bool = False,
 ) -> bool:
-    """Create a home directory with a copy of skel, as useradd -m; False (and a warning) when it is there.
+    """Create a home directory with a copy of skels, as useradd -m; False (and a warning) when it is there.
 
-    Missing parents become 0755 and root's. The home belongs to root and is closed until all of skel is in it.
-    mode: permission bits (HOME_MODE, or 0777 less UMASK). skel: the directory's path inside the root; it may
-    be missing. subvolume: make it a btrfs subvolume. Raises HomeError.
+    Missing parents become 0755 and root's. The home belongs to root and is closed until all of them are in it.
+    mode: permission bits (HOME_MODE, or 0777 less UMASK). skels: directories' paths inside the root, which may
+    be missing; what one has stands before the same of a later one. subvolume: make it a btrfs subvolume,
+    or_directory: with a warning a directory where that cannot be.
+    Raises HomeError.
     """
     if _exists(root, home):
         warn(f"warning: the home directory {fsdecode(home)} already exists.")
@@ -66,11 +69,12 @@ def create_home(
             continue
         path = fsdecode(shown + place)
         last = place.count(b"/") == len(parts)
-        fd = _make_directory(root, place, path, subvolume and last)
+        fd = _make_directory(root, place, path, subvolume and last, warn if or_directory else None)
         try:
             _set_mode(fd, 0o700 if last else 0o755, path, warn)
             if last:
-                _fill_home(root, fd, home, skel, uid, gid, warn)
+                for skel in skels:
+                    _fill_home(root, fd, home, skel, uid, gid, warn)
                 try:
                     posix.fchown(fd, uid, gid)
                 except OSError:
@@ -109,15 +113,16 @@ def _exists(root: int, path: bytes) -> bool:
     return True
 
 
-def _make_directory(root: int, place: bytes, path: str, subvolume: bool) -> int:
+def _make_directory(root: int, place: bytes, path: str, subvolume: bool, warn: Warn | None) -> int:
+    """warn: gets the line about a subvolume that becomes a directory, off btrfs; None for an error."""
     try:
         parent, name = open_parent(root, place)
         try:
             if subvolume:
                 from accounts.system.btrfs import make_subvolume
 
-                make_subvolume(parent, name, path)
-            else:
+                subvolume = make_subvolume(parent, name, path, warn)
+            if not subvolume:
                 posix.mkdir(name, 0o700, dir_fd=parent)
             return posix.open(name, DIRECTORY, dir_fd=parent)
         finally:

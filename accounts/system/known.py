@@ -82,8 +82,17 @@ class Facts:
             except ConfigError as error:
                 # The real tool goes on without a word.
                 self.warn(str(error))
-            self._useradd_defaults = parse_defaults(text, self.find_group_or_gid, self.warn, self.shown(FILE))
+            self._useradd_defaults = parse_defaults(
+                text, self.find_group_or_gid, self._local_group, self.warn, self.shown(FILE), self.release
+            )
         return self._useradd_defaults
+
+    def _local_group(self, text: bytes) -> bytes | None:
+        """The name of a group of either layer, by GID or name."""
+        group = self.view(("passwd", "group")).group
+        number = parse_id(text)
+        row = group.get(text) if number is None else group.get_id(number)
+        return None if row is None else row.name
 
     # Files
 

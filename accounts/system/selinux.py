@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 SEMANAGE = b"/usr/sbin/semanage"
 
 
-def map_user(name: bytes, seuser: bytes, warn: Callable[[str], None], chroot: int | None = None) -> bool:
-    """Map a login to an SELinux user, adding or changing the mapping; whether that succeeded."""
+def map_user(
+    name: bytes, seuser: bytes, serange: bytes, warn: Callable[[str], None], chroot: int | None = None
+) -> bool:
+    """Map a login to an SELinux user and a range, b"" for none, adding or changing the mapping; whether it worked."""
+    limits = [b"-r", serange] if serange else []
     for action in (b"-a", b"-m"):
-        status = _semanage([action, b"-s", seuser, name], warn, chroot)
+        status = _semanage([action, b"-s", seuser, *limits, name], warn, chroot)
         if status in (0, NOT_FOUND):
             break
     return status == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replace /etc/default/useradd as useradd -D does: atomically, mode 0600, the old file kept as "useradd-".
+"""Replace /etc/default/useradd as useradd -D does: atomically, the old file kept as "useradd-".
 
 One file that nobody else writes under a lock: it needs no journal.
 """
@@ -20,8 +20,8 @@ DIRECTORY = b"default"
 NAME = "useradd"
 
 
-def write_useradd_defaults(target: Target, text: bytes, shown: str) -> None:
-    """shown: the file's path in messages. Raises AccountsError."""
+def write_useradd_defaults(target: Target, text: bytes, shown: str, mode: int) -> None:
+    """shown: the file's path in messages. mode: permission bits. Raises AccountsError."""
     try:
         os.mkdir(DIRECTORY, 0o755, dir_fd=target.etc)
     except FileExistsError:
@@ -39,7 +39,7 @@ def write_useradd_defaults(target: Target, text: bytes, shown: str) -> None:
         except OSError:
             raise AccountsError("cannot create new defaults file") from None
         try:
-            _fill(fd, text)
+            _fill(fd, text, mode)
             _keep_old(directory, shown)
             _rename(directory, temporary, shown)
             os.fsync(directory)
@@ -52,9 +52,9 @@ def write_useradd_defaults(target: Target, text: bytes, shown: str) -> None:
         os.close(directory)
 
 
-def _fill(fd: int, text: bytes) -> None:
+def _fill(fd: int, text: bytes, mode: int) -> None:
     try:
-        os.fchmod(fd, 0o600)
+        os.fchmod(fd, mode)
         shield.write_all(fd, text)
         os.fsync(fd)
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 from accounts.errors import NoId, Refusal
 from accounts.model.database import KINDS, Database, Hides
-from accounts.model.ids import SubidPool, add_subid_range, find_subid_range, has_subid_range, remove_subid_range
+from accounts.model.ids import SubidPool, add_subid_range, has_subid_range, remove_subid_range
 from accounts.model.policy import parse_nsswitch
 from accounts.model.table import Table
 
@@ -65,8 +65,8 @@ def test_what_is_given_is_nobodys() -> None:
         defs = Defs(rng.randrange(1, 70))
         pool = SubidPool(layered.local, "UID", defs, layered.image)
         try:
-            pool.give(b"new")
-            pool.give(b"newer")
+            pool.give(b"new", 0)
+            pool.give(b"newer", 0)
         except NoId:
             full += 1
         pool.write()
@@ -74,7 +74,7 @@ def test_what_is_given_is_nobodys() -> None:
         assert not ids_of(database, b"newer") & (taken | ids_of(database, b"new"))
         # useradd's way gives what newusers' way gives.
         try:
-            found = find_subid_range(Table(KINDS["subuid"], local), "UID", defs, Table(KINDS["subuid"], image))
+            found = SubidPool(Table(KINDS["subuid"], local), "UID", defs, Table(KINDS["subuid"], image)).find(0)
         except NoId:
             assert not ids_of(database, b"new")
         else:
@@ -112,9 +112,9 @@ def test_a_removed_owner_leaves_a_hide_row_and_his_ids_are_not_given_again() -> 
     changes = {name: new for name, _, new in database.render_changes()}
     # An empty file stays: libsubid before 4.19 asks nobody without one.
     assert changes == {"subuid": b"", "accounts/hidden": b"subuid:amy\n"}
-    assert find_subid_range(layered.local, "UID", Defs(50), layered.image) == (100, 50)
+    assert SubidPool(layered.local, "UID", Defs(50), layered.image).find(0) == (100, 50)
     with pytest.raises(NoId):
-        find_subid_range(layered.local, "UID", Defs(51), layered.image)
+        SubidPool(layered.local, "UID", Defs(51), layered.image).find(0)
 
 
 def test_without_hide_rows_the_images_ranges_cannot_be_taken() -> None:

@@ -107,7 +107,7 @@ def create(place: Place, home: bytes = b"/home/alice", mode: int = 0o750, **opti
         ALICE,
         GROUP,
         mode,
-        b"/etc/skel",
+        (b"/etc/skel",),
         place.warn,
         **options,  # type: ignore[arg-type]
     )
@@ -225,7 +225,7 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         from accounts.system import homes, trees
         fd = os.open(root, os.O_RDONLY)
         lines = []
-        homes.create_home(fd, b"/home/a", 5, 6, 0o710, b"/etc/skel", lines.append, subvolume=True)
+        homes.create_home(fd, b"/home/a", 5, 6, 0o710, (b"/etc/skel",), lines.append, subvolume=True)
         made = os.stat(root + "/home/a")
         print(made.st_ino, made.st_uid, made.st_gid, oct(made.st_mode), os.listdir(root + "/home/a"), lines)
         try:
@@ -233,7 +233,7 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         except homes.HomeError as error:
             print(error.message)
         homes.move_home(fd, b"/home/a", b"/home/b", trees.Ids(5, -1, 6, -1), lines.append)
-        homes.create_home(fd, b"/home/b/inner", 5, 6, 0o710, b"/etc/skel", lines.append, subvolume=True)
+        homes.create_home(fd, b"/home/b/inner", 5, 6, 0o710, (b"/etc/skel",), lines.append, subvolume=True)
         print(homes.remove_home(fd, b"/home/b", 5, b"a", [], lines.append), os.listdir(root + "/home"), lines)
         """
     )
@@ -255,7 +255,7 @@ def test_full_disk_leaves_the_home_and_says_so() -> None:
         open(root + "/etc/skel/big", "wb").write(b"x" * 700000)
         fd = os.open(root, os.O_RDONLY)
         lines = []
-        print(homes.create_home(fd, b"/home/a", 5, 5, 0o700, b"/etc/skel", lines.append), lines)
+        print(homes.create_home(fd, b"/home/a", 5, 5, 0o700, (b"/etc/skel",), lines.append), lines)
         print(os.stat(root + "/home/a").st_uid)
         os.unlink(root + "/home/a/big")
         # To another file system that is full: the old home stays, nothing is left of the new one.

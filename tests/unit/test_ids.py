@@ -7,9 +7,9 @@ import pytest
 
 from accounts.errors import NoId
 from accounts.model.ids import (
+    SubidPool,
     add_subid_range,
     allocate_id,
-    find_subid_range,
     has_subid_range,
     parse_ledger,
     remove_subid_range,
@@ -89,7 +89,7 @@ def test_no_id_left(text: bytes, system: bool, used: set[int], message: str) -> 
 )
 def test_subordinate_ranges(rows: bytes, expected: int, after: bytes) -> None:
     table = Table(Subid, rows)
-    assert find_subid_range(table, "UID", defs()) == (expected, 65536)
+    assert SubidPool(table, "UID", defs()).find(0) == (expected, 65536)
     assert table.render() == after
 
 
@@ -99,7 +99,7 @@ def test_subordinate_ranges(rows: bytes, expected: int, after: bytes) -> None:
 )
 def test_no_range_left(text: bytes, rows: bytes) -> None:
     with pytest.raises(NoId):
-        find_subid_range(Table(Subid, rows), "UID", defs(text))
+        SubidPool(Table(Subid, rows), "UID", defs(text)).find(0)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_taking_a_range_away(rows: bytes, start: int, count: int, after: bytes) 
     ],
 )
 def test_only_valid_rows_take_ranges(rows: bytes, start: int) -> None:
-    assert find_subid_range(Table(Subid, rows), "UID", defs(b"")) == (start, 65536)
+    assert SubidPool(Table(Subid, rows), "UID", defs(b"")).find(0) == (start, 65536)
 
 
 def test_a_range_that_is_there_is_not_added_again() -> None:

@@ -18,7 +18,7 @@ from accounts.edit.request import edit
 from accounts.edit.status import ChangeStatus
 from accounts.errors import DuplicateRow, Fail, Refusal
 from accounts.model.database import Database
-from accounts.model.ids import IdPool, SubidPool, allocate_id, find_subid_range
+from accounts.model.ids import IdPool, SubidPool, allocate_id
 from accounts.model.policy import parse_nsswitch
 from accounts.model.records import Passwd, Shadow, Subid
 from accounts.model.table import Table
@@ -395,10 +395,10 @@ def test_a_pool_gives_the_ranges_that_single_calls_give() -> None:
     single, many = Table(Subid, text), Table(Subid, text)
     pool = SubidPool(many, "UID", defs)
     for owner in (b"u", b"v", b"w", b"x"):
-        start, count = find_subid_range(single, "UID", defs)
+        start, count = SubidPool(single, "UID", defs).find(0)
         single.append(Subid(owner, start, count))
-        pool.give(owner)
-        pool.give(b"a")
+        pool.give(owner, 0)
+        pool.give(b"a", 0)
     pool.write()
     assert many.render() == single.render()
 
