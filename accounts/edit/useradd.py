@@ -6,6 +6,7 @@ from __future__ import annotations
 from accounts.edit.groupadd import add_group
 from accounts.edit.request import Request
 from accounts.errors import (
+    E_BAD_ARG,
     E_BAD_NAME,
     E_GID_IN_USE,
     E_NAME_IN_USE,
@@ -81,7 +82,8 @@ class AddUser(Request):
 
     def validate(self, facts: Facts) -> None:
         if not is_valid_user_name(self.name, self.bad_name, facts.release):
-            raise Fail(E_BAD_NAME, name_error(self.name, self.bad_name, facts.release))
+            why = E_BAD_ARG if facts.release < (4, 17) else E_BAD_NAME
+            raise Fail(why, name_error(self.name, self.bad_name, facts.release))
 
     def look(self, facts: Facts, report: Report) -> UserPlan:
         return self.check(facts, report, UserPlan(self, facts))
