@@ -22,9 +22,9 @@ GOST_YESCRYPT = b"$gy$j9T$LdJMENpBABJJ3hIHjB1Bi.$pP4MOJXoZyqQOpWE75TrW6MUoCKtOPC
 SCRYPT = b"$7$CU..../....2Q9obwLhin8qvQl6sisAO/$ySQ8bDzyz.kXZCn3jmqtsmY1rVhxrMWuHt8nHG6tMa2"
 
 
-def run(tools: Tools, command: Command) -> Outcome:
-    """One run over BEFORE."""
-    jobs = [(0, BEFORE, tools.path(command.tool), command)]
+def run(tools: Tools, command: Command, before: State = BEFORE) -> Outcome:
+    """One run."""
+    jobs = [(0, before, tools.path(command.tool), command)]
     return next(outcome for _, outcome in run_all(jobs, tools.lower, 1, tools.system))
 
 
@@ -41,3 +41,25 @@ def test_chpasswd_of_4_20_knows_two_methods_of_crypt_not(field: bytes) -> None:
     else:
         said = b"chpasswd: (line 1, user bob) invalid password hash\nchpasswd: error detected, changes ignored\n"
         assert (real.exit, real.stderr, real.after.etc["shadow"]) == (1, said, BEFORE.etc["shadow"])
+
+
+def with_subids(text: bytes) -> State:
+    """BEFORE, with subuid and subgid."""
+    return State(etc={**BEFORE.etc, "subuid": File(text), "subgid": File(text)})
+
+
+def test_usermod_of_4_20_adds_one_subordinate_id_too_many() -> None:
+    command = Command("usermod", [b"-S", b"bob"])
+    for tools, count in ((debian("4.20"), b"65537"), (SOURCE, b"65536")):
+        asked = as_release(command, "4.20") if tools is SOURCE else command
+        after = run(tools, asked, with_subids(b"")).after.etc
+        assert (after["subuid"].data, after["subgid"].data) == (b"bob:100000:" + count + b"\n",) * 2
+
+
+def test_useradd_of_4_20_fails_on_subuid_without_final_newline() -> None:
+    command = Command("useradd", [b"eve"])
+    before = with_subids(b"bob:100000:65536")
+    real, ours = run(debian("4.20"), command, before), run(SOURCE, as_release(command, "4.20"), before)
+    assert (real.exit, real.after.etc["subuid"]) != (0, ours.after.etc["subuid"])
+    assert ours.exit == 0
+    assert ours.after.etc["subuid"].data == b"bob:100000:65536\neve:165536:65536\n"
