@@ -61,7 +61,7 @@ class Facts:
     def defs(self) -> LoginDefs:
         """login.defs of the target, read once."""
         if self._defs is None:
-            self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain)
+            self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain, self.release)
         return self._defs
 
     def ageing(self) -> tuple[int, int, int]:

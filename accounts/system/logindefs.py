@@ -7,11 +7,14 @@ Parsing, conversions and complaints are those of shadow 4.13's lib/getdef.c.
 from __future__ import annotations
 
 from accounts.model.records import LONG_MAX, parse_long, parse_unsigned
+from accounts.model.release import DEFAULT
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from accounts.model.release import Release
 
 KNOWN = frozenset(
     b"""CHFN_RESTRICT CONSOLE_GROUPS CONSOLE CREATE_HOME DEFAULT_HOME ENCRYPT_METHOD ENV_PATH ENV_SUPATH
@@ -24,6 +27,13 @@ KNOWN = frozenset(
     USERDEL_CMD USERGROUPS_ENAB SYSLOG_SG_ENAB SYSLOG_SU_ENAB FORCE_SHADOW GRANT_AUX_GROUP_SUBIDS
     PREVENT_NO_AUTH""".split()
 )
+# Items that came later, by the release that knows them first.
+LATER: dict[bytes, Release] = {
+    b"LOGIN_ENV_SAFELIST": (4, 18), b"LOGIN_SHELL_FALLBACK": (4, 20),
+    b"SUB_UID_DETERMINISTIC": (4, 20), b"SUB_GID_DETERMINISTIC": (4, 20),
+    b"SUB_UID_STORE_BY_UID": (4, 20), b"SUB_GID_STORE_BY_UID": (4, 20),
+    b"UNSAFE_SUB_UID_DETERMINISTIC_WRAP": (4, 20), b"UNSAFE_SUB_GID_DETERMINISTIC_WRAP": (4, 20),
+}  # fmt: skip
 # Known to others (PAM modules, util-linux): passed over without a word.
 FOREIGN = frozenset(
     b"""CHFN_AUTH CHSH_AUTH CRACKLIB_DICTPATH ENV_HZ ENVIRON_FILE ENV_TZ FAILLOG_ENAB HMAC_CRYPTO_ALGO
@@ -41,8 +51,9 @@ class LoginDefs:
     Keys are str, values bytes.
     """
 
-    def __init__(self, text: bytes, warn: Callable[[str], None]) -> None:
+    def __init__(self, text: bytes, warn: Callable[[str], None], release: Release = DEFAULT) -> None:
         self._warn = warn
+        self._release = release
         self.values: dict[str, bytes] = {}
         # Without comments and empty lines, nine in ten.
         for raw in [raw for raw in text.split(b"\n") if raw[:1] not in b"#"]:
@@ -55,7 +66,7 @@ class LoginDefs:
 
     def override(self, name: bytes, value: bytes) -> bool:
         """Set an item (option -K); False, with a complaint unless others use it, when it is unknown."""
-        if name in KNOWN:
+        if name in KNOWN or (name in LATER and LATER[name] <= self._release):
             self.values[name.decode()] = value
             return True
         if name not in FOREIGN:

@@ -154,3 +154,32 @@ def test_a_range_that_is_there_is_not_added_again() -> None:
 def test_ledger_ids_include_tombstones() -> None:
     text = b"# ids\npasswd:www:33:present\npasswd:gone:700:removed\ngroup:www:33:present\nbad\npasswd:x:y:present\n"
     assert parse_ledger(text, "passwd") == {33, 700}
+
+
+@pytest.mark.parametrize(
+    ("text", "uid", "start"),
+    [
+        (b"", 1000, 65536),
+        (b"", 1003, 65536 + 3 * 65536),
+        (b"SUB_UID_MIN 100000\nSUB_UID_COUNT 1000\n", 1002, 102000),
+        (b"SUB_UID_MAX 265535\nSUB_UID_COUNT 100000\nUNSAFE_SUB_UID_DETERMINISTIC_WRAP yes\n", 1003, 165536),
+    ],
+)
+def test_a_range_that_is_the_uids(text: bytes, uid: int, start: int) -> None:
+    """4.20: SUB_UID_MIN + (UID - UID_MIN) * SUB_UID_COUNT, whatever the table has."""
+    found = LoginDefs(b"SUB_UID_DETERMINISTIC yes\nSUB_UID_STORE_BY_UID yes\n" + text, print, (4, 20))
+    pool = SubidPool(Table(Subid, b"eve:0:4000000000\n"), "UID", found, None, (4, 20))
+    assert (pool.find(uid)[0], pool.owner(b"bob", uid)) == (start, b"%d" % uid)
+
+
+@pytest.mark.parametrize("uid", [999, 66535])
+def test_a_uid_without_a_range_of_its_own(uid: int) -> None:
+    pool = SubidPool(Table(Subid, b""), "UID", LoginDefs(b"SUB_UID_DETERMINISTIC yes\n", print, (4, 20)), None, (4, 20))
+    with pytest.raises(NoId):
+        pool.find(uid)
+
+
+def test_ids_that_system_calls_take_for_none_are_never_given() -> None:
+    wide = defs(b"UID_MIN 65530\nUID_MAX 65540\n")
+    assert allocate_id("UID", False, wide, {65534}, lambda _: False) == 65536
+    assert allocate_id("UID", False, wide, set(), lambda _: False, 65535) == 65530
