@@ -270,9 +270,10 @@ def _wants_subids(request: AddUser, kind: str, facts: Facts) -> bool:
 def subid_failure(why: str, what: str, error: NoId, release: Release) -> Fail:
     """What there is to say when no subordinate range is found; since 4.20 the reason is errno's."""
     reason = str(error)
-    if release >= (4, 20) and reason in _REASONS:
-        return Fail(why, f"{what}: {reason}")
-    return Fail(why, reason, what)
+    if release < (4, 20):
+        return Fail(why, reason, what)
+    # What has been said already has set no errno.
+    return Fail(why, f"{what}: {reason}") if reason in _REASONS else Fail(why, reason, f"{what}: Success")
 
 
 def _c_int(value: int) -> int:

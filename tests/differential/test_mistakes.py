@@ -63,3 +63,28 @@ def test_useradd_of_4_20_fails_on_subuid_without_final_newline() -> None:
     assert (real.exit, real.after.etc["subuid"]) != (0, ours.after.etc["subuid"])
     assert ours.exit == 0
     assert ours.after.etc["subuid"].data == b"bob:100000:65536\neve:165536:65536\n"
+
+
+def test_useradd_of_4_20_cannot_store_ranges_by_uid() -> None:
+    """It asks NSS for the UID of a user that it has not written yet."""
+    before = with_subids(b"bob:100000:65536\n")
+    before.etc["login.defs"] = File(b"SUB_UID_STORE_BY_UID yes\nSUB_GID_STORE_BY_UID yes\n")
+    command = Command("useradd", [b"eve"])
+    real, ours = run(debian("4.20"), command, before), run(SOURCE, as_release(command, "4.20"), before)
+    assert (real.exit, real.stderr) == (16, b"useradd: failed to prepare the new /etc/subuid entry\n")
+    assert (ours.exit, ours.after.etc["subuid"].data) == (0, b"bob:100000:65536\n1001:165536:65536\n")
+
+
+def test_a_range_by_uid_is_that_of_the_real_4_20() -> None:
+    before = with_subids(b"bob:100000:65536\n")
+    defs = b"SUB_UID_DETERMINISTIC yes\nSUB_GID_DETERMINISTIC yes\n"
+    for text, status in ((defs, 0), (defs + b"SUB_UID_MAX 66000\n", 16)):
+        before.etc["login.defs"] = File(text)
+        command = Command("useradd", [b"-u", b"1002", b"eve"], day=20000)
+        outcomes = [
+            run(tools, as_release(command, "4.20") if tools is SOURCE else command, before)
+            for tools in (debian("4.20"), SOURCE)
+        ]
+        assert outcomes[0].exit == status
+        real, ours = ((one.exit, one.stderr, one.after.etc["subuid"], one.after.etc["subgid"]) for one in outcomes)
+        assert real == ours
