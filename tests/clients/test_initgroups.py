@@ -41,6 +41,9 @@ def _memberships(policy: str) -> None:
         )
         assert _in_group(root, "ivy", "adm") == (True, True, True)
         assert _in_group(root, "ivy", "video") == (False, False, False)
+        # As over a stock module, which cannot hide the image's row.
+        (place / "etc/accounts").mkdir(mode=0o755)
+        (place / "etc/accounts/accounts.conf").write_text("HIDE=no\n")
         assert root.run("gpasswd -d ivy adm") == Result(1, "Removing user ivy from group adm\n" + REFUSED)
         assert _in_group(root, "ivy", "adm") == (True, True, True)
         root.check("usermod -aG video ivy")
@@ -48,6 +51,12 @@ def _memberships(policy: str) -> None:
         assert _in_group(root, "ivy", "adm") == (True, True, True)
         root.check("gpasswd -d ivy video")
         assert _in_group(root, "ivy", "video") == (False, False, False)
+        assert not (place / "etc/group").exists()
+        (place / "etc/accounts/accounts.conf").write_text("HIDE=yes\n")
+        root.check("gpasswd -d ivy adm")
+        assert _in_group(root, "ivy", "adm") == (False, False, False)
+        root.check("gpasswd -a ivy adm")
+        assert _in_group(root, "ivy", "adm") == (True, True, True)
         assert not (place / "etc/group").exists()
 
 
