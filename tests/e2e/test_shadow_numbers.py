@@ -51,6 +51,9 @@ def _refusals() -> list[tuple[int, str, str]]:
         _lay_out("", IMAGE)
         # Both layers answer for passwd and shadow.
         Path("/etc/nsswitch.conf").write_text("passwd: files altfiles\nshadow: files altfiles\n")
+        # As over a stock module; ours would hide the image's row.
+        Path("/etc/accounts").mkdir(exist_ok=True)
+        Path("/etc/accounts/accounts.conf").write_text("HIDE=no\n")
         directory = "/usr/sbin" if command[0] == "usermod" else "/usr/bin"
         done = run_tool(f"{directory}/{command[0]}", *command[1:])
         outcomes.append((done.returncode, done.stderr, Path("/etc/shadow").read_text()))

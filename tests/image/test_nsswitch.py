@@ -11,6 +11,7 @@ import pytest
 
 from accounts.image.check import Checked, _check_nsswitch
 from accounts.image.findings import Findings
+from accounts.image.layers import Layers
 from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.tree import Tree
 from accounts.model.policy import parse_nsswitch, parse_services
@@ -87,7 +88,7 @@ def _complains(root: Path, variant: str) -> bool:
     (root / "etc/nsswitch.conf").write_text(GOOD + variant)
     findings = Findings()
     with Tree(root) as tree:
-        _check_nsswitch(tree, root, findings, Checked())
+        _check_nsswitch(Layers(tree, root), root, findings, Checked())
     return bool(findings.found)
 
 

@@ -63,7 +63,8 @@ def build(place: Path, order: list[str], date: str) -> Path:
 def contents(root: Path, tops: tuple[str, ...] = BUILT) -> dict[str, object]:
     """Path -> mode, owner, content of all that was built."""
     found: dict[str, object] = {}
-    for top in tops:
+    # What is there in one root only differs as well.
+    for top in filter(lambda top: (root / top).exists(), tops):
         for path in (root / top, *sorted((root / top).rglob("*"))):
             status = path.lstat()
             data: object = os.readlink(path) if path.is_symlink() else None
