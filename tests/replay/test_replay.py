@@ -2,7 +2,7 @@
 """Every recorded run of the real tools, replayed on ours: classic, and split over an image layer.
 
 ACCOUNTS_TOOLS: a DESTDIR of `make install` to test instead of this checkout.
-ACCOUNTS_LAYOUT: `each` runs all layouts.
+ACCOUNTS_LAYOUT: `each` runs all layouts. ACCOUNTS_REPLAY: `all` runs every case of 4.17 and 4.20, not every third.
 """
 
 from __future__ import annotations
@@ -46,6 +46,20 @@ def test_replay(tool: str, cases: dict[str, list[Case]], report: Report) -> None
     groups = group_alike(own.failures)
     text = "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
     assert not own.failures, f"{len(own.failures)} runs differ:\n{text}"
+
+
+@pytest.mark.parametrize("release", RELEASES[1:])
+def test_replay_of_later_releases(release: str, report: Report) -> None:
+    """The same with the tools as that release."""
+    cases = load_recordings(release=release)[:: 1 if os.environ.get("ACCOUNTS_REPLAY") == "all" else 3]
+    own = Report()
+    for run in replay(cases, layout=os.environ.get("ACCOUNTS_LAYOUT", "seed"), tools=TOOLS):
+        own.add(run)
+        report.add(run)
+    groups = group_alike(own.failures)
+    text = "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
+    assert not own.failures, f"{len(own.failures)} runs differ:\n{text}"
+    assert own.cases.total() == len(cases) > 800
 
 
 def test_nothing_is_refused_where_nss_honours_hide_rows() -> None:
