@@ -17,7 +17,7 @@ from accounts.edit.request import Report
 from accounts.errors import AccountsError, Done
 from accounts.model.release import NO_MIN
 from accounts.system.known import Facts
-from accounts.system.notify import flush_caches, set_ident, syslog
+from accounts.system.notify import LOG_INFO, flush_caches, set_ident, syslog
 from accounts.system.target import READ, Target, find_release, read_fd
 from accounts.text import fsencode
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from accounts.edit.request import Record, Request, Step
     from accounts.model.release import Release
 
-LOG_INFO = 6
 
 
 class Listener:

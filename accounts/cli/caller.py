@@ -7,7 +7,7 @@ import posix
 
 from accounts.errors import E_NOPERM, E_NOTFOUND, Fail
 from accounts.model.names import is_valid_upn, is_valid_user_name
-from accounts.system.notify import syslog
+from accounts.system.notify import LOG_WARN, syslog
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from accounts.model.release import Release
     from accounts.system.known import Facts
 
-LOG_WARNING = 4
 
 
 def find_caller(database: Database) -> Passwd:
@@ -30,7 +29,7 @@ def find_caller(database: Database) -> Passwd:
     if row is None or row.uid != uid:
         row = database.passwd.get_id(uid)
     if row is None:
-        syslog(LOG_WARNING, f"Cannot determine the user name of the caller (UID {uid})")
+        syslog(LOG_WARN, f"Cannot determine the user name of the caller (UID {uid})")
         raise Fail(E_NOPERM, "Cannot determine your user name.")
     return row
 

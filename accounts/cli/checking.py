@@ -7,7 +7,7 @@ from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option
 from accounts.edit.checks import RepairFiles
 from accounts.errors import E_USAGE, Fail, FileError
 from accounts.system.files import NamedFiles
-from accounts.system.notify import syslog
+from accounts.system.notify import LOG_INFO, syslog
 from accounts.system.terminal import yes_or_no
 from accounts.text import fsdecode
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from accounts.model.database import Database
 
 FOUND = 2
-LOG_INFO = 6
 OPTIONS = (HELP, Option("r", "read-only"), ROOT, HIDDEN_PREFIX, Option("s", "sort"))
 
 

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Priorities of syslog(3).
-LOG_CRIT = 2
 LOG_ERR = 3
 LOG_WARN = 4
-LOG_NOTICE = 5
 LOG_INFO = 6
 
 _NOT_FOUND = 127

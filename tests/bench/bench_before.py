@@ -9,17 +9,15 @@ Ends with status 1 when a command became more than LIMIT slower and by more than
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
-from tests.bench.bench_tools import COMMANDS, Timing, lay_out  # noqa: E402
-from tests.e2e.demo import make_root, run_quiet  # noqa: E402
+from tests.bench.bench_tools import COMMANDS, Timing, lay_out, run_inside  # noqa: E402
+from tests.e2e.demo import run_quiet  # noqa: E402
 
 LIMIT = 1.03
 NOISE = 0.2
@@ -66,33 +64,17 @@ def main() -> int:
     if os.environ.get("ACCOUNTS_BENCH") != "inside":
         os.environ["ACCOUNTS_BENCH"] = "inside"
         os.execvp("unshare", ["unshare", "-m", sys.executable, __file__, *sys.argv[1:]])
-    base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
-    status = 1
-    try:
-        old = f"{base}/old"
-        os.mkdir(old)
-        archive = subprocess.run(["git", "-C", str(TOP), "archive", sys.argv[1]], stdout=subprocess.PIPE, check=True)
-        subprocess.run(["tar", "-x", "-C", old], input=archive.stdout, check=True)
-        root = make_root(base, in_memory=False)
-        os.mkdir(f"{root}/usr/real")
-        for name in ("useradd", "usermod", "userdel", "groupadd"):
-            shutil.copy(f"/usr/sbin/{name}", f"{root}/usr/real/{name}")
-        shutil.copy("/etc/nsswitch.conf", f"{root}/root/nsswitch.classic")
-        deps = f"DEPS={TOP}/build/deps"
-        run_quiet(
-            "make", "-s", "-C", old, "install", f"DESTDIR={root}", "PREFIX=/before", "LIBDIR=/before/lib", deps
-        )
-        run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
-        pid = os.fork()
-        if not pid:
-            os.chroot(root)
-            os.chdir("/")
-            os._exit(report([int(size) for size in sys.argv[2:]] or [50]))
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    finally:
-        subprocess.run(["umount", "-R", "-l", f"{base}/root"], check=False)
-        shutil.rmtree(base)
-    return status
+    return run_inside(lambda: report([int(size) for size in sys.argv[2:]] or [50]), install_before)
+
+
+def install_before(base: str, root: str) -> None:
+    """Install the tools of the other revision under /before."""
+    old = f"{base}/old"
+    os.mkdir(old)
+    archive = subprocess.run(["git", "-C", str(TOP), "archive", sys.argv[1]], stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", old], input=archive.stdout, check=True)
+    deps = f"DEPS={TOP}/build/deps"
+    run_quiet("make", "-s", "-C", old, "install", f"DESTDIR={root}", "PREFIX=/before", "LIBDIR=/before/lib", deps)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -165,6 +166,14 @@ def main() -> int:
         os.environ["ACCOUNTS_BENCH"] = "inside"
         command = ["unshare", "-m", sys.executable, __file__, *sys.argv[1:]]
         os.execvp("unshare", command)
+    return run_inside(lambda: report([int(size) for size in sys.argv[1:]] or list(SIZES)))
+
+
+def run_inside(inside: Callable[[], int], prepare: Callable[[str, str], None] | None = None) -> int:
+    """What inside() answers in an overlay of this machine with our tools, the real ones in /usr/real.
+
+    prepare: called before with a scratch directory and the root.
+    """
     from tests.e2e.demo import make_root, run_quiet
 
     base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
@@ -177,11 +186,13 @@ def main() -> int:
             shutil.copy(f"/usr/sbin/{name}", f"{root}/usr/real/{name}")
         shutil.copy("/etc/nsswitch.conf", f"{root}/root/nsswitch.classic")
         run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
+        if prepare is not None:
+            prepare(base, root)
         pid = os.fork()
         if not pid:
             os.chroot(root)
             os.chdir("/")
-            os._exit(report([int(size) for size in sys.argv[1:]] or list(SIZES)))
+            os._exit(inside())
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         subprocess.run(["umount", "-R", "-l", f"{base}/root"], check=False)
