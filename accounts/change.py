@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from accounts.model.release import Release
 
 
-
 class Listener:
     """Hears what a change has to say, and keeps it. ident, prog: who is at work, for syslog and for messages."""
 

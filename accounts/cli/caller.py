@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from accounts.system.known import Facts
 
 
-
 def find_caller(database: Database) -> Passwd:
     """The row of the name logged in with if its UID is the caller's, else the first row of that UID. Raises Fail."""
     uid = posix.getuid()

@@ -183,6 +183,7 @@ def body(given: Given) -> None:
         return
     # PAM goes by the clock, whatever SOURCE_DATE_EPOCH says.
     today = int(time.time()) // DAY
+
     def ask(row: Shadow) -> dict[str, int]:
         return ask_changes(run.console, row, run.release)
 

@@ -180,9 +180,7 @@ def ask_password(console: Console) -> bytearray | None:
         aborted = second is None
         wipe(first or bytearray())
         wipe(second or bytearray())
-        console.complain(
-            "Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n"
-        )
+        console.complain("Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n")
         return None
     return None
 

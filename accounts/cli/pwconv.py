@@ -29,9 +29,7 @@ OPENED = {("passwd", "open"): 1, ("shadow", "open"): 1, ("group", "open"): 1, ("
 TOOL_PWCONV = Tool(
     "pwconv", USAGE.format("pwconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | {("passwd", "open"): 4}
 )
-TOOL_PWUNCONV = Tool(
-    "pwunconv", USAGE.format("pwunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED
-)
+TOOL_PWUNCONV = Tool("pwunconv", USAGE.format("pwunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
 TOOL_GRPCONV = Tool("grpconv", USAGE.format("grpconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
 TOOL_GRPUNCONV = Tool(
     "grpunconv", USAGE.format("grpunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED

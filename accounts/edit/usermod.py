@@ -359,8 +359,10 @@ def _changed_user(old: Passwd, change: UserChange, shadow_in_use: bool, report: 
     if change.home is not None:
         homes = f"from '{fsdecode(old.home)}' to '{fsdecode(change.home)}'"
         done(f"change user '{who}' home {homes}", "changing home directory")
-        user.home = change.home[:1] + change.home[1:].rstrip(b"/") if change.strips_slashes else (
-            change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home
+        user.home = (
+            change.home[:1] + change.home[1:].rstrip(b"/")
+            if change.strips_slashes
+            else (change.home[:-1] if len(change.home) > 1 and change.home.endswith(b"/") else change.home)
         )
     if change.shell is not None:
         shells = f"from '{fsdecode(old.shell)}' to '{fsdecode(change.shell)}'"

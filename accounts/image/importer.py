@@ -209,9 +209,7 @@ class _Import:
 
     def _leave_out(self, item: _Item) -> None:
         """A user of a group that nobody makes is not made either; as with the real one, the others are."""
-        self.result.notes.append(
-            f"{item.where}: user '{item.shown}' is left out: there is no group {item.line.group}"
-        )
+        self.result.notes.append(f"{item.where}: user '{item.shown}' is left out: there is no group {item.line.group}")
 
     def _add_group(self, item: _Item) -> None:
         """Make the group of that name, or find the one with the GID that the item insists on."""
@@ -291,16 +289,12 @@ class _Import:
     def _is_free_uid(self, number: int, name: bytes, both: bool = False) -> bool:
         if number in self.uid_owners or self._is_known("passwd", number, name):
             return False
-        return not both or (
-            self.gid_owners.get(number, name) == name and not self._is_known("group", number, name)
-        )
+        return not both or (self.gid_owners.get(number, name) == name and not self._is_known("group", number, name))
 
     def _is_free_gid(self, number: int, name: bytes, both: bool = False) -> bool:
         if number in self.gid_owners or self._is_known("group", number, name):
             return False
-        return not both or (
-            self.uid_owners.get(number, name) == name and not self._is_known("passwd", number, name)
-        )
+        return not both or (self.uid_owners.get(number, name) == name and not self._is_known("passwd", number, name))
 
     def _is_known(self, database: str, number: int, name: bytes) -> bool:
         """Whether the id is or was another name's."""

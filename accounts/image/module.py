@@ -88,9 +88,7 @@ def find_libraries(tree: Reader, name: str) -> dict[str, Elf | None]:
     return found
 
 
-def _look_for(
-    tree: Reader, search: list[str], cache: bytes, library: Elf, image_dir: str
-) -> tuple[str | None, str]:
+def _look_for(tree: Reader, search: list[str], cache: bytes, library: Elf, image_dir: str) -> tuple[str | None, str]:
     """The path of the module that the linker loads, or None and why it loads none."""
     others = []
     for path in dict.fromkeys([*_cached(cache, MODULE), *(f"{directory}/{MODULE}" for directory in search)]):

@@ -36,6 +36,8 @@ from accounts.system.logindefs import LoginDefs
 from accounts.system.target import Target
 
 DAY = 86400
+
+
 @dataclass
 class Seeded:
     """What seed did: names by database that moved, names that stay local, files removed, lines to tell."""

@@ -259,8 +259,6 @@ class Tree(Reader):
         self._note_change(path)
 
 
-
-
 def _exists(name: str, directory: int) -> bool:
     try:
         os.stat(name, dir_fd=directory, follow_symlinks=False)

@@ -288,9 +288,7 @@ class Layered:
         return None
 
     def _put_merged(self, record: Group, image: Group) -> None:
-        members = tuple(
-            dict.fromkeys(member for member in record.members if member and member not in image.members)
-        )
+        members = tuple(dict.fromkeys(member for member in record.members if member and member not in image.members))
         if record.passwd != image.passwd:
             self.local.put(record.replace(members=members))
             self._base.record(self.name, image)

@@ -66,9 +66,7 @@ def allocate_id(
 class IdPool:
     """Ids to be found and used one after the other, each as allocate_id() would do it (newusers)."""
 
-    def __init__(
-        self, kind: str, system: bool, defs: Defs, used: set[int], is_taken: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, kind: str, system: bool, defs: Defs, used: set[int], is_taken: Callable[[int], bool]) -> None:
         """used is added to. Raises nothing: login.defs is read when the first id is asked for."""
         self.used = used
         self._kind = kind
@@ -201,9 +199,7 @@ class SubidPool:
         slot = uid - uid_min
         if slot >= slots:
             if not defs.get_bool(f"UNSAFE_SUB_{kind}_DETERMINISTIC_WRAP"):
-                raise NoId(
-                    f"Deterministic subordinate {kind} range for UID {uid} exceeds SUB_{kind}_MAX ({high})"
-                )
+                raise NoId(f"Deterministic subordinate {kind} range for UID {uid} exceeds SUB_{kind}_MAX ({high})")
             slot %= slots
         return low + slot * self.count
 
@@ -326,4 +322,3 @@ def remove_subid_range(table: Table, owner: bytes, start: int, count: int) -> No
     # Appending moves rows, so that their positions would be those of others.
     if tails:
         table.extend(tails)
-

@@ -142,9 +142,7 @@ class Passwd(Record):
 
     __slots__ = ("gecos", "gid", "home", "passwd", "shell", "uid")
 
-    def __init__(
-        self, name: bytes, passwd: bytes, uid: int, gid: int, gecos: bytes, home: bytes, shell: bytes
-    ) -> None:
+    def __init__(self, name: bytes, passwd: bytes, uid: int, gid: int, gecos: bytes, home: bytes, shell: bytes) -> None:
         self.name = name
         self.passwd = passwd
         self.uid = uid
@@ -285,11 +283,7 @@ class Group(Record):
         return Group(fields[0], fields[1], gid, _parse_list(fields[3]) if len(fields) == 4 else ())
 
     def is_writable(self) -> bool:
-        return (
-            _are_writable((self.name, self.passwd))
-            and _are_writable(self.members, b",:")
-            and self.gid != MAX_ID
-        )
+        return _are_writable((self.name, self.passwd)) and _are_writable(self.members, b",:") and self.gid != MAX_ID
 
     def format_line(self) -> bytes:
         return b"%s:%s:%d:%s" % (self.name, self.passwd, self.gid, b",".join(self.members))
@@ -300,9 +294,7 @@ class Gshadow(Record):
 
     __slots__ = ("admins", "members", "passwd")
 
-    def __init__(
-        self, name: bytes, passwd: bytes, admins: tuple[bytes, ...], members: tuple[bytes, ...]
-    ) -> None:
+    def __init__(self, name: bytes, passwd: bytes, admins: tuple[bytes, ...], members: tuple[bytes, ...]) -> None:
         self.name = name
         self.passwd = passwd
         self.admins = admins

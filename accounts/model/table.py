@@ -118,9 +118,7 @@ class Table:
             end = data.find(b"\n", position)
             if end < 0:
                 end = size
-            record = (
-                self._edits[position] if position in self._edits else self._parse(data[position:end])
-            )
+            record = self._edits[position] if position in self._edits else self._parse(data[position:end])
             if record is not None:
                 yield position, record
             position = end + 1

@@ -110,9 +110,7 @@ def run_parts(
     return True
 
 
-def run_userdel_cmd(
-    command: bytes | None, name: bytes, warn: Callable[[str], None], chroot: int | None = None
-) -> None:
+def run_userdel_cmd(command: bytes | None, name: bytes, warn: Callable[[str], None], chroot: int | None = None) -> None:
     """USERDEL_CMD of login.defs(5) with the user's name, its status ignored as userdel does."""
     if command:
         run_command(command, [command, name], warn, None, chroot)

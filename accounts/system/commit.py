@@ -207,9 +207,7 @@ class Work:
         if step.copied:
             self._copy_old(step, "copy", status, fd, content, status.st_mode & _MODE)
 
-    def _copy_old(
-        self, step: Step, kind: str, status: posix.stat_result, fd: int, content: bytes, mode: int
-    ) -> None:
+    def _copy_old(self, step: Step, kind: str, status: posix.stat_result, fd: int, content: bytes, mode: int) -> None:
         copy = self._write_temporary(step, kind, content, status.st_uid, status.st_gid, mode)
         if kind == "old":
             contents.copy_xattrs(fd, copy)

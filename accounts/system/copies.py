@@ -94,9 +94,7 @@ class Copy:
         status = posix.fstat(source)
         _set_status(source, target, status, self._ids.owner(status))
 
-    def _copy_entry(
-        self, source: int, target: int, entry: str, status: posix.stat_result, place: list[str]
-    ) -> None:
+    def _copy_entry(self, source: int, target: int, entry: str, status: posix.stat_result, place: list[str]) -> None:
         times = (status.st_atime_ns, status.st_mtime_ns)
         owner = self._ids.owner(status)
         if stat.S_ISLNK(status.st_mode):
@@ -252,9 +250,7 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(end, size)
 
 
-def _set_status(
-    source: int, target: int, status: posix.stat_result, owner: tuple[int, int], dropped: int = 0
-) -> None:
+def _set_status(source: int, target: int, status: posix.stat_result, owner: tuple[int, int], dropped: int = 0) -> None:
     # chown first: it clears the set-id bits, which then come back for the new owner only.
     posix.fchown(target, *owner)
     posix.fchmod(target, stat.S_IMODE(status.st_mode) & ~dropped)

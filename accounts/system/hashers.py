@@ -77,10 +77,7 @@ def context() -> passlib.context.CryptContext:
     if libxcrypt.load() is None:
         return passlib.context.CryptContext(PURE_PYTHON)
     return passlib.context.CryptContext(
-        [
-            type(name, (LibxcryptHandler,), {"name": name, "prefixes": prefixes})
-            for name, prefixes in HANDLERS.values()
-        ]
+        [type(name, (LibxcryptHandler,), {"name": name, "prefixes": prefixes}) for name, prefixes in HANDLERS.values()]
     )
 
 

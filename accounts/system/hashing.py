@@ -60,9 +60,7 @@ class HashSettings:
         return greatest if drawn < 0 else min(max(drawn, least), greatest)
 
 
-def settings_from(
-    login_defs: LoginDefs, method: str | None = None, rounds: int | None = None
-) -> HashSettings:
+def settings_from(login_defs: LoginDefs, method: str | None = None, rounds: int | None = None) -> HashSettings:
     """The settings that shadow's crypt_make_salt() would use.
 
     method: as chpasswd -c has it (not "NONE": that is no hash); None for ENCRYPT_METHOD or MD5_CRYPT_ENAB.

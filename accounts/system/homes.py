@@ -35,7 +35,6 @@ SYSTEM_DIRECTORIES = (
 _PATH = posix.O_PATH
 
 
-
 def create_home(
     root: int,
     home: bytes,
@@ -157,7 +156,6 @@ def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int,
         posix.close(source)
 
 
-
 def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: bytes = b"") -> bool:
     """Move a home directory and change owners in it, as usermod -m -d; whether there was one. Raises HomeError.
 
@@ -273,7 +271,6 @@ def _chown_home(parent: int, name: bytes, ids: Ids) -> None:
         raise HomeError("Failed to change ownership of the home directory") from None
 
 
-
 def remove_home(
     root: int,
     home: bytes,
@@ -365,9 +362,7 @@ def _look_into(root: int, directory: bytes, inode: int) -> tuple[bytes, set[byte
         return real, set()
     try:
         with posix.scandir(fd) as entries:
-            return real, {
-                fsencode(entry.name) for entry in entries if entry.is_symlink() or entry.inode() == inode
-            }
+            return real, {fsencode(entry.name) for entry in entries if entry.is_symlink() or entry.inode() == inode}
     except OSError:
         return real, set()
     finally:

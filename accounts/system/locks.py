@@ -47,9 +47,7 @@ class Locks:
     timeout: seconds to wait; glibc and shadow wait 15.
     """
 
-    def __init__(
-        self, etc: int, *, passwd_lock: bool = True, path: str = "/etc", timeout: float = 15.0
-    ) -> None:
+    def __init__(self, etc: int, *, passwd_lock: bool = True, path: str = "/etc", timeout: float = 15.0) -> None:
         self._etc = etc
         self._passwd_lock = passwd_lock
         self._path = path

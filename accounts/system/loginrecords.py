@@ -90,9 +90,7 @@ def move_login_records(
     _move(root, FAILLOG, "faillog", faillog_size(), old_uid, new_uid, warn)
 
 
-def _move(
-    root: int, path: bytes, what: str, size: int, old: int, new: int, warn: Callable[[str], None]
-) -> None:
+def _move(root: int, path: bytes, what: str, size: int, old: int, new: int, warn: Callable[[str], None]) -> None:
     try:
         fd = open_beneath(root, path, posix.O_RDWR | posix.O_NOFOLLOW)
         try:

@@ -54,8 +54,7 @@ def _printable(text: str) -> str:
         return text
     # Letters of other alphabets stay; isprintable() is false for surrogates and control characters.
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 

@@ -100,9 +100,7 @@ class Store:
             # shadow says why of its own locks only; without a prefix lckpwdf(3) is first.
             why = f"{target.shown(names[0])}.{posix.getpid()}: {error.strerror}"
             raise FileError(names[0], "lock", details=(why,) if target.prefix else ()) from None
-        self._locks = locks = Locks(
-            etc, passwd_lock=not target.prefix, path=target.shown(""), timeout=15.0
-        )
+        self._locks = locks = Locks(etc, passwd_lock=not target.prefix, path=target.shown(""), timeout=15.0)
         wanted = []
         for name in names:
             if name in ("passwd", "group") or name in create or self.is_present(name):

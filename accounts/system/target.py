@@ -237,9 +237,7 @@ class Target:
         if wanted in (b"merge", b"first"):
             return default_policy(wanted == b"merge")
         if wanted != b"auto":
-            raise BadArgument(
-                f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'"
-            )
+            raise BadArgument(f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'")
         if self._policy is None:
             text = self.read_layered(b"nsswitch.conf")
             self._policy = default_policy() if text is None else parse_nsswitch(text)

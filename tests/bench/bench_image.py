@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Time and peak memory of `accounts image` on big roots: 100,000 files, 10,000 and 60,000 accounts.
 
-    bench_image.py [ROOT...]        also measures copies of these roots, for example debootstrapped ones
+bench_image.py [ROOT...]        also measures copies of these roots, for example debootstrapped ones
 """
 
 from __future__ import annotations

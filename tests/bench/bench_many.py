@@ -66,9 +66,7 @@ def place() -> None:
 
 def state(hashed: bool) -> dict[str, list[list[str]]]:
     """The rows of the files. hashed: without passwords and the days that pam_unix takes from the clock."""
-    files = {
-        name: [line.split(":") for line in Path(f"/etc/{name}").read_text().splitlines()] for name in NAMES
-    }
+    files = {name: [line.split(":") for line in Path(f"/etc/{name}").read_text().splitlines()] for name in NAMES}
     if hashed:
         for row in files["shadow"]:
             row[1:3] = [row[1][:3], ""]

@@ -36,8 +36,7 @@ def account_files(rows: int) -> dict[str, str]:
         "passwd": "".join(f"{u}:x:{i}:{i}:User {i},,,:/home/{u}:/bin/bash\n" for i, u in enumerate(users)),
         "shadow": "".join(f"{u}:{hashed}:19700:0:99999:7:::\n" for u in users),
         "group": "".join(
-            f"{u}:x:{i}:{f'{users[i // 2]},{users[-1]}' if i % 10 == 5 else ''}\n"
-            for i, u in enumerate(users)
+            f"{u}:x:{i}:{f'{users[i // 2]},{users[-1]}' if i % 10 == 5 else ''}\n" for i, u in enumerate(users)
         ),
         "gshadow": "".join(f"{u}:!::\n" for u in users),
     }

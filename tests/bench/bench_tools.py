@@ -77,9 +77,7 @@ def place(files: dict[str, bytes], stateless: bool) -> None:
             write(image, data, mode)
     for name in ("subuid", "subgid"):
         write(f"/etc/{name}", b"local:100000:65536\n", 0o644)
-    shutil.copy(
-        "/usr/share/accounts/nsswitch.conf" if stateless else "/root/nsswitch.classic", "/etc/nsswitch.conf"
-    )
+    shutil.copy("/usr/share/accounts/nsswitch.conf" if stateless else "/root/nsswitch.classic", "/etc/nsswitch.conf")
 
 
 def write(path: str, data: bytes, mode: int) -> None:

@@ -86,7 +86,7 @@ ADDUSER = Client(
         adduser alice video
         adduser --disabled-password --gecos '' 'Bad:Name'"""),
         Step("env -u SOURCE_DATE_EPOCH adduser --gecos '' dave", "secret\nsecret\n"),
-        Step(f"/usr/bin/python3 -Wignore -c \"{HASH_OF_SECRET}\" dave"),
+        Step(f'/usr/bin/python3 -Wignore -c "{HASH_OF_SECRET}" dave'),
         *_steps("""
         for user in alice carol www-data; do id -Gn $user | tr " " "\\n" | sort; done
         deluser alice devs

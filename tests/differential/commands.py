@@ -40,9 +40,7 @@ BAD_NAMES = [
     "/",
 ]
 users = mostly(["alice", "bob", "carol", "dave", "sys", "nobody", "erin", "frank"], ["root", *BAD_NAMES])
-groups = mostly(
-    ["video", "audio", "sudo", "alice", "bob", "staff", "devs", "users", "nogroup"], ["root", *BAD_NAMES]
-)
+groups = mostly(["video", "audio", "sudo", "alice", "bob", "staff", "devs", "users", "nogroup"], ["root", *BAD_NAMES])
 ids = mostly(
     ["0", "3", "44", "100", "999", "1000", "1001", "1002", "1005", "2000"],
     [
@@ -66,18 +64,14 @@ dates = mostly(
     ["2030-13-01", "bad", "2030-1-1", "1969-12-31", "-2", "99999999999", "2030/01/02", "2030-01-01x"],
 )
 days = mostly(["0", "7", "90", "-1", "99999"], ["", "-2", "x", "1.5", "4294967296", "99999999999999999999"])
-shells = mostly(
-    ["/bin/sh", "/bin/bash", "", "/usr/sbin/nologin"], ["relative", "/bin/a:b", "/nosuch", "*", "/bin/é"]
-)
+shells = mostly(["/bin/sh", "/bin/bash", "", "/usr/sbin/nologin"], ["relative", "/bin/a:b", "/nosuch", "*", "/bin/é"])
 gecos = mostly(["Full Name,1,2,3,other", "", "plain"], ["a:b", "a\nb", "é", "x\ty", "a=b", ",,,,,,"])
 homes = mostly(
     ["/home/alice", "/home/x1", "/home/bob", "/srv/x"],
     ["", "relative", "/home/a:b", "/home/no/such", "/home/é"],
 )
 hashes = mostly(["!", "*", "x", "$6$salt$hash", "!$6$salt$hash"], ["", "a:b", "a\nb", "!!", "é"])
-ranges = mostly(
-    ["100000-165535", "200000-200000", "165536-231071"], ["5", "9-3", "a-b", "-1-4", "0-4294967296", ""]
-)
+ranges = mostly(["100000-165535", "200000-200000", "165536-231071"], ["5", "9-3", "a-b", "-1-4", "0-4294967296", ""])
 group_lists = st.lists(group_or_id, max_size=3).map(",".join)
 user_lists = st.lists(users, max_size=3).map(",".join)
 id_settings = mostly(

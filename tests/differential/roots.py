@@ -32,12 +32,8 @@ def classic_roots(draw: DrawFn) -> State:
     tree = {}
     for number, name in enumerate(names, 1000):
         shell = draw(st.sampled_from(["/bin/sh", "/bin/bash", "/usr/sbin/nologin"]))
-        passwd.append(
-            f"{name}:x:{number}:{number}:{draw(st.sampled_from(['', 'Full Name,,,']))}:/home/{name}:{shell}"
-        )
-        shadow.append(
-            f"{name}:{draw(st.sampled_from(_HASHES))}:{draw(st.sampled_from(['20000', '0', '']))}:0:90:7:::"
-        )
+        passwd.append(f"{name}:x:{number}:{number}:{draw(st.sampled_from(['', 'Full Name,,,']))}:/home/{name}:{shell}")
+        shadow.append(f"{name}:{draw(st.sampled_from(_HASHES))}:{draw(st.sampled_from(['20000', '0', '']))}:0:90:7:::")
         subids.append(f"{name}:{100000 + 65536 * (number - 1000)}:65536")
         if draw(st.booleans()):
             tree[f"/home/{name}"] = Node("d", 0o755, number, number)
@@ -51,9 +47,7 @@ def classic_roots(draw: DrawFn) -> State:
         members = draw(st.lists(st.sampled_from([*names, "sys", "nobody", "ghost"]), unique=True, max_size=3))
         joined = ",".join(members if draw(st.integers(0, 2)) == 0 else [])
         group.append(f"{name}:x:{gid}:{joined}")
-        gshadow.append(
-            f"{name}:{draw(st.sampled_from(['!', '*']))}:{draw(st.sampled_from(['', '', joined]))}:{joined}"
-        )
+        gshadow.append(f"{name}:{draw(st.sampled_from(['!', '*']))}:{draw(st.sampled_from(['', '', joined]))}:{joined}")
     for lines in (passwd, group, shadow):
         odd = draw(st.sampled_from([None, None, None, "# comment", "", "broken"]))
         if odd is not None:

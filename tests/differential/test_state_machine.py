@@ -135,7 +135,4 @@ def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker, str]) -> 
     tools = [tool for tool in AVAILABLE if Machine.debian.has(tool)]
     assert all(Machine.steps[tool] for tool in tools), f"not every tool was drawn: {Machine.steps}"
     # Most hostile calls fail; what succeeds must still be a good part of it.
-    assert (
-        Machine.steps["succeeded"] + Machine.steps["refused"]
-        > sum(Machine.steps[tool] for tool in tools) / 10
-    )
+    assert Machine.steps["succeeded"] + Machine.steps["refused"] > sum(Machine.steps[tool] for tool in tools) / 10

@@ -95,7 +95,6 @@ def _cores() -> None:
         tool, *arguments = command.split()
         path = f"/usr/bin/{tool}" if tool == "passwd" else f"/usr/sbin/{tool}"
         with subprocess.Popen([path, *arguments], stdin=subprocess.PIPE, preexec_fn=allow, cwd="/tmp") as process:
-
             for _ in range(200):
                 limits = Path(f"/proc/{process.pid}/limits").read_text()
                 if "Max core file size        0                    0 " in limits:

@@ -53,9 +53,7 @@ _SAME = {
     "mknodat": "mknod", "faccessat": "access", "faccessat2": "access", "setrlimit": "prlimit64",
     "fdatasync": "fsync", "fchownat": "chown", "lchown": "chown", "fchmodat": "chmod", "pwrite64": "write",
 }  # fmt: skip
-CALLS = {
-    int(number): (name, where) for number, name, where in (entry.split() for entry in _CALLS.split(","))
-}
+CALLS = {int(number): (name, where) for number, name, where in (entry.split() for entry in _CALLS.split(","))}
 _DATABASES = "passwd|group|shadow|gshadow|subuid|subgid"
 # What a path is about; the first that matches. Anything else (libraries, modules, /proc/sys) is not looked at.
 _OBJECTS = [

@@ -22,8 +22,12 @@ from tests.hostile import roots
 WANTED = os.environ.get("ACCOUNTS_HOSTILE_ROOTS", "")
 STRIDE = 61
 MODES = ("root", "prefix")
-ALL = [(place, kind, tool, arguments, mode)
-       for tool, arguments in roots.RUNS for mode in MODES for place, kind in roots.CASES]
+ALL = [
+    (place, kind, tool, arguments, mode)
+    for tool, arguments in roots.RUNS
+    for mode in MODES
+    for place, kind in roots.CASES
+]
 
 
 def chosen() -> list[tuple[str, str, str, tuple[str, ...], str]]:

@@ -52,6 +52,7 @@ shadow: files altfiles
 gshadow: files altfiles
 """
 
+
 def make_image(root: Path, **files: str) -> Path:
     """A root whose package scripts have run: all accounts in /etc. files: other texts for passwd and so on."""
     texts = {"passwd": PASSWD, "group": GROUP, "shadow": SHADOW, "gshadow": GSHADOW} | files

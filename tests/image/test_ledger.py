@@ -203,9 +203,7 @@ TREEFILE = json.dumps(
         ("anything", "passwd:a:7:present\n# x\n", {"passwd:a:7"}, {}),
     ],
 )  # fmt: skip
-def test_reads_sources_of_pins(
-    tmp_path: Path, name: str, content: str, ids: set[str], primary: dict[str, int]
-) -> None:
+def test_reads_sources_of_pins(tmp_path: Path, name: str, content: str, ids: set[str], primary: dict[str, int]) -> None:
     (tmp_path / name).write_text(content)
     (tmp_path / "groups").write_text("tty:x:5:\n")
     pins = load_pins(str(tmp_path / name))

@@ -68,9 +68,7 @@ def test_source_and_target_in_one_directory_are_refused(tmp_path: Path, case: st
 
 def test_a_mount_of_etc_is_the_same_directory(tmp_path: Path) -> None:
     root = make(make_image(tmp_path / "r"), {CONF: "IMAGE_DIR=/usr/etc\n", "usr/etc/": None})
-    script = (
-        f"mount --bind {root}/etc {root}/usr/etc && exec {TOP}/shims/accounts image seed {root}"
-    )
+    script = f"mount --bind {root}/etc {root}/usr/etc && exec {TOP}/shims/accounts image seed {root}"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
     assert done.returncode == imagecommands.BAD_INPUT
     assert done.stderr == "accounts image seed: /usr/etc is /etc: nothing can move there\n"

@@ -22,11 +22,12 @@ SHELL_SCRIPTS = sorted(
     "command",
     [
         [BIN / "ruff", "check", "."],
+        [BIN / "ruff", "format", "--check", "."],
         [BIN / "mypy", "--no-error-summary"],
         [BIN / "lint-imports", "--no-cache"],
         ["shellcheck", *SHELL_SCRIPTS],
     ],
-    ids=["ruff", "mypy", "import-linter", "shellcheck"],
+    ids=["ruff", "format", "mypy", "import-linter", "shellcheck"],
 )
 def test_linter_finds_nothing(command: list[str]) -> None:
     result = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=300)

@@ -53,9 +53,7 @@ MakePrograms = Callable[[str, Path], Programs]
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> MakePrograms:
     """programs(kind, datadir), with a kind of FLAGS; built once."""
-    return functools.cache(
-        lambda kind, datadir: Programs(tmp_path_factory.mktemp(f"nss-{kind}"), kind, datadir)
-    )
+    return functools.cache(lambda kind, datadir: Programs(tmp_path_factory.mktemp(f"nss-{kind}"), kind, datadir))
 
 
 class Root:

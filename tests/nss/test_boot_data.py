@@ -59,9 +59,7 @@ def test_the_unit_comes_before(installed: Path, later: str) -> None:
     ],
     ids=["missing", "file", "linked", "dangling", "loop"],
 )
-def test_the_unit_links_what_leads_nowhere(
-    root: Root, before: str | None, after: str, kept: str | None
-) -> None:
+def test_the_unit_links_what_leads_nowhere(root: Root, before: str | None, after: str, kept: str | None) -> None:
     path = root.path("etc/nsswitch.conf")
     if before == "file":
         path.write_text("passwd: files\n")

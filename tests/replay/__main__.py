@@ -62,9 +62,7 @@ def main() -> int:
             print(f"{len(failures)} failures of {len(group_alike(failures))} sorts: -v shows all")
     if options.refusals:
         for run in sorted(report.refusals, key=lambda run: run.case.name):
-            print(
-                f"{run.label}\n    {'; '.join(run.verdict.refused)}\n    {_text(run.outcome.stderr.strip())}"
-            )
+            print(f"{run.label}\n    {'; '.join(run.verdict.refused)}\n    {_text(run.outcome.stderr.strip())}")
     print(report.table())
     print(f"{time.monotonic() - started:.1f} s")
     return 1 if failures or missing or not cases else 0
@@ -106,9 +104,7 @@ def show(run: Replayed) -> str:
         tree={path: node for path, node in outcome.after.tree.items() if run.before.tree.get(path) != node},
     )
     lines += ["=== changed", *_show_state(changed)]
-    gone = (
-        run.before.etc.keys() - outcome.after.etc.keys() | run.before.tree.keys() - outcome.after.tree.keys()
-    )
+    gone = run.before.etc.keys() - outcome.after.etc.keys() | run.before.tree.keys() - outcome.after.tree.keys()
     lines += ["=== gone: " + " ".join(sorted(gone)), "=== verdict", describe(run)]
     return "\n".join(lines)
 

@@ -95,13 +95,9 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     if outcome.exit and REFUSAL.search(outcome.stderr):
         verdict.refused = refusable
         if not refusable:
-            verdict.faults.append(
-                "refused, but a delta can say what the record says: " + _text(outcome.stderr)
-            )
+            verdict.faults.append("refused, but a delta can say what the record says: " + _text(outcome.stderr))
         if outcome.touched - _UNRECORDED:
-            verdict.faults.append(
-                "refused, but the local files changed: " + " ".join(sorted(outcome.touched))
-            )
+            verdict.faults.append("refused, but the local files changed: " + " ".join(sorted(outcome.touched)))
         verdict.faults += _tree_differences(before.tree, outcome.after.tree)
         _judge_image(before, outcome, verdict)
         return verdict
@@ -162,8 +158,10 @@ def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = 
             verdict.rules.add("pid-in-message")
         elif split and case.command.tool == "groupdel" and _names_another_user(case, want, have):
             verdict.rules.add("first-of-several")
-        elif split and case.command.tool in ("pwck", "grpck") and _sorted_words(want) == _sorted_words(
-            _without_layers(have)
+        elif (
+            split
+            and case.command.tool in ("pwck", "grpck")
+            and _sorted_words(want) == _sorted_words(_without_layers(have))
         ):
             verdict.rules.add("layer-named")
         elif split and case.command.tool in _LISTING_TOOLS and _sorted_words(want) == _sorted_words(have):
@@ -197,9 +195,7 @@ def _without_layers(text: bytes) -> bytes:
 
 def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Verdict) -> None:
     """The local files: names, modes, owners, and the lines that were none of the command's business."""
-    recorded = {
-        name: file for name, file in case.after.etc.items() if name.removesuffix("-") not in DATABASES
-    }
+    recorded = {name: file for name, file in case.after.etc.items() if name.removesuffix("-") not in DATABASES}
     for name in sorted(recorded.keys() | outcome.after.etc.keys()):
         want, have = recorded.get(name), outcome.after.etc.get(name)
         owner = name.removesuffix("-")
@@ -248,9 +244,7 @@ def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bo
 def _judge_mode(case: Case, name: str, have: File, verdict: Verdict) -> None:
     model = case.after.etc.get(name.removesuffix("-")) or case.before.etc.get(name.removesuffix("-"))
     if model and (have.mode & ~model.mode or (have.uid, have.gid) != (model.uid, model.gid)):
-        verdict.faults.append(
-            f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image"
-        )
+        verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image")
 
 
 def _judge_untouched(outcome: Outcome, verdict: Verdict) -> None:
@@ -276,9 +270,7 @@ def _same_text(before: State, after: dict[str, File], name: str) -> bool:
 
 def _unsalted(want: File, have: File, case: Case, verdict: Verdict, oracle: bool = False) -> File:
     words = hashes.plaintexts(case.command)
-    rounds = (
-        hashes.sha_rounds(case.before.etc["login.defs"].data) if "login.defs" in case.before.etc else None
-    )
+    rounds = hashes.sha_rounds(case.before.etc["login.defs"].data) if "login.defs" in case.before.etc else None
     data = hashes.unsalt(have.data, want.data, words, rounds) if words else have.data
     if data != have.data:
         verdict.rules.add("salted-hash")
@@ -292,11 +284,7 @@ def _unsalted(want: File, have: File, case: Case, verdict: Verdict, oracle: bool
         lines = []
         for mine, theirs in zip(data.split(b"\n"), want.data.split(b"\n"), strict=True):
             left, right = mine.split(b":"), theirs.split(b":")
-            if (
-                len(left) == len(right) == 9
-                and left[:2] + left[3:] == right[:2] + right[3:]
-                and left != right
-            ):
+            if len(left) == len(right) == 9 and left[:2] + left[3:] == right[:2] + right[3:] and left != right:
                 verdict.rules.add("pam-clock")
                 mine = theirs
             lines.append(mine)
@@ -311,9 +299,7 @@ def _file_differences(name: str, want: File | None, have: File | None) -> list[s
     if want.data != have.data:
         faults.append(f"{name}:\n" + _diff(want.data, have.data))
     if want[1:] != have[1:]:
-        faults.append(
-            f"{name}: expected {want.mode:o} {want.uid}:{want.gid}, got {have.mode:o} {have.uid}:{have.gid}"
-        )
+        faults.append(f"{name}: expected {want.mode:o} {want.uid}:{want.gid}, got {have.mode:o} {have.uid}:{have.gid}")
     return faults
 
 

@@ -41,9 +41,7 @@ def test_a_split_state_gives_the_same_view(layout: str) -> None:
         ("a:x:1", "", b"a", ((b"a", b"x", b"1"), set())),
     ],
 )
-def test_group_view(
-    image: str, local: str, name: bytes, expected: tuple[tuple[bytes, ...], set[bytes]]
-) -> None:
+def test_group_view(image: str, local: str, name: bytes, expected: tuple[tuple[bytes, ...], set[bytes]]) -> None:
     entry = view(files(group=image), files(group=local)).entries["group"][name]
     assert (entry.fields, set(entry.lists[0])) == expected
 
@@ -91,9 +89,7 @@ _SPLIT = State(
 _GOOD = "bob:x:1000:\n# note\nvideo:x:44:bob\n"
 
 
-def judged(
-    group: str = _GOOD, exit: int = 0, stderr: bytes = b"", extra: dict[str, File] | None = None
-) -> Verdict:
+def judged(group: str = _GOOD, exit: int = 0, stderr: bytes = b"", extra: dict[str, File] | None = None) -> Verdict:
     """The judgement over a split run that left this group file."""
     etc = _SPLIT.etc | files(group=group) | (extra or {})
     touched = {name for name in etc if etc[name] != _SPLIT.etc.get(name)}

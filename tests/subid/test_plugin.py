@@ -61,9 +61,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Plugin:
 def test_exports_the_four_functions_and_nothing_else(plugin: Plugin) -> None:
     done = subprocess.run(["nm", "-D", "--defined-only", plugin.path], check=True, capture_output=True, text=True)
     names = sorted(line.split()[-1] for line in done.stdout.splitlines())
-    assert names == [
-        f"shadow_subid_{name}" for name in ("find_subid_owners", "free", "has_range", "list_owner_ranges")
-    ]
+    assert names == [f"shadow_subid_{name}" for name in ("find_subid_owners", "free", "has_range", "list_owner_ranges")]
 
 
 def test_rows_of_both_layers(plugin: Plugin) -> None:

@@ -104,9 +104,7 @@ def test_a_file_that_somebody_else_changed_stops_the_commit(
     assert _tree(tmp_path) == {"group": b"g", **before}
 
 
-@pytest.mark.parametrize(
-    "kind", ["link", "dangling", "loop", "directory", "fifo", "parent link", "backup directory"]
-)
+@pytest.mark.parametrize("kind", ["link", "dangling", "loop", "directory", "fifo", "parent link", "backup directory"])
 def test_what_is_no_regular_file_is_refused(etc: int, tmp_path: Path, kind: str) -> None:
     name = "passwd"
     if kind == "link":
@@ -393,9 +391,7 @@ def test_a_touched_or_edited_old_file_counts_as_foreign(
     assert (tmp_path / "shadow").read_bytes() == b"x"
 
 
-def test_a_second_commit_without_recovery_is_refused(
-    etc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_commit_without_recovery_is_refused(etc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path, OLD)
     _crash(etc, CHANGES, monkeypatch, 1)
     before = _tree(tmp_path)
@@ -415,9 +411,7 @@ def test_a_journal_of_another_version_is_left_alone(etc: int, tmp_path: Path) ->
     assert (tmp_path / JOURNAL).exists()
 
 
-def test_a_signal_during_a_commit_is_raised_after_it(
-    etc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_during_a_commit_is_raised_after_it(etc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = os.rename
 
     def signalled(*arguments: str, **options: int) -> None:

@@ -136,9 +136,7 @@ def test_view_lists_each_name_once_local_first() -> None:
         ("shadow", b"www", {"inactive": 2**32}, E_PW_UPDATE, "smaller"),
     ],
 )
-def test_what_no_delta_can_say_is_refused(
-    table: str, row: bytes, fields: dict[str, Any], kind: str, hint: str
-) -> None:
+def test_what_no_delta_can_say_is_refused(table: str, row: bytes, fields: dict[str, Any], kind: str, hint: str) -> None:
     db = database()
     with pytest.raises(Refusal, match=f"read-only image.*{hint}") as caught:
         edit(db, table, row, **fields)

@@ -291,9 +291,7 @@ def test_others_get_the_diverted_program(
         ("sg", [b"video", b"id"], (False, "video", "id")),
     ],
 )
-def test_newgrp_and_sg_arguments(
-    prog: str, argv: list[bytes], expected: tuple[bool, str | None, str | None]
-) -> None:
+def test_newgrp_and_sg_arguments(prog: str, argv: list[bytes], expected: tuple[bool, str | None, str | None]) -> None:
     request = parse_arguments(prog, argv)
     assert (request.login, request.group, request.command) == expected
 

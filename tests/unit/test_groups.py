@@ -162,9 +162,7 @@ def test_a_gshadow_row_of_the_image_without_a_group_cannot_be_removed_by_grpconv
 
 
 def test_changing_back_to_the_image_forgets_the_override_and_its_base_record() -> None:
-    db = database(
-        {"gshadow": b"video:$6$::\n"}, base=b"gshadow:video:*::\n"
-    )
+    db = database({"gshadow": b"video:$6$::\n"}, base=b"gshadow:video:*::\n")
     groupmod.change_group(db, b"video", passwd=b"*")
     assert changes(db) == {"gshadow": None, "accounts/base": None}
 
@@ -187,9 +185,7 @@ def test_removing_who_is_no_member() -> None:
 def test_rename_with_a_password_needs_the_gshadow_row() -> None:
     # As in shadow 4.13, which fails to remove the row that it has not got.
     with pytest.raises(FileError) as caught:
-        groupmod.change_group(
-            database({"group": b"own:x:7:\n"}), b"own", new_name=b"new", passwd=b"p"
-        )
+        groupmod.change_group(database({"group": b"own:x:7:\n"}), b"own", new_name=b"new", passwd=b"p")
     assert str(caught.value) == "cannot remove entry 'own' from /etc/gshadow"
 
 

@@ -43,8 +43,7 @@ FOREIGN = {
     ),
     "SHA512": (
         b"secretlongpassword",
-        b"$6$ro0ofPgG0dtfqp1I$i4o2TKViXfOGZOc0TJ2W33030CUynfdTcGCInI61/"
-        b"WaBnIE9zZIz4Rg2zISr9Uv2qchpUfe5rDsn7tex3Oav9/",
+        b"$6$ro0ofPgG0dtfqp1I$i4o2TKViXfOGZOc0TJ2W33030CUynfdTcGCInI61/WaBnIE9zZIz4Rg2zISr9Uv2qchpUfe5rDsn7tex3Oav9/",
     ),
     "YESCRYPT": (
         b"secretlongpassword",
@@ -104,9 +103,7 @@ def test_foreign_hash_verifies(name: str) -> None:
 
 @pytest.mark.parametrize("option", ["-1", "-5", "-6"])
 def test_openssl_agrees(option: str) -> None:
-    theirs = subprocess.run(
-        ["openssl", "passwd", option, "-stdin"], input=b"secret\n", capture_output=True
-    ).stdout
+    theirs = subprocess.run(["openssl", "passwd", option, "-stdin"], input=b"secret\n", capture_output=True).stdout
     assert verify_password(b"secret", theirs.rstrip())
 
 
@@ -244,9 +241,7 @@ def test_no_exception_shows_the_password(monkeypatch: pytest.MonkeyPatch) -> Non
     for call in failing:
         with pytest.raises((BadArgument, OSError, ctypes.ArgumentError)) as caught:
             call()
-        shown = (
-            "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(caught.value.args)
-        )
+        shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(caught.value.args)
         assert "Tr0ub" not in shown
 
 
@@ -438,8 +433,7 @@ def test_crypt_lets_other_threads_run() -> None:
 
 def test_import_is_cheap_until_a_password_comes() -> None:
     code = (
-        "import accounts.system.hashing\n"
-        "print(*(m for m in ('ctypes', 'passlib', 'enum', 're') if m in sys.modules))\n"
+        "import accounts.system.hashing\nprint(*(m for m in ('ctypes', 'passlib', 'enum', 're') if m in sys.modules))\n"
     )
     answer = run_isolated(code)
     assert (answer.stdout, answer.stderr) == ("\n", "")

@@ -238,8 +238,7 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         """
     )
     assert out == (
-        "256 5 6 0o40710 ['file'] []\n"
-        "error: cannot move subvolume from /home/a to /a - different device\nTrue [] []\n"
+        "256 5 6 0o40710 ['file'] []\nerror: cannot move subvolume from /home/a to /a - different device\nTrue [] []\n"
     )
 
 
@@ -350,9 +349,7 @@ def test_copy_changes_only_the_owners_it_is_asked_to(place: Place) -> None:
 
 def test_copy_keeps_acls_and_user_attributes_but_no_capabilities(place: Place) -> None:
     file = place.make("etc/skel/file=x", 0, 0, 0o640)
-    acl = bytes.fromhex(
-        "0200000001000600ffffffff02000600d204000004000400ffffffff10000600ffffffff20000000ffffffff"
-    )
+    acl = bytes.fromhex("0200000001000600ffffffff02000600d204000004000400ffffffff10000600ffffffff20000000ffffffff")
     os.setxattr(file, "system.posix_acl_access", acl)
     os.setxattr(file, "user.note", b"hello")
     os.setxattr(file, "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
@@ -904,9 +901,7 @@ def test_create_mail_behind_the_distributions_link(place: Place) -> None:
 
 
 def move_mail(place: Place, new_name: bytes = b"new", new_uid: int = 7) -> None:
-    mail.move_mailbox(
-        place.fd, b"/var/mail", b"alice", new_name, ALICE, new_uid, place.warn, place.say, b"/R"
-    )
+    mail.move_mailbox(place.fd, b"/var/mail", b"alice", new_name, ALICE, new_uid, place.warn, place.say, b"/R")
 
 
 def test_move_mailbox(place: Place) -> None:
@@ -1030,9 +1025,7 @@ def test_login_record_sizes_are_those_of_the_systems_own_tools(place: Place) -> 
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
     source = place.path / "size.c"
-    source.write_text(
-        '#include <lastlog.h>\n#include <stdio.h>\nint main(void){printf("%zu",sizeof(struct lastlog));}'
-    )
+    source.write_text('#include <lastlog.h>\n#include <stdio.h>\nint main(void){printf("%zu",sizeof(struct lastlog));}')
     subprocess.run(["cc", "-o", place.path / "size", source], check=True)
     out = subprocess.run([place.path / "size"], capture_output=True, text=True, check=True).stdout
     assert int(out) == loginrecords.lastlog_size()
@@ -1134,9 +1127,7 @@ def test_hooks_run_in_order_until_one_fails(place: Place) -> None:
     assert place.said == ["20: did not exit cleanly.\n"]
 
 
-@pytest.mark.parametrize(
-    ("uid", "ranges", "found"), [(ALICE, [], True), (BOB, [], False), (BOB, [(ALICE, 1)], False)]
-)
+@pytest.mark.parametrize(("uid", "ranges", "found"), [(ALICE, [], True), (BOB, [], False), (BOB, [(ALICE, 1)], False)])
 def test_find_process(uid: int, ranges: list[tuple[int, int]], found: bool) -> None:
     # A subordinate uid counts only in another user namespace, which this process is not in.
     child = subprocess.Popen(["sleep", "60"], user=ALICE)
@@ -1148,9 +1139,7 @@ def test_find_process(uid: int, ranges: list[tuple[int, int]], found: bool) -> N
 
 
 def test_find_process_of_a_subordinate_uid() -> None:
-    child = subprocess.Popen(
-        ["unshare", "-U", "sh", "-c", "echo; exec sleep 60"], user=ALICE, stdout=subprocess.PIPE
-    )
+    child = subprocess.Popen(["unshare", "-U", "sh", "-c", "echo; exec sleep 60"], user=ALICE, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
         if not child.stdout.readline():
@@ -1182,8 +1171,6 @@ def test_importing_homes_loads_nothing_slow() -> None:
     code = f"import sys; sys.path.insert(0, {str(TOP)!r}); import os; before = set(sys.modules); "
     code += "import accounts.system.homes, accounts.system.loginrecords, accounts.system.commands; "
     code += "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('accounts')))"
-    out = subprocess.run(
-        ["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True
-    ).stdout
+    out = subprocess.run(["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=True).stdout
     # Python 3.13 has errno from the start.
     assert set(out.split()) - {"errno"} == {"__future__", "fcntl"}

@@ -44,9 +44,7 @@ def talk(root: Path, tool: str, *argv: str, say: list[tuple[str, str]]) -> tuple
 
     say: what to wait for, what to type then. What is typed without echo does not show.
     """
-    code = (
-        f"import sys; sys.argv = {[tool, '-P', str(root), *argv]!r}; from accounts.cli.{tool} import main; main()"
-    )
+    code = f"import sys; sys.argv = {[tool, '-P', str(root), *argv]!r}; from accounts.cli.{tool} import main; main()"
     environment = {"PATH": os.defpath, "SOURCE_DATE_EPOCH": str(TODAY * 86400)}
     pid, fd = pty.fork()
     if pid == 0:
@@ -106,9 +104,7 @@ def test_passwd_sets_the_password_of_an_image_user(root: Path) -> None:
 def test_passwd_without_a_good_password(root: Path, say: list[tuple[str, str]], shown: str) -> None:
     status, seen, echo = talk(root, "passwd", "alice", say=say)
     assert status == 10
-    assert seen.endswith(
-        f"{shown}passwd: Authentication token manipulation error\npasswd: password unchanged\n"
-    )
+    assert seen.endswith(f"{shown}passwd: Authentication token manipulation error\npasswd: password unchanged\n")
     assert seen.count(shown) == len(say) // 2 + len(say) % 2
     assert echo and etc(root) == {}
 
@@ -189,9 +185,7 @@ def test_chsh_asks_and_warns(root: Path) -> None:
         "Changing the login shell for alice\nEnter the new value, or press ENTER for the default\n"
         "\tLogin Shell [/bin/sh]: /bin/nosuch\nchsh: Warning: /bin/nosuch does not exist\n",
     )
-    assert etc(root) == {
-        "passwd": "alice:x:1000:1000:Alice,1,2,3,other:/home/alice:/bin/nosuch\n"
-    }
+    assert etc(root) == {"passwd": "alice:x:1000:1000:Alice,1,2,3,other:/home/alice:/bin/nosuch\n"}
 
 
 def test_chsh_refuses_what_passwd_cannot_hold(root: Path) -> None:

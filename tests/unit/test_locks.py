@@ -115,9 +115,7 @@ def test_a_lock_of_a_live_process_is_respected(etc: int, tmp_path: Path, pid: st
         locks.acquire("group")
     locks.release()
     assert caught.value.message == "cannot lock /srv/root/etc/group; try again later."
-    assert list(caught.value.details) == [
-        f"lock /srv/root/etc/group.lock already used by PID {int(text) % 2**64}"
-    ]
+    assert list(caught.value.details) == [f"lock /srv/root/etc/group.lock already used by PID {int(text) % 2**64}"]
     assert (tmp_path / "group.lock").read_text() == text
 
 

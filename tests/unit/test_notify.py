@@ -32,9 +32,7 @@ def test_syslog_records_reach_dev_log_as_those_of_shadow_do() -> None:
             print(head[:4], head.split()[-1].replace(str(os.getpid()), "PID"), text)
         """
     )
-    assert out == (
-        "<86> useradd[PID] new user: name=x, UID=1, 100%s\n<84> useradd[PID] a\\nb\\x1b[0m\\x00c\\udcff é\n"
-    )
+    assert out == ("<86> useradd[PID] new user: name=x, UID=1, 100%s\n<84> useradd[PID] a\\nb\\x1b[0m\\x00c\\udcff é\n")
 
 
 def test_importing_notify_loads_nothing_slow() -> None:

@@ -29,8 +29,7 @@ from tests.support.prefix import Prefix
 REPO = Path(__file__).parents[2]
 TODAY = 20000
 IMAGE = {
-    "passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000:A:/home/alice:/bin/sh\nold:hash:7:7:::\n"
-    "fresh:x:8:8:::\n",
+    "passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000:A:/home/alice:/bin/sh\nold:hash:7:7:::\nfresh:x:8:8:::\n",
     "shadow": "root:*:19000:0:99999:7:::\nalice:!old:19000:0:99999:7:::\nfresh:h:0:0:99999:7:::\n",
 }
 LOCAL = {
@@ -199,9 +198,7 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     ),
     (
         "chage of a user without a shadow row moves the password there",
-        lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1), TODAY
-        ),
+        lambda database: passwords.change_ageing(database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1), TODAY),
         {"passwd": "bob:x:1001:1001:::\neve:x:1002:1002:::\n", "shadow": BOB + "eve:clear:1::::::\n"},
     ),
     (

@@ -34,9 +34,7 @@ def shadow_of_bob(machine: Prefix) -> str:
     return (machine.read("shadow") or "").splitlines()[1]
 
 
-@pytest.mark.parametrize(
-    ("release", "row"), [("4.19", "bob:!:19000:3:30:7:::"), ("4.20", "bob:!:19000::30:7:::")]
-)
+@pytest.mark.parametrize(("release", "row"), [("4.19", "bob:!:19000:3:30:7:::"), ("4.20", "bob:!:19000::30:7:::")])
 def test_the_minimum_of_days_goes_with_4_20(machine: Prefix, release: str, row: str) -> None:
     for tool in (["chage", "-M", "30", "bob"], ["passwd", "-q", "-x", "30", "bob"]):
         machine.local(**ROWS)

@@ -175,9 +175,7 @@ class Naive:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(LINES, max_size=8), st.booleans(), st.lists(st.tuples(st.booleans(), NAMES), max_size=8))
-def test_agrees_with_a_naive_list_of_lines(
-    lines: list[bytes], newline: bool, steps: list[tuple[bool, bytes]]
-) -> None:
+def test_agrees_with_a_naive_list_of_lines(lines: list[bytes], newline: bool, steps: list[tuple[bool, bytes]]) -> None:
     data = b"\n".join(lines) + (b"\n" if newline and lines else b"")
     table, naive = Table(Group, data), Naive(data)
     for number, (put, name) in enumerate(steps):

@@ -116,9 +116,7 @@ class TestPassword:
             me.type(word + b"\n")
         assert me.finish() == (b"\r\ngot b''\r\n", 0)
 
-    def test_what_was_typed_ahead_is_not_the_password(
-        self, person: Callable[..., Person], function: str
-    ) -> None:
+    def test_what_was_typed_ahead_is_not_the_password(self, person: Callable[..., Person], function: str) -> None:
         me = person(f"terminal.read_line(10)\nshow(terminal.{function}('New: '))")
         me.type(b"go\nahead\n")
         me.wait_for_prompt(b"New: ")

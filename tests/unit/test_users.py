@@ -190,9 +190,7 @@ def test_a_shadow_row_of_the_image_keeps_its_local_user() -> None:
         ),
     ],
 )
-def test_errors_in_words_of_shadow(
-    local: dict[str, bytes], edit: Edit, error: type[Exception], words: str
-) -> None:
+def test_errors_in_words_of_shadow(local: dict[str, bytes], edit: Edit, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         edit(make_database(local, {}), Report())
 
@@ -332,9 +330,7 @@ def test_refusals_change_nothing_and_say_one_line(
         (("userdel", "nobody"), 6, "userdel: user 'nobody' does not exist\n"),
     ],
 )  # fmt: skip
-def test_the_image_counts_in_every_check(
-    machine: Prefix, argv: tuple[str, ...], status: int, err: str
-) -> None:
+def test_the_image_counts_in_every_check(machine: Prefix, argv: tuple[str, ...], status: int, err: str) -> None:
     code, _, stderr = run(machine, *argv)
     assert (code, stderr) == (status, err.format(machine.path))
     assert machine.etc() == {}
