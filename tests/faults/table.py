@@ -244,24 +244,44 @@ EQUIVALENT |= {"rename backup": "open to write backup", "write journal": "write 
 
 # "command: call object" (a pattern) -> why ours differs from the real tool there.
 DIFFERENCES = {
-    r".*: fstat .*": "what is open must be a regular file, and the one that has the name; nothing known opens a file and then "
-    "refuses fstat(2), and the real tools need it of the account files, too",
-    r".*: open /etc": "every file is reached from the descriptor of the directory; only a policy made for it refuses that to root",
-    r".*: (open|readlink) (/home|home|/var/mail|mail)|.*: readlink skel": "the walk by which no user's link leads astray (docs/decisions/homes.md); O_PATH and readlink(2) need no "
-    "permission that the path itself does not need",
-    r".*: open (accounts|configuration)": "a configuration that is there and cannot be read ends a tool; the real tools end without a word",
+    r".*: fstat .*": (
+        "what is open must be a regular file, and the one that has the name; nothing known opens a file and then "
+        "refuses fstat(2), and the real tools need it of the account files, too"
+    ),
+    r".*: open /etc": (
+        "every file is reached from the descriptor of the directory; only a policy made for it refuses that to root"
+    ),
+    r".*: (open|readlink) (/home|home|/var/mail|mail)|.*: readlink skel": (
+        "the walk by which no user's link leads astray (docs/decisions/homes.md); O_PATH and readlink(2) need no "
+        "permission that the path itself does not need"
+    ),
+    r".*: open (accounts|configuration)": (
+        "a configuration that is there and cannot be read ends a tool; the real tools end without a word"
+    ),
     r".*: link lock": "the real tools name the error of the open(2) that follows, 'No such file or directory'",
-    r".*: (stat|write|open to write) lock source|.*: open to write \.pwd\.lock": "no lock, no change; useradd -G and vipw name another file, because all ours lock in the same order, and "
-    "ours looks for the name before it has another link",
-    r".*: unlink (journal|lock|lock source|new file)": "what cannot be removed stays, as the locks of the real tools do; the next tool takes it over",
+    r".*: (stat|write|open to write) lock source|.*: open to write \.pwd\.lock": (
+        "no lock, no change; useradd -G and vipw name another file, because all ours lock in the same order, and "
+        "ours looks for the name before it has another link"
+    ),
+    r".*: unlink (journal|lock|lock source|new file)": (
+        "what cannot be removed stays, as the locks of the real tools do; the next tool takes it over"
+    ),
     r"useradd -m: .* (skel|home)": "what of skel could not be copied is said; the real tool is silent and exits 0, too",
-    r"usermod -u: (stat|getdents64) home": "files that could not be looked at still belong to the old UID, which is said; the real tool is silent",
-    r"(userdel -r|usermod -u): fcntl [0-9]+ home": "opendir(3) of a duplicate of the descriptor, which nothing known refuses; the real tools need F_GETFL as well",
+    r"usermod -u: (stat|getdents64) home": (
+        "files that could not be looked at still belong to the old UID, which is said; the real tool is silent"
+    ),
+    r"(userdel -r|usermod -u): fcntl [0-9]+ home": (
+        "opendir(3) of a duplicate of the descriptor, which nothing known refuses; the real tools need F_GETFL as well"
+    ),
     r"userdel -r: stat (home|mail)": "fails as the real tool does, with the reason in place of 'not owned by'",
-    r"(gpasswd -a|passwd -l|groupdel|groupmod): open passwd": "ours reads the file, the real tools ask NSS, which takes a file that cannot be read for an empty one",
+    r"(gpasswd -a|passwd -l|groupdel|groupmod): open passwd": (
+        "ours reads the file, the real tools ask NSS, which takes a file that cannot be read for an empty one"
+    ),
     r"pwconv: open group": "the group file says whose a new shadow file is",
-    r"vipw -s: .*": "the file that was edited is put in place by the same commit as every change, with journal and backup; the "
-    "real tool has other words for each step (vipw(8))",
+    r"vipw -s: .*": (
+        "the file that was edited is put in place by the same commit as every change, with journal and backup; "
+        "the real tool has other words for each step (vipw(8))"
+    ),
 }
 
 
