@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, SOME_PREFIX, Option, Tool, as_given
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, SOME_PREFIX, Given, Option, Tool, as_given
 from accounts.errors import E_FAILURE, BadArgument, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
@@ -13,8 +13,6 @@ from accounts.text import fsdecode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: {} [options]

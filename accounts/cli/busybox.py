@@ -8,8 +8,8 @@ elsewhere adduser and its like are Debian's, which call us. As in busybox every 
 from __future__ import annotations
 
 from accounts.cli import passwd
-from accounts.cli.run import run
-from accounts.cli.tool import Option, Tool, as_given, show_usage, take_gid
+from accounts.cli.run import program
+from accounts.cli.tool import Given, Option, Tool, as_given, show_usage, take_gid
 from accounts.cli.useradd import read_defaults, take_comment, take_home
 from accounts.cli.values import take_group, take_shell, take_uid
 from accounts.edit.groupadd import AddGroup
@@ -20,9 +20,9 @@ from accounts.edit.userdel import RemoveUser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
-    from accounts.cli.tool import Convert, Given
+    from accounts.cli.tool import Convert
 
 ADDUSER = """\
 Usage: adduser [OPTIONS] USER [GROUP]
@@ -120,7 +120,8 @@ def change_member(given: Given, remove: bool = False) -> bool:
     return True
 
 
-def add_user(given: Given) -> None:
+@program(TOOL_ADDUSER)
+def main_adduser(given: Given) -> None:
     """adduser."""
     if change_member(given):
         return
@@ -130,40 +131,23 @@ def add_user(given: Given) -> None:
         passwd.set_password(given.run, name, b"root")
 
 
-def add_group(given: Given) -> None:
+@program(TOOL_ADDGROUP)
+def main_addgroup(given: Given) -> None:
     """addgroup."""
     if not change_member(given):
         given.run.do(AddGroup(name=given.operands[0], **given.values))
 
 
-def delete_user(given: Given) -> int:
+@program(TOOL_DELUSER)
+def main_deluser(given: Given) -> int:
     """deluser."""
     if change_member(given, remove=True):
         return 0
     return 1 if given.run.do(RemoveUser(name=given.operands[0], **given.values)).unfinished else 0
 
 
-def delete_group(given: Given) -> None:
+@program(TOOL_DELGROUP)
+def main_delgroup(given: Given) -> None:
     """delgroup."""
     if not change_member(given, remove=True):
         given.run.do(RemoveGroup(name=given.operands[0]))
-
-
-def main_adduser() -> NoReturn:
-    """Entry point of the shim of adduser."""
-    run(TOOL_ADDUSER, add_user)
-
-
-def main_addgroup() -> NoReturn:
-    """Entry point of the shim of addgroup."""
-    run(TOOL_ADDGROUP, add_group)
-
-
-def main_deluser() -> NoReturn:
-    """Entry point of the shim of deluser."""
-    run(TOOL_DELUSER, delete_user)
-
-
-def main_delgroup() -> NoReturn:
-    """Entry point of the shim of delgroup."""
-    run(TOOL_DELGROUP, delete_group)

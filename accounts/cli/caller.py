@@ -6,16 +6,13 @@ from __future__ import annotations
 import posix
 
 from accounts.errors import E_NOPERM, E_NOTFOUND, Fail
+from accounts.model.database import Database
 from accounts.model.names import is_valid_upn, is_valid_user_name
+from accounts.model.records import Passwd
+from accounts.model.release import Release
+from accounts.system.known import Facts
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.text import fsdecode, fsencode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from accounts.model.database import Database
-    from accounts.model.records import Passwd
-    from accounts.model.release import Release
-    from accounts.system.known import Facts
 
 
 def find_caller(database: Database) -> Passwd:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Option, Tool, refuse_option
+from accounts.cli.console import Console
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
 from accounts.edit.ageing import (
     AGEING_AUDIT,
     FAILED_AUDIT,
@@ -19,16 +20,8 @@ from accounts.edit.passwords import is_endless
 from accounts.errors import E_FAILURE, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
-from accounts.model.release import NO_MIN
+from accounts.model.release import NO_MIN, Release
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.console import Console
-    from accounts.cli.tool import Given
-    from accounts.model.release import Release
 
 USAGE = """\
 Usage: chage [options] LOGIN
@@ -173,7 +166,8 @@ def show_ageing(given: Given) -> None:
     run.console.print(list_lines(row, "i" in given.letters, run.release))
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Show or change the ageing of a password."""
     run = given.run
     if "l" in given.letters:
@@ -188,8 +182,3 @@ def body(given: Given) -> None:
         return ask_changes(run.console, row, run.release)
 
     run.do(SetAgeing(name=given.operands[0], days=given.values, ask=ask, today=today))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option
-from accounts.edit.checks import RepairFiles
+from accounts.cli.run import Run
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option
+from accounts.edit.checks import Checks, RepairFiles
 from accounts.errors import E_USAGE, Fail, FileError
+from accounts.model.database import Database
 from accounts.system.files import NamedFiles
 from accounts.system.notify import LOG_INFO, syslog
 from accounts.system.terminal import yes_or_no
@@ -14,11 +16,6 @@ from accounts.text import fsdecode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from accounts.cli.run import Run
-    from accounts.cli.tool import Given
-    from accounts.edit.checks import Checks
-    from accounts.model.database import Database
 
 FOUND = 2
 OPTIONS = (HELP, Option("r", "read-only"), ROOT, HIDDEN_PREFIX, Option("s", "sort"))

@@ -4,20 +4,14 @@
 from __future__ import annotations
 
 from accounts.cli.caller import find_account
-from accounts.cli.run import run
-from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool, as_given, show_usage
+from accounts.cli.console import Console
+from accounts.cli.run import program
+from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given, show_usage
 from accounts.edit.person import SetGecos
 from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
+from accounts.model.release import Release
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.console import Console
-    from accounts.cli.tool import Given
-    from accounts.model.release import Release
 
 USAGE = """\
 Usage: chfn [options] [LOGIN]
@@ -130,7 +124,8 @@ def check_parts(console: Console, parts: dict[str, bytes], release: Release) -> 
         raise Fail(E_FAILURE, "fields too long")
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Change the GECOS field."""
     console, release = given.run.console, given.run.release
     user = find_account(given.run.facts, given.operands)
@@ -139,8 +134,3 @@ def body(given: Given) -> None:
         parts = ask_parts(console, user.name, parts)
     check_parts(console, parts, release)
     given.run.do(SetGecos(name=user.name, gecos=join_gecos(parts)))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

@@ -4,18 +4,12 @@
 from __future__ import annotations
 
 from accounts.cli.batch import CryptOptions, crypt_tool, read_all, split_lines
-from accounts.cli.run import run
+from accounts.cli.run import program
+from accounts.cli.tool import Given
 from accounts.edit.batch import SetGroupPasswords
 from accounts.errors import E_FAILURE, Fail
-from accounts.system.coredump import forbid_core_dumps
+from accounts.model.database import Database
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.model.database import Database
 
 TOOL = crypt_tool("chgpasswd", False)
 
@@ -43,7 +37,8 @@ def read_input(given: Given, database: Database) -> list[tuple[int, bytes, bytes
     return found
 
 
-def body(given: Given) -> None:
+@program(TOOL, secret=True)
+def main(given: Given) -> None:
     """Set the passwords of standard input, which is read under the locks, as in shadow."""
     options = CryptOptions(given)
 
@@ -55,9 +50,3 @@ def body(given: Given) -> None:
         return [(number, name, passwd) for (number, name, _), passwd in zip(rows, passwords, strict=True)]
 
     given.run.do(SetGroupPasswords(read=read))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    forbid_core_dumps()
-    run(TOOL, body)

@@ -8,19 +8,15 @@ Debian's chpasswd leaves the passwords to pam_unix.
 from __future__ import annotations
 
 from accounts.cli.batch import CryptOptions, crypt_tool, read_all, split_lines
-from accounts.cli.run import run
+from accounts.cli.run import Run, program
 from accounts.cli.tokens import Tokens
+from accounts.cli.tool import Given
 from accounts.edit.batch import SetPasswords, SetTokens
-from accounts.system.coredump import forbid_core_dumps
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.run import Run
     from accounts.cli.tokens import Entry
-    from accounts.cli.tool import Given
 
 TOOL = crypt_tool("chpasswd", True)
 
@@ -75,7 +71,8 @@ def change_together(given: Given, options: CryptOptions, entries: list[Entry], p
     given.run.do(SetPasswords(rows=rows, problems=problems))
 
 
-def body(given: Given) -> int:
+@program(TOOL, secret=True)
+def main(given: Given) -> int:
     """Set the passwords of standard input."""
     options = CryptOptions(given)
     entries, problems = parse_input(read_all(0))
@@ -88,9 +85,3 @@ def body(given: Given) -> int:
         change_together(given, options, entries, problems)
         return 0
     return change_alone(given.run, entries, problems)
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    forbid_core_dumps()
-    run(TOOL, body)

@@ -6,20 +6,14 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.caller import find_account
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
+from accounts.cli.console import Console
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.person import SetShell
 from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
+from accounts.system.target import Target
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.console import Console
-    from accounts.cli.tool import Given
-    from accounts.system.target import Target
 
 USAGE = """\
 Usage: chsh [options] [LOGIN]
@@ -56,7 +50,8 @@ def is_valid_shell(target: Target, shell: bytes) -> bool:
     return shell.startswith(b"/") and is_listed(target, shell) and target.is_accessible(shell, posix.X_OK)
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Change the login shell."""
     console, facts = given.run.console, given.run.facts
     user = find_account(facts, given.operands)
@@ -76,8 +71,3 @@ def body(given: Given) -> None:
     elif not facts.target.is_accessible(shell, posix.X_OK):
         console.warn(f"Warning: {shown} is not executable")
     given.run.do(SetShell(name=user.name, shell=shell))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

@@ -6,18 +6,12 @@ from __future__ import annotations
 import os
 
 from accounts.cli.caller import find_caller
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, Option, Tool
+from accounts.cli.console import Console
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, Given, Option, Tool
 from accounts.edit.passwords import expiry_state
 from accounts.errors import Usage
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.console import Console
-    from accounts.cli.tool import Given
-    from accounts.model.records import Passwd, Shadow
+from accounts.model.records import Passwd, Shadow
 
 USAGE = """\
 Usage: expiry [options]
@@ -67,7 +61,8 @@ def force_change(console: Console, user: Passwd, shadow: Shadow, state: int) -> 
     return 0 if status == 0 else 1
 
 
-def body(given: Given) -> int:
+@program(TOOL)
+def main(given: Given) -> int:
     """Say how long the password is good, or have it changed."""
     if not given.letters:
         raise Usage
@@ -85,8 +80,3 @@ def body(given: Given) -> int:
         console.print(warning(shadow, today))
         return state
     return force_change(console, user, shadow, state) if state else 0
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

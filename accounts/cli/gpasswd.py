@@ -5,18 +5,11 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, Option, Tool, as_given
+from accounts.cli.run import Run, program
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeMembers, find_pair
 from accounts.errors import E_BAD_ARG, E_FAILURE, E_GSHADOW_NOTFOUND, Fail, Usage
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.run import Run
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: gpasswd [option] GROUP
@@ -113,7 +106,8 @@ def ask_password(run: Run, group: str) -> bytes:
     raise Fail(E_FAILURE, "Try again later")
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Change the group."""
     run, values, name = given.run, given.values, given.operands[0]
     if len(given.letters & set("adrR")) + bool(given.letters & set("AM")) > 1:
@@ -129,8 +123,3 @@ def body(given: Given) -> None:
     if not values:
         request = ChangeMembers(name=name, passwd=ask_password(run, group))
     run.do(request)
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given, take_gid, take_names
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
 from accounts.edit.groupadd import AddGroup
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: groupadd [options] GROUP
@@ -55,11 +49,7 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Add the group."""
     given.run.do(AddGroup(name=given.operands[0], **given.values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

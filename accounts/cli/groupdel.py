@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
 from accounts.edit.groupdel import RemoveGroup
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: groupdel [options] GROUP
@@ -31,11 +25,7 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Delete the group."""
     given.run.do(RemoveGroup(name=given.operands[0], **given.values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

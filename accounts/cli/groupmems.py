@@ -5,19 +5,13 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.run import run
+from accounts.cli.run import program
 from accounts.cli.setuid import is_root
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool, as_given
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeOwnGroup, check_group
 from accounts.errors import E_INVALID_USER, E_NOPERM, E_NOT_PRIMARY, Fail, Usage
+from accounts.system.known import Facts
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.system.known import Facts
 
 USAGE = """\
 Usage: groupmems [options] [action]
@@ -69,7 +63,8 @@ def own_group(facts: Facts) -> bytes:
     return name
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """List or change the members."""
     run, facts, values = given.run, given.run.facts, given.values
     actions = given.letters & set("adlp")
@@ -88,8 +83,3 @@ def body(given: Given) -> None:
         # The real one asks PAM, which lets root only pass.
         raise Fail(E_NOPERM, "only root can use the -g/--group option" if named else "Permission denied.")
     run.do(ChangeOwnGroup(name=name, **values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

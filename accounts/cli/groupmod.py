@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given, take_gid, take_names
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
 from accounts.edit.groupmod import ChangeGroup
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: groupmod [options] GROUP
@@ -55,11 +49,7 @@ TOOL = Tool(
 )  # fmt: skip
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Change the group."""
     given.run.do(ChangeGroup(name=given.operands[0], **given.values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

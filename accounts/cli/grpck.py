@@ -4,17 +4,11 @@
 from __future__ import annotations
 
 from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
-from accounts.cli.run import run
-from accounts.cli.tool import Option, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import Given, Option, Tool
+from accounts.edit.checks import Checks
 from accounts.edit.groupck import GroupCheck, sort_groups
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.edit.checks import Checks
-    from accounts.model.database import Database
+from accounts.model.database import Database
 
 USAGE = """\
 Usage: grpck [options] [group [gshadow]]
@@ -38,7 +32,8 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> int:
+@program(TOOL)
+def main(given: Given) -> int:
     """Check group and gshadow."""
     names = shown_files(given, ("group", "gshadow"))
     facts = given.run.facts
@@ -57,8 +52,3 @@ def body(given: Given) -> int:
         return checks
 
     return run_checks(given, ("group", "gshadow"), ("passwd",), check)
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

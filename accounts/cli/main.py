@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-# Command -> (module with main(argv) -> exit status, what it is for).
+# Command -> (module with main(argv), which answers or exits with the status, what it is for).
 COMMANDS = {
     "status": ("accounts.cli.machine", "show everything local of a machine"),
     "diff": ("accounts.cli.machine", "compare a machine's accounts with its image's"),
@@ -29,8 +29,8 @@ COMMANDS = {
     "sysusers": ("accounts.cli.sysusers", "add the members of sysusers.d that systemd-sysusers cannot add"),
     "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }
-# Commands whose module has commands of its own, which it finds in argv[0].
-GROUPS = ("image",)
+# Commands whose main() gets what is behind their name; the others are several in a module, and find it in argv[0].
+ALONE = ("image", "sysusers", "materialize")
 USAGE_ERROR = 2
 
 
@@ -52,7 +52,7 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         write_all(2, f"accounts: {missing_module(error)}\n")
         sys.exit(1)
-    status: int = sys.modules[name].main(argv[1:] if argv[0] in GROUPS else argv)
+    status: int = sys.modules[name].main(argv[1:] if argv[0] in ALONE else argv)
     # Nothing is buffered: write_all() is all that prints.
     os._exit(status)
 

@@ -10,19 +10,13 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
 from accounts.edit.materialize import FILES, CopyUsers
 from accounts.edit.passwords import must_change
 from accounts.errors import Usage
+from accounts.model.database import Database
 from accounts.system.known import DAY
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.model.database import Database
 
 USAGE = """\
 Usage: accounts materialize [options] USER...
@@ -46,7 +40,8 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Copy the rows."""
     run, names = given.run, given.operands
     expired = "expired" in given.letters
@@ -68,8 +63,3 @@ def expired_users(database: Database, name: bytes) -> list[bytes]:
     if shadow is None or not must_change(shadow, int(time.time()) // DAY):
         return []
     return [name] if any(database.tables[table].local.find(name) is None for table in FILES) else []
-
-
-def main(argv: list[str]) -> NoReturn:
-    """Entry point: argv with the command's name."""
-    run(TOOL, body, arguments=argv[1:])

@@ -12,18 +12,16 @@ import os
 import pwd
 import signal
 
-from accounts.cli.run import run
+from accounts.cli.run import program
 from accounts.cli.setuid import DIVERTED, exec_diverted
-from accounts.cli.tool import Tool
+from accounts.cli.tool import Given, Tool
 from accounts.errors import E_FAILURE, E_NOPERM, E_NOTFOUND, Fail, Usage
 from accounts.model.names import is_valid_group_name
+from accounts.model.release import Release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.model.release import Release
 
 # What "-" and "-c" mean depends on where they stand.
 TOOL_NEWGRP = Tool("newgrp", "Usage: newgrp [-] [group]\n", (), {}, raw=True)
@@ -113,11 +111,5 @@ def body(given: Given) -> NoReturn:
     execute(request, gid)
 
 
-def main() -> NoReturn:
-    """Entry point of the shim of newgrp."""
-    run(TOOL_NEWGRP, body)
-
-
-def main_sg() -> NoReturn:
-    """Entry point of the shim of sg."""
-    run(TOOL_SG, body)
+main = program(TOOL_NEWGRP)(body)
+main_sg = program(TOOL_SG)(body)

@@ -7,25 +7,20 @@ import posix
 import sys
 
 from accounts.cli.batch import read_all, split_lines
-from accounts.cli.run import run
+from accounts.cli.run import Run, program
 from accounts.cli.tokens import Tokens
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_badname
 from accounts.edit.newusers import AddUsers
 from accounts.errors import E_FAILURE, Fail
-from accounts.system.coredump import forbid_core_dumps
+from accounts.model.records import Passwd
 from accounts.system.homes import make_home
 from accounts.system.target import READ
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.run import Run
     from accounts.cli.tokens import Entry
-    from accounts.cli.tool import Given
-    from accounts.model.records import Passwd
 
 _USAGE = """\
 Usage: newusers [options]
@@ -104,7 +99,8 @@ class Homes:
         return True
 
 
-def body(given: Given) -> int:
+@program(TOOL, secret=True)
+def main(given: Given) -> int:
     """Make the users."""
     run = given.run
     lines = list(split_lines(read_file(given), drop_rest=False, open_end=True))
@@ -124,9 +120,3 @@ def body(given: Given) -> int:
         if tokens.stops:
             break
     return 1 if tokens.failures else 0
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    forbid_core_dumps()
-    run(TOOL, body)

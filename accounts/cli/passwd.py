@@ -9,25 +9,16 @@ from __future__ import annotations
 import time
 
 from accounts.cli.caller import check_named, find_caller
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Option, Tool, refuse_option
+from accounts.cli.console import Console
+from accounts.cli.run import Run, program
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
 from accounts.edit.passwords import can_set_token, expiry_state
 from accounts.edit.status import ChangeStatus, SetToken, token_error
 from accounts.errors import E_CONFLICT, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY, format_day
-from accounts.model.records import parse_long
-from accounts.model.release import NO_MIN
+from accounts.model.records import Passwd, Shadow, parse_long
+from accounts.model.release import NO_MIN, Release
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.console import Console
-    from accounts.cli.run import Run
-    from accounts.cli.tool import Given
-    from accounts.model.records import Passwd, Shadow
-    from accounts.model.release import Release
 
 USAGE = """\
 Usage: passwd [options] [LOGIN]
@@ -196,7 +187,8 @@ def read_stdin(console: Console) -> bytearray | None:
     return password
 
 
-def body(given: Given) -> int:
+@program(TOOL)
+def main(given: Given) -> int:
     """Show or change the status of accounts, or set a password."""
     run, letters = given.run, given.letters
     console = run.console
@@ -222,8 +214,3 @@ def body(given: Given) -> int:
     elif "k" not in letters or expiry_state(*rows, run.facts.today(), run.release):
         set_password(run, name, caller, "s" in letters)
     return 0
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

@@ -7,20 +7,14 @@ import posix
 import time
 
 from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
-from accounts.cli.run import run
-from accounts.cli.tool import Option, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import Given, Option, Tool
+from accounts.edit.checks import Checks
 from accounts.edit.passwdck import PasswdCheck, System, sort_users
+from accounts.model.database import Database
 from accounts.model.dates import DAY
 from accounts.model.records import Shadow
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.edit.checks import Checks
-    from accounts.model.database import Database
-    from accounts.system.known import Facts
+from accounts.system.known import Facts
 
 USAGE = """\
 Usage: pwck [options] [passwd [shadow]]
@@ -71,7 +65,8 @@ def surroundings(facts: Facts, groups: Database) -> System:
     return system
 
 
-def body(given: Given) -> int:
+@program(TOOL)
+def main(given: Given) -> int:
     """Check passwd and shadow."""
     names = shown_files(given, ("passwd", "shadow"))
     quiet = not given.letters.isdisjoint("eq")
@@ -89,8 +84,3 @@ def body(given: Given) -> int:
         return checks
 
     return run_checks(given, ("passwd", "shadow"), ("group",), check)
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

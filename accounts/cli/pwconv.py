@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Tool
 from accounts.edit.conversion import ShadowGroups, ShadowUsers, UnshadowGroups, UnshadowUsers
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: {} [options]
@@ -36,43 +30,27 @@ TOOL_GRPUNCONV = Tool(
 )
 
 
-def pwconv(given: Given) -> None:
+@program(TOOL_PWCONV)
+def main(given: Given) -> None:
     """Make shadow."""
     given.run.do(ShadowUsers())
     # The backup may hold passwords.
     given.run.change.store.hide_backup("passwd")
 
 
-def pwunconv(given: Given) -> None:
+@program(TOOL_PWUNCONV)
+def main_pwunconv(given: Given) -> None:
     """Undo it."""
     given.run.do(UnshadowUsers())
 
 
-def grpconv(given: Given) -> None:
+@program(TOOL_GRPCONV)
+def main_grpconv(given: Given) -> None:
     """Make gshadow."""
     given.run.do(ShadowGroups())
 
 
-def grpunconv(given: Given) -> None:
+@program(TOOL_GRPUNCONV)
+def main_grpunconv(given: Given) -> None:
     """Undo it."""
     given.run.do(UnshadowGroups())
-
-
-def main() -> NoReturn:
-    """Entry point of the shim of pwconv."""
-    run(TOOL_PWCONV, pwconv)
-
-
-def main_pwunconv() -> NoReturn:
-    """Entry point of the shim of pwunconv."""
-    run(TOOL_PWUNCONV, pwunconv)
-
-
-def main_grpconv() -> NoReturn:
-    """Entry point of the shim of grpconv."""
-    run(TOOL_GRPCONV, grpconv)
-
-
-def main_grpunconv() -> NoReturn:
-    """Entry point of the shim of grpunconv."""
-    run(TOOL_GRPUNCONV, grpunconv)

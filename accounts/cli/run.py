@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from accounts.cli.tool import Given, Tool
     from accounts.edit.request import Report, Request
+
+    Body = Callable[[Given], int | None]
+    Main = Callable[..., NoReturn]
     from accounts.system.known import Facts
 else:
     import _signal
@@ -116,16 +119,32 @@ def _shown(database: str) -> str:
     return f"/etc/{database}"
 
 
-def run(
-    tool: Tool,
-    body: Callable[[Given], int | None],
-    *,
-    prepare: Callable[[Run], None] | None = None,
-    arguments: list[str] | None = None,
-) -> NoReturn:
-    """Run a tool's body with what the command line gives; exit with the status that it answers, None for 0.
+def program(tool: Tool, prepare: Callable[[Run], None] | None = None, secret: bool = False) -> Callable[[Body], Main]:
+    """Decorator that makes the tool's program of what it does with its command line: main(), which its shim calls.
 
-    prepare: called before the options are looked at. arguments: where they are not those of the process.
+    What is decorated answers the exit status, None for 0. prepare: called before the options are looked at. secret:
+    passwords go through its memory, so that no core is dumped of it.
+    """
+
+    def decorate(body: Body) -> Main:
+        def main(arguments: list[str] | None = None) -> NoReturn:
+            if secret:
+                from accounts.system.coredump import forbid_core_dumps
+
+                forbid_core_dumps()
+            run(tool, body, prepare, arguments)
+
+        return main
+
+    return decorate
+
+
+def run(
+    tool: Tool, body: Body, prepare: Callable[[Run], None] | None = None, arguments: list[str] | None = None
+) -> NoReturn:
+    """Run a tool's body with what the command line gives; exit with the status that it answers.
+
+    arguments: where they are not those of the process.
     """
     # ^C ends a tool silently, as it ends the real ones; while locks are held system.shield takes care of it.
     if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:

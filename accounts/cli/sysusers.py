@@ -7,8 +7,8 @@ that the image has. accounts-sysusers.service runs this behind it.
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Tool
 from accounts.edit.lostmembers import AddLostMembers
 from accounts.image.reader import Reader
 from accounts.image.sysusers import parse_lines
@@ -17,9 +17,6 @@ from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
     from accounts.edit.lostmembers import Membership
 
 USAGE = """\
@@ -43,12 +40,8 @@ def listed_memberships(root: int) -> list[Membership]:
     return [(fsencode(line.name), fsencode(line.id)) for line in lines if line.kind == "m"]
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Add what is missing."""
     run = given.run
     run.do(AddLostMembers(listed=tuple(listed_memberships(run.change.target.root))))
-
-
-def main(argv: list[str]) -> NoReturn:
-    """Entry point: argv with the command's name."""
-    run(TOOL, body, arguments=argv[1:])

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
+from accounts.cli.run import Run
 from accounts.cli.setuid import is_root
 from accounts.edit.passwords import can_set_token, set_token
+from accounts.model.database import Database
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.cli.run import Run
-    from accounts.model.database import Database
-
     # Line of the input, user, password in clear.
     Entry = tuple[int, bytes, bytes]
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Option, Tool, as_given, override_key
+from accounts.cli.run import Run, program
+from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Given, Option, Tool, as_given, override_key
 from accounts.cli.values import (
     check_selinux_range,
     is_field,
@@ -23,13 +23,6 @@ from accounts.errors import E_BAD_ARG, E_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.model.records import parse_id
 from accounts.model.useradd_defaults import KEYS
 from accounts.text import fsdecode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.run import Run
-    from accounts.cli.tool import Given
 
 _USAGE = """\
 Usage: useradd [options] LOGIN
@@ -229,7 +222,8 @@ def read_defaults(run: Run) -> None:
     _ = run.facts.useradd_defaults
 
 
-def body(given: Given) -> None:
+@program(TOOL, prepare=read_defaults)
+def main(given: Given) -> None:
     """Add the user, or with -D show or change the defaults."""
     run, operands = given.run, given.operands
     check_selinux_range(given)
@@ -243,8 +237,3 @@ def body(given: Given) -> None:
         raise Usage
     given.values.pop("expire_text", None)
     run.do(AddUser(name=operands[0], **given.values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body, prepare=read_defaults)

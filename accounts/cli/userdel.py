@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_selinux_user
 from accounts.edit.userdel import RemoveUser
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
 
 USAGE = """\
 Usage: userdel [options] LOGIN
@@ -55,12 +49,8 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> int:
+@program(TOOL)
+def main(given: Given) -> int:
     """Remove the user; the exit status."""
     report = given.run.do(RemoveUser(name=given.operands[0], **given.values))
     return EXITS.get(report.unfinished, 0)
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

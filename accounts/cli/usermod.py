@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from accounts.cli.run import run
-from accounts.cli.tool import HELP, PREFIX, ROOT, Option, Tool, as_given
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.cli.values import (
     check_selinux_range,
     take_badname,
@@ -20,16 +20,12 @@ from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
 from accounts.model.names import is_valid_user_name, name_error
 from accounts.model.records import LONG_MAX, MAX_ID, MAX_ULONG, scan_integer
-from accounts.model.release import DEFAULT
+from accounts.model.release import DEFAULT, Release
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
-
-    from accounts.cli.tool import Given
-    from accounts.model.release import Release
 
 _USAGE = """\
 Usage: usermod [options] LOGIN
@@ -202,7 +198,8 @@ TOOL = Tool(
 )
 
 
-def body(given: Given) -> None:
+@program(TOOL)
+def main(given: Given) -> None:
     """Change the user."""
     run, name, values = given.run, given.operands[0], given.values
     check_selinux_range(given)
@@ -210,8 +207,3 @@ def body(given: Given) -> None:
         raise Usage("no options")
     subids = tuple((*SUBIDS[option], *ends) for option in SUBIDS for ends in values.pop(option, ()))
     run.do(ChangeUser(name=name, subids=subids, **values))
-
-
-def main() -> NoReturn:
-    """Entry point of the shim."""
-    run(TOOL, body)

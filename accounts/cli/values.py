@@ -9,7 +9,7 @@ from __future__ import annotations
 import _stat as stat
 import posix
 
-from accounts.cli.tool import parse_id_of
+from accounts.cli.tool import Given, parse_id_of
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
@@ -17,8 +17,6 @@ from accounts.text import fsdecode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from accounts.cli.tool import Given
 
 # Shells that are no program, and need be none, by the release that knows them first.
 NOLOGIN = {b"/sbin/nologin": (4, 13), b"/usr/sbin/nologin": (4, 18)}

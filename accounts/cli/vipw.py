@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.run import run
-from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Option, Tool
+from accounts.cli.run import Run, program
+from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_no
 from accounts.edit.text import EditText
 from accounts.errors import E_FAILURE, AccountsError, Done, Fail, FileError
+from accounts.model.database import Layered
 from accounts.system import shield
 from accounts.system.editor import choose_editor, run_editor
 from accounts.system.target import READ, read_fd
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from accounts.cli.run import Run
-    from accounts.cli.tool import Given
-    from accounts.model.database import Layered
 
 HEADER = """\
 Usage: {} [options]
@@ -221,11 +214,5 @@ def body(given: Given) -> int:
     return 0
 
 
-def main() -> NoReturn:
-    """Entry point of the shim of vipw."""
-    run(TOOL_VIPW, body)
-
-
-def main_group() -> NoReturn:
-    """Entry point of the shim of vigr."""
-    run(TOOL_VIGR, body)
+main = program(TOOL_VIPW)(body)
+main_group = program(TOOL_VIGR)(body)

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    # (4, 13): compares as it should.
-    Release = tuple[int, int]
-
+# (4, 13): compares as it should.
+Release = tuple[int, int]
 # From here on the minimum of days of shadow(5) is ignored, and lost when a row is written.
 NO_MIN = (4, 20)
 # From here on 10000 days are no longer for ever.
