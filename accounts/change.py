@@ -123,7 +123,7 @@ class Change:
         locked = False
         try:
             names, read = request.files(plan, facts)
-            database = facts.database = self.store.open(names, read, request.CREATES)
+            database = facts.database = self.store.open(names, read, request.CREATES, request.SPLITS)
             locked = True
             database.shadow.drops_min = facts.release >= NO_MIN
             # The second check tells its failures itself.
@@ -132,7 +132,7 @@ class Change:
             request.edit(database, plan, facts, report)
             self._warn(report)
             self._run_steps(report, report.before)
-            report.changed = self.store.commit(database, request.no_backup(report))
+            report.changed = self.store.commit(database, request.no_backup(report), request.BACKS_UP)
         except Done:
             raise
         except AccountsError as error:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from accounts.change import Change, Listener
 from accounts.cli import machine_print as words
 from accounts.cli.console import write_all
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import AccountsError, BadArgument, Usage
-from accounts.machine.session import Edit, Machine
+from accounts.machine.edits import Written, edit_files, read
+from accounts.machine.rebase import Report
 from accounts.model.database import Database
 from accounts.text import fsencode
 
@@ -37,40 +39,48 @@ class _Parser(argparse.ArgumentParser):
         write_all(1, message)
 
 
-class Run:
-    """One command at work: its arguments, its machine, and where it prints."""
+class Run(Listener):
+    """One command at work: its arguments, the change of its root, and where it prints."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
+        """Raises BadArgument when the root cannot be opened."""
+        super().__init__()
         self.arguments = arguments
         self.painter = words.Painter()
-        self.machine = Machine(arguments.root, self.complain)
+        try:
+            self.change = Change(fsencode(str(arguments.root.absolute())), listener=self)
+        except OSError as error:
+            raise BadArgument(f"{arguments.root}: {error.strerror}") from None
 
     def say(self, text: str) -> None:
         """Text to standard output, as it is."""
         write_all(1, text)
 
-    def complain(self, message: str) -> None:
-        """ "accounts COMMAND: message" to standard error, in one line."""
-        line = message.replace("\n", " ")
-        write_all(2, f"{self.arguments.prog}: {line}\n")
+    def warn(self, line: str) -> None:
+        """ "accounts COMMAND: line" to standard error."""
+        text = line.replace("\n", " ")
+        write_all(2, f"{self.arguments.prog}: {text}\n")
+
+    def complain(self, text: str) -> None:
+        """What shadow's tools say of login.defs is theirs to say."""
 
     def say_json(self, result: dict[str, Any]) -> None:
         """A result to standard output."""
         self.say(json.dumps(result, indent=2, sort_keys=True) + "\n")
 
-    def tell(self, done: Sequence[str], edit: Edit) -> int:
+    def tell(self, done: Sequence[str], written: Written) -> int:
         """What was done, a sentence each, and in a dry run the diff; the exit status."""
         if self.arguments.json:
-            self.say_json({"done": list(done), **edit.to_json()})
+            self.say_json({"done": list(done), **written.to_json()})
         else:
             self.say("".join(f"{sentence}\n" for sentence in done))
-            self.say_diff(edit)
+            self.say_diff(written)
         return NOTHING
 
-    def say_diff(self, edit: Edit) -> None:
+    def say_diff(self, written: Written) -> None:
         """What a dry run would have written."""
         if self.arguments.dry_run:
-            self.say(words.format_diff(edit.diffs, self.painter))
+            self.say(words.format_diff(written.diffs, self.painter))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -91,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
         return done.code if isinstance(done.code, int) else USAGE
     try:
         command = Run(arguments)
-        with command.machine:
+        with command.change:
             return run(command)
     except Usage as error:
         write_all(2, f"{arguments.prog}: {error.message}; see {arguments.prog} --help\n")
@@ -197,8 +207,8 @@ def _status(run: Run) -> int:
     from accounts.machine.check import check
     from accounts.machine.status import read_status
 
-    status = read_status(run.machine.read())
-    status.problems = len(check(run.machine))
+    status = read_status(read(run.change))
+    status.problems = len(check(run.change))
     if run.arguments.json:
         run.say_json(status.to_json())
     else:
@@ -209,7 +219,7 @@ def _status(run: Run) -> int:
 def _diff(run: Run) -> int:
     from accounts.machine.compare import diff_views
 
-    diffs = diff_views(run.machine.read(), run.arguments.names)
+    diffs = diff_views(read(run.change), run.arguments.names)
     if run.arguments.json:
         run.say_json({"diffs": [diff.to_json() for diff in diffs]})
     else:
@@ -222,7 +232,7 @@ def _show(run: Run) -> int:
     from accounts.machine.words import shown
 
     name = run.arguments.name
-    found = show(run.machine, name)
+    found = show(run.change, name)
     if not found.answers:
         raise BadArgument(f"neither /etc nor the image has '{shown(name)}'")
     if run.arguments.json:
@@ -236,8 +246,8 @@ def _check(run: Run) -> int:
     from accounts.machine.check import check, fix
 
     arguments = run.arguments
-    done = fix(run.machine, arguments.fix, arguments.dry_run) if arguments.fix else []
-    found = check(run.machine)
+    done = fix(run.change, arguments.fix, arguments.dry_run) if arguments.fix else []
+    found = check(run.change)
     if arguments.json:
         run.say_json({"done": done, "findings": [one.to_json() for one in found]})
     else:
@@ -252,13 +262,19 @@ def _rebase(run: Run) -> int:
     arguments = run.arguments
     if arguments.names and arguments.take is None:
         raise Usage("names are for --take: without it everything is rebased")
-    with run.machine.change(arguments.dry_run) as edit:
-        report = rebase(edit.database, Take(arguments.take) if arguments.take else None, arguments.names)
+    take = Take(arguments.take) if arguments.take else None
+    report, written = edit_files(
+        run.change,
+        "rebase",
+        lambda database: rebase(database, take, arguments.names),
+        lambda report: report.to_log(),
+        arguments.dry_run,
+    )
     if arguments.json:
-        run.say_json({"steps": report.to_json(), **edit.to_json()})
+        run.say_json({"steps": report.to_json(), **written.to_json()})
     else:
         run.say(words.format_steps(report, run.painter))
-        run.say_diff(edit)
+        run.say_diff(written)
     return FOUND if report.open else NOTHING
 
 
@@ -269,16 +285,21 @@ def _adopt(run: Run) -> int:
     arguments = run.arguments
     source = None if arguments.source is None else read_directory(arguments.source)
     original = None if arguments.original is None else read_directory(arguments.original)
-    with run.machine.change(arguments.dry_run) as edit:
-        lacking = 0 if arguments.complete or source is not None else missing(edit.database)
-        report = adopt(edit.database, source, original, arguments.complete)
+
+    def act(database: Database) -> tuple[int, Report]:
+        lacking = 0 if arguments.complete or source is not None else missing(database)
+        return lacking, adopt(database, source, original, arguments.complete)
+
+    (lacking, report), written = edit_files(
+        run.change, "adopt", act, lambda answer: answer[1].to_log(), arguments.dry_run
+    )
     if arguments.json:
-        run.say_json({"steps": report.to_json(), "missing": lacking, **edit.to_json()})
+        run.say_json({"steps": report.to_json(), "missing": lacking, **written.to_json()})
     else:
         run.say(words.format_steps(report, run.painter))
         if lacking:
-            run.complain(f"{lacking} accounts of the image were not in /etc, and are seen; --complete hides such ones")
-        run.say_diff(edit)
+            run.warn(f"{lacking} accounts of the image were not in /etc, and are seen; --complete hides such ones")
+        run.say_diff(written)
     return FOUND if report.open else NOTHING
 
 
@@ -288,18 +309,18 @@ def _flatten(run: Run) -> int:
 
     arguments = run.arguments
     if arguments.to is None:
-        with run.machine.change(arguments.dry_run) as edit:
-            done = flatten_in_place(edit.database)
-        return run.tell(done, edit)
-    database = run.machine.read()
+        return run.tell(*edit_files(run.change, "flatten", flatten_in_place, list, arguments.dry_run))
+    database = read(run.change)
     done = write_directory(arguments.to, flatten(database), database, arguments.dry_run)
-    return run.tell(done, Edit(database, changed=bool(done)))
+    return run.tell(done, Written(changed=bool(done)))
 
 
 def _edit(run: Run, function: Callable[[Database, Sequence[bytes]], list[str]]) -> int:
-    with run.machine.change(run.arguments.dry_run) as edit:
-        done = function(edit.database, run.arguments.names)
-    return run.tell(done, edit)
+    arguments = run.arguments
+    what = function.__name__
+    return run.tell(
+        *edit_files(run.change, what, lambda database: function(database, arguments.names), list, arguments.dry_run)
+    )
 
 
 def _revert(run: Run) -> int:
@@ -328,7 +349,7 @@ def _reset(run: Run) -> int:
         run.say(f"This removes every account of {arguments.root} that is not the image's. Type yes to go on: ")
         if sys.stdin.readline().strip() != "yes":
             raise BadArgument("nothing was changed")
-    result = reset(run.machine, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)
+    result = reset(run.change, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)
     if arguments.json:
         run.say_json(
             {"removed": result.removed, "notes": result.notes, "diffs": [diff.to_json() for diff in result.diffs]}
@@ -338,7 +359,7 @@ def _reset(run: Run) -> int:
             run.say(words.format_diff(result.diffs, run.painter))
         run.say("".join(f"removed {path}\n" for path in result.removed))
         for note in result.notes:
-            run.complain(note)
+            run.warn(note)
     return FOUND if result.notes else NOTHING
 
 

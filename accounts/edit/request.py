@@ -123,6 +123,10 @@ class Request:
     COVERS_STEPS = True
     # The databases that are locked although there is no such file yet.
     CREATES: tuple[str, ...] = ()
+    # Whether rows of a group that MAX_MEMBERS_PER_GROUP has split are one record.
+    SPLITS = True
+    # The files whose old version is kept as "NAME-" although it is no database's.
+    BACKS_UP: tuple[str, ...] = ()
 
     def __init__(self, **fields: Any) -> None:
         for name, value in self.DEFAULTS.items():

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from accounts.change import Change
 from accounts.machine.findings import Findings
-from accounts.machine.session import Machine
 from accounts.model.database import BASE, Database
 from accounts.system.commit import JOURNAL, TEMPORARY
 from accounts.text import fsdecode
@@ -33,12 +33,12 @@ class Leftover:
     text: str
 
 
-def find_leftovers(machine: Machine) -> Iterator[Leftover]:
+def find_leftovers(change: Change) -> Iterator[Leftover]:
     """Locks of processes that are gone, journals, temporary files. Raises OSError."""
-    names = sorted(os.listdir(machine.target.etc))
+    names = sorted(os.listdir(change.target.etc))
     for name in names:
         if _LOCK.match(name):
-            owner = _lock_owner(machine, name)
+            owner = _lock_owner(change, name)
             if owner is not None:
                 yield Leftover(name, "leftover", f"the lock /etc/{name} is of process {owner}, which is gone")
         elif name == JOURNAL:
@@ -56,11 +56,11 @@ def _journal_of(name: str, names: list[str]) -> bool:
     return JOURNAL in names or f"{JOURNAL}.{token}" in names
 
 
-def _lock_owner(machine: Machine, name: str) -> str | None:
+def _lock_owner(change: Change, name: str) -> str | None:
     """The process that made a lock, if it is gone; None for a lock in force or what is no lock."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(name, flags, dir_fd=machine.target.etc)
+        fd = os.open(name, flags, dir_fd=change.target.etc)
     except OSError:
         return None
     try:
@@ -80,10 +80,10 @@ def _lock_owner(machine: Machine, name: str) -> str | None:
     return None
 
 
-def remove_leftover(machine: Machine, name: str) -> None:
+def remove_leftover(change: Change, name: str) -> None:
     """Remove one, if it is still there. Raises OSError."""
     try:
-        os.unlink(name, dir_fd=machine.target.etc)
+        os.unlink(name, dir_fd=change.target.etc)
     except FileNotFoundError:
         pass
 
@@ -98,12 +98,12 @@ class WrongMode:
     text: str
 
 
-def find_wrong_modes(machine: Machine, database: Database) -> Iterator[WrongMode]:
+def find_wrong_modes(change: Change, database: Database) -> Iterator[WrongMode]:
     """Files of hashes that others can read, account files that others can write or not everybody reads."""
-    groups = _readers(machine, database)
+    groups = _readers(change, database)
     for name in (*PUBLIC, *SECRET):
         try:
-            status = os.stat(name, dir_fd=machine.target.etc, follow_symlinks=False)
+            status = os.stat(name, dir_fd=change.target.etc, follow_symlinks=False)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 continue
@@ -124,19 +124,19 @@ def find_wrong_modes(machine: Machine, database: Database) -> Iterator[WrongMode
             yield WrongMode(name, gid, wanted, f"/etc/{name} is {owner}, not {wanted:04o} 0:{gid}")
 
 
-def _readers(machine: Machine, database: Database) -> tuple[int, ...]:
+def _readers(change: Change, database: Database) -> tuple[int, ...]:
     """The groups that may read hashes: root's, shadow, and whom the image has in its place."""
     shadow = database.group.get(b"shadow")
     try:
-        image = machine.target.stat(machine.target.image_dir() + b"/shadow").st_gid
+        image = change.target.stat(change.target.image_dir() + b"/shadow").st_gid
     except OSError:
         image = 0
     return tuple(dict.fromkeys((0, image, 0 if shadow is None else shadow.gid)))
 
 
-def mend_mode(machine: Machine, wrong: WrongMode) -> None:
+def mend_mode(change: Change, wrong: WrongMode) -> None:
     """Give a file the right owner and mode. Raises OSError."""
-    fd = os.open(wrong.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=machine.target.etc)
+    fd = os.open(wrong.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=change.target.etc)
     try:
         # Closed first: nobody may read it while it changes hands.
         os.fchmod(fd, wrong.mode & 0o600)
@@ -146,10 +146,10 @@ def mend_mode(machine: Machine, wrong: WrongMode) -> None:
         os.close(fd)
 
 
-def check_etc(machine: Machine, database: Database, findings: Findings) -> None:
+def check_etc(change: Change, database: Database, findings: Findings) -> None:
     """Note all of the above."""
-    for one in find_leftovers(machine):
+    for one in find_leftovers(change):
         fix = "" if one.code == "journal-aside" else f"accounts check{{R}} --fix={one.code}"
         findings.add(one.code, one.text, files=[f"/etc/{one.name}"], fix=fix)
-    for wrong in find_wrong_modes(machine, database):
+    for wrong in find_wrong_modes(change, database):
         findings.add("mode", wrong.text, files=[f"/etc/{wrong.name}"], fix="accounts check{R} --fix=mode")

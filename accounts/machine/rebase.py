@@ -55,6 +55,12 @@ class Report:
         """What somebody has to decide."""
         return [step for step in self.steps if step.open]
 
+    def to_log(self) -> list[str]:
+        """What was changed, a line each, for syslog."""
+        return [
+            f"{step.what} {step.database} '{shown(step.name)}': {step.text}" for step in self.steps if not step.open
+        ]
+
     def to_json(self) -> list[dict[str, Any]]:
         """The steps as docs/schemas/rebase.json."""
         return [asdict(step) | {"name": shown(step.name)} for step in self.steps]

@@ -13,20 +13,24 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from accounts.change import Change
+from accounts.edit.request import Report
 from accounts.errors import BadArgument
-from accounts.machine.compare import FileDiff, diff_changes
+from accounts.machine.compare import FileDiff
 from accounts.machine.delta import has_image, local_rows, valid_lines
+from accounts.machine.edits import EditAll, Written, do
 from accounts.machine.leftovers import TEMPORARY_NAMES
-from accounts.machine.session import Machine
 from accounts.machine.source import write_archive
 from accounts.machine.words import shown
 from accounts.model.database import BASE, HIDDEN, Database
 from accounts.model.table import Table
-from accounts.system.commit import TEMPORARY, commit
-from accounts.system.contents import Change
-from accounts.system.notify import flush_caches
+from accounts.system.commit import TEMPORARY
 from accounts.system.paths import open_parent
+
+if TYPE_CHECKING:
+    from accounts.edit.request import Facts
 
 _ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
 # Directory -> the names of files there that hold, or may hold, hashes, besides the account files themselves.
@@ -50,39 +54,63 @@ class Reset:
     notes: list[str] = field(default_factory=list)
 
 
-def reset(
-    machine: Machine, *, keep: Collection[bytes] = (), backup: Path | None = None, dry_run: bool = False
-) -> Reset:
+def reset(change: Change, *, keep: Collection[bytes] = (), backup: Path | None = None, dry_run: bool = False) -> Reset:
     """Back to the image, but for the accounts to keep, with their memberships.
 
     backup: a file to make, for root only, with all that goes. Interrupted at any point, it is to be run again: it
     then does the rest. Raises BadArgument where there is no image to go back to, the errors of the files, OSError.
     """
     result = Reset()
-    with machine.locked(dry_run) as database:
+    do(change, _Forget(keep=tuple(keep), backup=backup, change=change, result=result, dry_run=dry_run), dry_run)
+    # Under the locks again: who else is at work has temporary files, too.
+    do(change, _Scrub(change=change, result=result, dry_run=dry_run), dry_run)
+    if not dry_run:
+        _remove_directory(change)
+    return result
+
+
+class _Forget(EditAll):
+    """All local rows but those of the accounts to keep go, and what was left of earlier ones."""
+
+    __slots__ = ("backup", "change", "dry_run", "keep", "result")
+    # No content loses its name before it is overwritten.
+    BACKS_UP = (BASE, HIDDEN)
+    keep: Collection[bytes]
+    backup: Path | None
+    change: Change
+    result: Reset
+    dry_run: bool
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         if not has_image(database):
             raise BadArgument("there is no image to go back to: nobody would be left")
-        unknown = [name for name in keep if not any(database.tables[one].get(name) for one in ("passwd", "group"))]
+        tables = [database.tables[one] for one in ("passwd", "group")]
+        unknown = [name for name in self.keep if not any(table.get(name) for table in tables)]
         if unknown:
             raise BadArgument(f"'{shown(unknown[0])}' is nobody's account")
-        if backup is not None and not dry_run:
-            write_archive(backup, _local_files(machine, database))
-        _keep_only(database, keep)
-        changes = [change for change in database.render_changes() if change[0] != HIDDEN]
-        hidden = machine.target.read(b"etc/" + HIDDEN.encode())
-        if hidden is not None:
-            changes.append((HIDDEN, hidden, None))
-        result.diffs = diff_changes(changes)
-        if not dry_run:
-            # Twice: a commit replaces the backups that are there, and makes new ones of what it replaces, so that
-            # no content loses its name before it is overwritten.
-            _scrub(machine, result)
-            commit(machine.target.etc, [Change(name, old, new, backup=True) for name, old, new in changes])
-        _scrub(machine, result, dry_run)
-    if not dry_run:
-        _remove_directory(machine)
-        flush_caches(machine.target.live, machine.warn)
-    return result
+        if self.backup is not None and not self.dry_run:
+            write_archive(self.backup, _local_files(self.change, database))
+        _keep_only(database, self.keep)
+        database.hides.clear()
+        written = Written()
+        written.note(database)
+        self.result.diffs = written.diffs
+        report.log.append("reset: all accounts are the image's" + (", but for those to keep" if self.keep else ""))
+        # A commit replaces the backups that are there, and makes new ones of what it replaces.
+        if not self.dry_run:
+            _scrub(self.change, self.result)
+
+
+class _Scrub(EditAll):
+    """What a commit has left is overwritten and removed."""
+
+    __slots__ = ("change", "dry_run", "result")
+    change: Change
+    result: Reset
+    dry_run: bool
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        _scrub(self.change, self.result, self.dry_run)
 
 
 def _keep_only(database: Database, keep: Collection[bytes]) -> None:
@@ -119,21 +147,21 @@ def _forget(database: Database, name: str, table: Table) -> None:
             database.base.forget(name, account)
 
 
-def _local_files(machine: Machine, database: Database) -> dict[str, bytes]:
+def _local_files(change: Change, database: Database) -> dict[str, bytes]:
     """All that a backup holds: name below /etc -> bytes."""
     files = {name: layered.local.data for name, layered in database.tables.items() if layered.local.present}
     for name in (BASE, HIDDEN):
-        text = machine.target.read(b"etc/" + name.encode())
+        text = change.target.read(b"etc/" + name.encode())
         if text is not None:
             files[name] = text
     return files
 
 
-def _secrets(machine: Machine) -> Iterator[tuple[int, str, str]]:
+def _secrets(change: Change) -> Iterator[tuple[int, str, str]]:
     """(descriptor of the directory, name, path) of each file beside the account files that may hold hashes."""
     for directory, pattern in _SECRETS.items():
         try:
-            fd = machine.target.open(directory.encode(), os.O_RDONLY | os.O_DIRECTORY)
+            fd = change.target.open(directory.encode(), os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             continue
         try:
@@ -144,9 +172,9 @@ def _secrets(machine: Machine) -> Iterator[tuple[int, str, str]]:
             os.close(fd)
 
 
-def _scrub(machine: Machine, result: Reset, dry_run: bool = False) -> None:
+def _scrub(change: Change, result: Reset, dry_run: bool = False) -> None:
     """Overwrite and remove all of them."""
-    for directory, name, path in _secrets(machine):
+    for directory, name, path in _secrets(change):
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             continue
@@ -174,10 +202,10 @@ def _overwrite(directory: int, name: str) -> None:
         os.close(fd)
 
 
-def _remove_directory(machine: Machine) -> None:
+def _remove_directory(change: Change) -> None:
     """/etc/accounts, when nothing is in it."""
     try:
-        parent, name = open_parent(machine.target.root, b"/etc/accounts")
+        parent, name = open_parent(change.target.root, b"/etc/accounts")
     except OSError:
         return
     try:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from accounts.change import Change
 from accounts.machine.delta import FILES, merges
-from accounts.machine.session import Machine
+from accounts.machine.edits import read
 from accounts.machine.words import ORDER, describe_value, shown
 from accounts.model.database import Database, Layered
 from accounts.model.table import Table
@@ -69,10 +70,10 @@ class Shown:
         return asdict(self)
 
 
-def show(machine: Machine, name: bytes) -> Shown:
+def show(change: Change, name: bytes) -> Shown:
     """All that both layers say of a name. Raises the error classes of the files."""
-    database = machine.read()
-    image_dir = "/" + fsdecode(machine.target.image_dir())
+    database = read(change)
+    image_dir = "/" + fsdecode(change.target.image_dir())
     answers = []
     for each in FILES:
         layered = database.tables[each]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import stat
 
+from accounts.change import Change
 from accounts.image.check import check_services, check_subids
 from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH
 from accounts.machine.findings import Findings
-from accounts.machine.session import Machine
 from accounts.system.module import honours_hides
 from accounts.text import fsdecode
 
@@ -19,30 +19,30 @@ PAM_LIBRARY = "libpam.so.0"
 PAM_DIRECTORIES = ("/etc/pam.d", "/usr/lib/pam.d")
 
 
-def check_wiring(machine: Machine, findings: Findings) -> None:
+def check_wiring(change: Change, findings: Findings) -> None:
     """All of it. Raises OSError."""
-    with Tree(machine.target.root) as tree:
-        _check_module(machine, tree, findings)
-        text = _check_nsswitch(machine, tree, findings)
+    with Tree(change.target.root) as tree:
+        _check_module(change, tree, findings)
+        text = _check_nsswitch(change, tree, findings)
         if text is not None:
-            _check_subid(machine, tree, text, findings)
+            _check_subid(change, tree, text, findings)
         if find_libraries(tree, PAM_LIBRARY) and not any(tree.names(path) for path in PAM_DIRECTORIES):
             findings.add("pam", "there is no service in /etc/pam.d, nor in /usr/lib/pam.d")
 
 
-def _check_module(machine: Machine, tree: Tree, findings: Findings) -> None:
+def _check_module(change: Change, tree: Tree, findings: Findings) -> None:
     """Raises BadArgument for an IMAGE_DIR that is none."""
-    modules = find_modules(tree, "/" + fsdecode(machine.target.image_dir()))
+    modules = find_modules(tree, "/" + fsdecode(change.target.image_dir()))
     for architecture, why in modules.faults.items():
         if modules.failed and modules.main in (None, architecture):
             findings.add("module", f"programs for {architecture} find no account of the image: {why}")
-    if modules.usable and not honours_hides(machine.target):
+    if modules.usable and not honours_hides(change.target):
         path = next(iter(modules.usable.values()))
         text = f"{path} does not honour hide rows: accounts of the image cannot be deleted or renamed"
         findings.add("module-stock", text, files=[path])
 
 
-def _check_nsswitch(machine: Machine, tree: Tree, findings: Findings) -> bytes | None:
+def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | None:
     """The text in force, or None."""
     try:
         text = tree.read(NSSWITCH)
@@ -52,7 +52,7 @@ def _check_nsswitch(machine: Machine, tree: Tree, findings: Findings) -> bytes |
         fix = "accounts check{R} --fix=nsswitch-missing" if tree.lstat(VENDOR_NSSWITCH) is not None else ""
         findings.add("nsswitch-missing", f"{NSSWITCH} {there}: glibc asks files only", files=[NSSWITCH], fix=fix)
         return None
-    first = machine.target.setting(b"GROUP_POLICY", b"auto") == b"first"
+    first = change.target.setting(b"GROUP_POLICY", b"auto") == b"first"
     link = tree.readlink(NSSWITCH)
     vendor = link is not None and point_at("/etc", link) == VENDOR_NSSWITCH
     # The image's own copy is for the image to mend.
@@ -65,7 +65,7 @@ def _check_nsswitch(machine: Machine, tree: Tree, findings: Findings) -> bytes |
     return text
 
 
-def _check_subid(machine: Machine, tree: Tree, text: bytes, findings: Findings) -> None:
+def _check_subid(change: Change, tree: Tree, text: bytes, findings: Findings) -> None:
     """nsswitch.conf's subid line names one service: libsubid loads libsubid_SERVICE.so for it (subid_nss.c)."""
     services: list[bytes] = []
     for line in text.split(b"\n"):
@@ -81,7 +81,7 @@ def _check_subid(machine: Machine, tree: Tree, text: bytes, findings: Findings) 
     def complain(message: str) -> None:
         findings.add("subid", message, files=[NSSWITCH])
 
-    check_subids(tree, "/" + fsdecode(machine.target.image_dir()), text, complain)
+    check_subids(tree, "/" + fsdecode(change.target.image_dir()), text, complain)
 
 
 def link_nsswitch(tree: Tree) -> None:

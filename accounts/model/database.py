@@ -90,9 +90,17 @@ class Hides:
         self.rows = set(rows)
         self._was = frozenset(self.rows)
         self.is_honoured = is_honoured or (lambda: False)
+        self._cleared = False
+
+    def clear(self) -> None:
+        """Drop the whole file, comments and what cannot be trusted too."""
+        self.rows.clear()
+        self._cleared = True
 
     def render(self) -> bytes:
         """The bytes of the file."""
+        if self._cleared:
+            return b""
         if self.rows == self._was:
             return self.data
         from accounts.model.hidden import format_hidden

@@ -85,12 +85,14 @@ class Store:
                 return self.load((name,)).tables[name].present or self._is_forced(name)
         return self._is_forced(name) or self._read_factory(name) is not None
 
-    def open(self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = ()) -> Database:
+    def open(
+        self, names: Sequence[str], read: Sequence[str] = (), create: Sequence[str] = (), splits: bool = True
+    ) -> Database:
         """Lock the files in the given order, finish a crashed commit, read both layers.
 
         names: the files to lock, of passwd group shadow gshadow subuid subgid; those of shadow, gshadow,
         subuid and subgid that exist nowhere are left out, as shadow does, but for those in create (pwconv).
-        read: files to read besides, as NSS reads them.
+        read: files to read besides, as NSS reads them. splits: whether MAX_MEMBERS_PER_GROUP is honoured.
         Raises FileError.
         """
         target = self.target
@@ -118,7 +120,7 @@ class Store:
             raise FileError(names[0], "open", message=message) from None
         database = self._load((*wanted, *(name for name in read if name not in wanted)), wanted)
         max_members = 0
-        if "group" in wanted and self._defs is not None:
+        if splits and "group" in wanted and self._defs is not None:
             max_members = self._defs().get_unsigned("MAX_MEMBERS_PER_GROUP", 0)
         if max_members:
             for table in (database.group.local, database.group.image):
@@ -218,10 +220,11 @@ class Store:
         hides.present = True
         return hides
 
-    def commit(self, database: Database, no_backup: Collection[str] = ()) -> bool:
+    def commit(self, database: Database, no_backup: Collection[str] = (), backup: Collection[str] = ()) -> bool:
         """Write the delta, all or nothing. Returns whether anything had to be written.
 
-        no_backup: names of files whose old version is not kept as "passwd-" and so on.
+        no_backup: names of files whose old version is not kept as "passwd-" and so on; backup: those whose is,
+        although no tool does so.
         Raises FileError for a row that shadow would not write; then nothing is written. (The
         real tools find that out after the files before it: docs/decisions/journal.md.)
         """
@@ -232,6 +235,7 @@ class Store:
         for name, old, new in database.render_changes():
             mode, uid, gid = self._new_file_mode(name, database)
             keep = name not in (BASE, HIDDEN, *no_backup) and not database.is_deleted(name)
+            keep = keep or name in backup
             renew = name == HIDDEN and not self._hides_trusted
             changes.append(Change(name, old, new, mode, uid, gid, keep, renew))
         if changes:

@@ -59,7 +59,6 @@ FOREIGN = {
     "image/rules.py": "rule files that options name",
     "image/seed.py": "the directory that an option names",
     "image/wire.py": "the program's own data",
-    "machine/session.py": "the default of ROOT",
     "machine/source.py": "directories and the archive that options name",
     "system/editor.py": "/bin/sh",
     "system/loginrecords.py": "pam_tally2, on the running system only",

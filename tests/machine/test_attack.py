@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from accounts.change import Change
 from accounts.machine.convert import adopt
+from accounts.machine.edits import edit_files
 from accounts.machine.rebase import rebase
 from accounts.machine.revert import revert
-from accounts.machine.session import Machine
 from accounts.model.database import Database
 from tests.crash import trace
 from tests.machine.life import IMAGE, PYTHON, TOP, accounts, local, make_root
@@ -53,8 +54,8 @@ def test_killed_at_any_call_the_next_run_completes(command: str, fast: Path) -> 
 
     def act() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with Machine(root) as machine, machine.change() as edit:
-            EDITS[command](edit.database)
+        with Change(os.fsencode(root)) as change:
+            edit_files(change, command, EDITS[command], lambda _: ())
         return 0
 
     def start() -> None:
@@ -70,8 +71,9 @@ def test_killed_at_any_call_the_next_run_completes(command: str, fast: Path) -> 
         start()
         if trace.run(act, at, kill=True).status == 0:
             break
-        with Machine(root) as machine, machine.locked():
-            found = local(root)
+        with Change(os.fsencode(root)) as change:
+            edit_files(change, "nothing", lambda _: None, lambda _: ())
+        found = local(root)
         seen.add("new" if found == done else "old" if found == LOCAL else "neither")
         assert act() == 0
         assert local(root) == done

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from accounts.change import Change
 from accounts.machine.reset import reset
-from accounts.machine.session import Machine
 from tests.crash import trace
 from tests.machine.life import IMAGE, accounts, local, make_root, tool, validate
 
@@ -178,8 +178,8 @@ def test_killed_at_any_call_the_next_reset_completes(fast: Path) -> None:
 
     def act() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with Machine(root) as machine:
-            reset(machine, keep=[b"alice"])
+        with Change(os.fsencode(root)) as change:
+            reset(change, keep=[b"alice"])
         return 0
 
     def start() -> None:
