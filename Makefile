@@ -63,7 +63,7 @@ install: all
 	    SHADOW_COMPAT=$(SHADOW_COMPAT)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
-	$(PYTHON) -IS scripts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)
+	$(PYTHON) -ISXno_debug_ranges scripts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)
 
 # For a build host that makes images of other roots: `accounts` alone; the host keeps its own useradd and the rest.
 install-image-tool: $(DEPS)

@@ -59,7 +59,10 @@ class _Pack:
         for needed in self._index[name][3]:
             if needed not in sys.modules:
                 self._load(needed)
-        exec(self.get_code(name), module.__dict__)
+        space = module.__dict__
+        # Where the code looks up what it imports of them (scripts/pack.py).
+        space["__modules__"] = sys.modules
+        exec(self.get_code(name), space)
 
     def _load(self, name: str) -> None:
         module = sys.modules[name] = ModuleType(name)

@@ -36,7 +36,27 @@ def find_modules(directory: str) -> dict[str, tuple[bool, str]]:
 
 
 class _Stripper(ast.NodeTransformer):
-    """Takes away what no tool looks at when it runs: annotations, and the import of __future__, a file to load."""
+    """Takes away what no tool looks at when it runs: annotations, and the import of __future__, a file to load.
+
+    loaded: the modules of the pack that are there before the module runs (accounts/__init__.py). At its top level
+    `from MODULE import NAME` becomes a look-up of such a MODULE: the statement asks every time whether it is a
+    package, which costs an AttributeError.
+    """
+
+    def __init__(self, loaded: Collection[str]) -> None:
+        self._loaded = loaded
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        self.generic_visit(node)
+        node.body = [self._look_up(statement) for statement in node.body]
+        return node
+
+    def _look_up(self, node: ast.stmt) -> ast.stmt:
+        if not isinstance(node, ast.ImportFrom) or node.module not in self._loaded:
+            return node
+        names = ", ".join(alias.asname or alias.name for alias in node.names)
+        values = ", ".join(f"__modules__[{node.module!r}].{alias.name}" for alias in node.names)
+        return ast.copy_location(ast.parse(f"{names} = {values}").body[0], node)
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -55,9 +75,9 @@ class _Stripper(ast.NodeTransformer):
         return None if node.module == "__future__" else node
 
 
-def compile_module(tree: ast.Module, path: str) -> bytes:
-    """Marshalled code without docstrings and annotations."""
-    stripped = ast.fix_missing_locations(_Stripper().visit(tree))
+def compile_module(tree: ast.Module, path: str, loaded: Collection[str] = ()) -> bytes:
+    """Marshalled code without docstrings and annotations. loaded: the modules that are there when it runs."""
+    stripped = ast.fix_missing_locations(_Stripper(loaded).visit(tree))
     return marshal.dumps(compile(stripped, path, "exec", dont_inherit=True, optimize=2))
 
 
@@ -82,7 +102,7 @@ def build_pack(directory: str, shown: str) -> bytes:
         with open(path, "rb") as file:
             tree = ast.parse(file.read(), path)
         needed = find_needed(tree, modules)
-        code = compile_module(tree, os.path.join(shown, os.path.relpath(path, directory)))
+        code = compile_module(tree, os.path.join(shown, os.path.relpath(path, directory)), needed)
         index[name] = (is_package, offset, len(code), needed)
         codes.append(code)
         offset += len(code)

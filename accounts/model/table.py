@@ -59,7 +59,7 @@ class Table:
         Rows that agree in name, password and GID become one record, as shadow's gr_open() has it, and a
         record that is written with more members than that becomes several rows.
         """
-        if b"\0" in self.data:
+        if 0 in self.data:
             return
         self._max_members = max_members
         rows: dict[Any, list[bytes]] = {}
@@ -368,7 +368,7 @@ class Table:
     def _parse(self, line: bytes) -> Any | None:
         if line[:1] in (b"+", b"-"):
             return None
-        if b"\0" in line:
+        if 0 in line:
             return self._parse_split(line.split(b"\0")) if self._max_members else None
         return self.kind.parse_line(line)
 
@@ -392,7 +392,7 @@ class Table:
 
     def _find_in_data(self, name: bytes, after: int) -> int | None:
         """The first valid row of that name in data that begins behind the offset after."""
-        if not name or b"\n" in name or b":" in name:
+        if not name or 0x0A in name or 0x3A in name:
             return None
         data = self.data
         prefix = name + b":"

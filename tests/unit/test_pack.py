@@ -8,6 +8,7 @@ import marshal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,19 @@ def test_a_damaged_pack_is_as_none(installed: Path, damage: Callable[[bytes], by
 
 def test_same_sources_same_bytes(installed: Path) -> None:
     assert make_pack(installed) == make_pack(installed)
+
+
+def test_an_import_of_what_is_loaded_is_a_look_up() -> None:
+    source = (
+        "from accounts import text\nfrom accounts.text import fsdecode as d, fsencode\nimport sys\nfrom os import sep\n"
+    )
+    loaded = {"accounts", "accounts.text"}
+    names = marshal.loads(compile_module(ast.parse(source), "f.py", loaded)).co_names
+    assert "accounts.text" not in names
+    package, module = SimpleNamespace(text=1), SimpleNamespace(fsdecode=2, fsencode=3)
+    space: dict[str, Any] = {"__modules__": {"accounts": package, "accounts.text": module}}
+    exec(marshal.loads(compile_module(ast.parse(source), "f.py", loaded)), space)
+    assert (space["text"], space["d"], space["fsencode"], space["sep"]) == (1, 2, 3, "/")
 
 
 def test_annotations_and_docstrings_are_left_out() -> None:
