@@ -96,6 +96,12 @@ def _check_module(tree: Tree, image_dir: str) -> list[str]:
     ]
 
 
+def shipped_nsswitch(tree: Tree) -> bytes:
+    """The nsswitch.conf that these tools ship, for the root."""
+    shipped = (VENDOR_DATA / "nsswitch.conf").read_bytes()
+    return merge_nsswitch(shipped, subids=bool(find_libraries(tree, SUBID_PLUGIN)))
+
+
 class _Wiring:
     """The steps of wire(), which share the root and the report."""
 

@@ -15,7 +15,7 @@ from accounts.machine.delta import has_image
 from accounts.machine.edits import edit_files, read
 from accounts.machine.findings import Check, Findings, drop_rows, quote
 from accounts.machine.leftovers import check_etc, find_leftovers, find_wrong_modes, mend_mode, remove_leftover
-from accounts.machine.wiring import check_wiring, drop_subid_line, link_nsswitch
+from accounts.machine.wiring import check_wiring, drop_subid_line, restore_nsswitch
 from accounts.system import nss
 
 LEDGER = b"usr/share/accounts/ids"
@@ -71,10 +71,8 @@ def _fix_nsswitch(change: Change, codes: Collection[str], dry_run: bool) -> list
     with Tree(change.target.root) as tree:
         text = None if tree.lstat(NSSWITCH) is None else change.target.read(b"etc/nsswitch.conf")
         if text is None:
-            if "nsswitch-missing" in codes and change.target.read(b"usr/share/accounts/nsswitch.conf") is not None:
-                done.append(f"nsswitch-missing: linked {NSSWITCH} to the image's")
-                if not dry_run:
-                    link_nsswitch(tree)
+            if "nsswitch-missing" in codes:
+                done.append(f"nsswitch-missing: {restore_nsswitch(tree, dry_run)}")
             return done
         new = merge_nsswitch(text) if "nsswitch" in codes else text
         new = drop_subid_line(new) if "subid" in codes else new

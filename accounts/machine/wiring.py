@@ -10,7 +10,7 @@ from accounts.image.check import check_services, check_subids
 from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
-from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH
+from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH, shipped_nsswitch
 from accounts.machine.findings import Findings
 from accounts.system.module import honours_hides
 from accounts.text import fsdecode
@@ -49,7 +49,7 @@ def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | N
     except OSError:
         kind = tree.lstat(NSSWITCH)
         there = "is missing" if kind is None else "leads nowhere" if stat.S_ISLNK(kind.st_mode) else "cannot be read"
-        fix = "accounts check{R} --fix=nsswitch-missing" if tree.lstat(VENDOR_NSSWITCH) is not None else ""
+        fix = "accounts check{R} --fix=nsswitch-missing"
         findings.add("nsswitch-missing", f"{NSSWITCH} {there}: glibc asks files only", files=[NSSWITCH], fix=fix)
         return None
     first = change.target.setting(b"GROUP_POLICY", b"auto") == b"first"
@@ -84,11 +84,20 @@ def _check_subid(change: Change, tree: Tree, text: bytes, findings: Findings) ->
     check_subids(tree, "/" + fsdecode(change.target.image_dir()), text, complain)
 
 
-def link_nsswitch(tree: Tree) -> None:
-    """Put the link to the image's nsswitch.conf into /etc, as accounts-nsswitch.service does at boot."""
-    if tree.lstat(NSSWITCH) is not None:
-        tree.move(NSSWITCH, f"{NSSWITCH}.dangling")
-    tree.symlink(LINK, NSSWITCH)
+def restore_nsswitch(tree: Tree, dry_run: bool) -> str:
+    """Put a link to the image's nsswitch.conf into /etc, as accounts-nsswitch.service does at boot; what was done.
+
+    Where the image has none a file is written: the one that these tools ship.
+    """
+    linked = tree.lstat(VENDOR_NSSWITCH) is not None
+    if not dry_run:
+        if tree.lstat(NSSWITCH) is not None:
+            tree.move(NSSWITCH, f"{NSSWITCH}.dangling")
+        if linked:
+            tree.symlink(LINK, NSSWITCH)
+        else:
+            tree.write(NSSWITCH, shipped_nsswitch(tree))
+    return f"linked {NSSWITCH} to the image's" if linked else f"wrote {NSSWITCH}"
 
 
 def drop_subid_line(text: bytes) -> bytes:

@@ -48,8 +48,7 @@ def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes]
     etc: descriptor of the directory. The caller holds its locks and has called recover() since.
     verify: called with name and content of each new file as it reads back from the disk; may raise.
     Raises CommitError (also when a file is no longer what the change says it was), what verify raises, and
-    shield.Interrupted when a signal came; nothing has changed then, except that an interruption after the
-    first rename comes after a complete commit.
+    shield.Interrupted when a signal came; nothing has changed then, unless that came after the first rename.
     """
     todo = [change for change in changes if change.old != change.new]
     if not todo:
@@ -158,7 +157,7 @@ class Work:
             if fd < 0:
                 status = None
             else:
-                status = posix.fstat(fd)
+                status = shield.status_of(fd, step.base, self._open_parent(step.parent))
                 if not stat.S_ISREG(status.st_mode):
                     raise CommitError(step.name, "not a regular file")
                 if change.old is None or not contents.holds(fd, change.old):
@@ -180,7 +179,8 @@ class Work:
         fd = self._write_temporary(step, "new", change.new, uid, gid, mode)
         if status is not None and not change.renew:
             contents.copy_xattrs(old_fd, fd)
-        step.new = contents.format_fingerprint(posix.fstat(fd), zlib.crc32(change.new))
+        made = shield.status_of(fd, self._temporary(step, "new"), self.etc)
+        step.new = contents.format_fingerprint(made, zlib.crc32(change.new))
 
     def _keep_old(self, step: Step, status: posix.stat_result, fd: int, content: bytes) -> None:
         """Give the old file a second name, from which it can be put back and become the backup."""
@@ -345,10 +345,16 @@ class Work:
                 continue
             self.at = step.name
             source = self._temporary(step, "copy" if step.copied else "old")
+            parent = self._open_parent(step.parent)
             try:
-                posix.rename(source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=self._open_parent(step.parent))
-            except FileNotFoundError:
-                pass  # the predecessor got that far
+                posix.rename(source, f"{step.base}-", src_dir_fd=self.etc, dst_dir_fd=parent)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EBUSY):
+                    raise
+                # Not there: the predecessor got that far. A mount point is written in place, as shadow does always.
+                if error.errno == errno.EBUSY:
+                    contents.overwrite(source, self.etc, f"{step.base}-", parent)
+                    self._remove([source])
 
     def _clean(self) -> None:
         """Remove what is not needed any more; the journal last, and only if everything else is gone."""

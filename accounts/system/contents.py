@@ -77,7 +77,13 @@ def holds(fd: int, content: bytes) -> bool:
     """Whether the file's content is this, without another copy of it in memory; True where it cannot be read."""
     position = 0
     try:
-        if posix.fstat(fd).st_size != len(content):
+        try:
+            size = posix.fstat(fd).st_size
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
+            size = len(content) + len(posix.pread(fd, 1, len(content)))
+        if size != len(content):
             return False
         while position < len(content):
             chunk = posix.pread(fd, min(CHUNK, len(content) - position), position)
@@ -118,6 +124,27 @@ def copy_xattrs(source: int, target: int) -> None:
         except OSError as error:
             if error.errno not in shield.REFUSED:
                 raise
+
+
+def overwrite(source: str, source_dir: int, target: str, target_dir: int) -> None:
+    """Write a file's content, owner, mode and times into another one that is there. Raises OSError."""
+    reader = shield.open_file(source, posix.O_RDONLY, source_dir)
+    try:
+        status = posix.fstat(reader)
+        writer = shield.open_file(target, posix.O_WRONLY, target_dir)
+        try:
+            posix.ftruncate(writer, 0)
+            # Before there is anything to read.
+            posix.fchown(writer, status.st_uid, status.st_gid)
+            posix.fchmod(writer, stat.S_IMODE(status.st_mode))
+            while chunk := posix.read(reader, CHUNK):
+                shield.write_all(writer, chunk)
+            posix.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
+            posix.fsync(writer)
+        finally:
+            shield.close(writer)
+    finally:
+        shield.close(reader)
 
 
 def fingerprint(fd: int) -> str:

@@ -20,7 +20,7 @@ import _stat as stat
 import errno
 import posix
 
-from accounts.system.shield import refuse_special
+from accounts.system.shield import REFUSED, refuse_special
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 MAX_LINKS = 40
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _EXCLUSIVE = posix.O_CREAT | posix.O_EXCL
-_STEP = posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_PIN = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
 
 
 def split_path(path: bytes) -> list[bytes]:
@@ -63,6 +64,8 @@ def open_beneath(root: int, path: bytes, flags: int, mode: int = 0o600, any_link
         if not flags & (posix.O_PATH | posix.O_EXCL | posix.O_DIRECTORY):
             refuse_special(name, parent)
         # Where links are followed _walk has done so; a link that appears since then must fail.
+        if flags & posix.O_PATH:
+            return _pin(name, flags, parent)
         return posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC, mode, dir_fd=parent)
     finally:
         posix.close(parent)
@@ -141,7 +144,7 @@ def _walk(
     """
     # Names still to go, last first. The directories passed are kept open, so ".." needs no trust in the disk.
     todo = split_path(path)[::-1]
-    passed = [posix.open(b".", _STEP, dir_fd=root)]
+    passed = [_pin(b".", posix.O_DIRECTORY, root)]
     place: list[bytes] = []
     links = 0
     try:
@@ -155,12 +158,12 @@ def _walk(
             if todo:
                 try:
                     try:
-                        passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
+                        passed.append(_pin(name, posix.O_DIRECTORY, passed[-1]))
                     except FileNotFoundError:
                         if make is None:
                             raise
                         make(passed[-1], name, place)
-                        passed.append(posix.open(name, _STEP, dir_fd=passed[-1]))
+                        passed.append(_pin(name, posix.O_DIRECTORY, passed[-1]))
                 except NotADirectoryError:  # which is what Linux says of a link, too
                     target = _read_link(passed[-1], name, path, any_link)
                     if target is None:
@@ -186,6 +189,17 @@ def _walk(
             posix.close(fd)
 
 
+def _pin(name: bytes, flags: int, dir_fd: int) -> int:
+    """open(2) with O_PATH, which no link gets past; for reading, which does as much, where that is refused."""
+    try:
+        return posix.open(name, flags | _PIN, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        refuse_special(name, dir_fd)
+        return posix.open(name, flags & ~posix.O_PATH | _READ, dir_fd=dir_fd)
+
+
 def _read_link(directory: int, name: bytes, path: bytes, any_link: bool) -> bytes | None:
     """Where the link name points to, or None when it is no link (or not there). EACCES when not trusted."""
     try:
@@ -199,7 +213,7 @@ def _read_link(directory: int, name: bytes, path: bytes, any_link: bool) -> byte
     if any_link or (holder.st_uid in trusted and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         return target
     # Where others can write, a link of root's is trusted; a descriptor pins what is checked and read.
-    link = posix.open(name, posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=directory)
+    link = posix.open(name, _PIN, dir_fd=directory)
     try:
         status = posix.fstat(link)
         if not stat.S_ISLNK(status.st_mode) or status.st_uid not in trusted:

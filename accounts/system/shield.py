@@ -148,6 +148,16 @@ def refuse_special(name: str | bytes, dir_fd: int) -> None:
         raise OSError(errno.ENXIO, "not a regular file")
 
 
+def status_of(fd: int, name: str | bytes, dir_fd: int) -> posix.stat_result:
+    """fstat(2), or where that is refused lstat(2) of the name that fd was opened by. Raises OSError."""
+    try:
+        return posix.fstat(fd)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        return posix.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+
+
 def close(fd: int) -> None:
     """close(2). An error is of no interest: what had to reach the disk was fsynced before."""
     try:
@@ -172,12 +182,13 @@ def remove(name: str, dir_fd: int) -> bool:
 def sync(fd: int) -> None:
     """fsync(2) of a directory or journal, where that is possible. Raises OSError when the disk fails.
 
-    FAT by FUSE, vboxsf and 9p say EINVAL; the real tools fsync files only.
+    FAT by FUSE, vboxsf and 9p say EINVAL, of an O_PATH descriptor (Target.etc) it is EBADF; the real tools fsync
+    files only.
     """
     try:
         posix.fsync(fd)
     except OSError as error:
-        if error.errno not in REFUSED:
+        if error.errno not in (*REFUSED, errno.EBADF):
             raise
 
 

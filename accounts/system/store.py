@@ -64,6 +64,8 @@ class Store:
         self._locked: list[str] = []
         self._modes: dict[str, tuple[int, int, int]] = {}
         self._hides_trusted = True
+        # Why accounts/hidden, which is there, cannot be read: without effect on NSS, but it cannot be replaced.
+        self._hides_error: OSError | None = None
         self._inodes: dict[str, tuple[int, int]] = {}
         # No lock protects the image layer and no tool writes it, so it is read once.
         self._image: dict[str, Table] = {}
@@ -163,14 +165,24 @@ class Store:
     def _read_local(self, name: str, strict: bool) -> Table:
         target = self.target
         try:
-            fd = shield.open_file(name, READ, target.etc) if strict else target.open(b"etc/" + name.encode(), READ)
-            status = posix.fstat(fd)
+            path = b"etc/" + name.encode()
+            fd = shield.open_file(name, READ, target.etc) if strict else target.open(path, READ)
+            status = self._status_of(fd, path)
             self._inodes[name] = (status.st_dev, status.st_ino)
             return Table(KINDS[name], read_fd(fd))
         except OSError as error:
             if strict and error.errno != errno.ENOENT:
                 raise FileError(name, "open") from None
             return Table(KINDS[name], self._read_factory(name) or b"", present=False)
+
+    def _status_of(self, fd: int, path: bytes) -> posix.stat_result:
+        """fstat(2), or where that is refused stat(2) of the path. Raises OSError."""
+        try:
+            return posix.fstat(fd)
+        except OSError as error:
+            if error.errno not in shield.REFUSED:
+                raise
+            return self.target.stat(path)
 
     def _read_factory(self, name: str) -> bytes | None:
         """What the first boot will copy to /etc: rows that count already, and that a new file begins with."""
@@ -180,7 +192,7 @@ class Store:
         path = self.target.image_dir() + b"/" + name.encode()
         try:
             fd = self.target.open(path, READ)
-            status = posix.fstat(fd)
+            status = self._status_of(fd, path)
             if self._inodes.get(name) == (status.st_dev, status.st_ino):
                 # IMAGE_DIR leads to /etc: there is one layer, and taking a row out of it for being in the other
                 # would lose it.
@@ -203,13 +215,15 @@ class Store:
         target.check_hide()
         try:
             fd = target.open(b"etc/" + HIDDEN.encode(), READ)
-        except OSError:
+        except OSError as error:
+            self._hides_error = None if error.errno in NOT_THERE else error
             return Hides(is_honoured=target.honours_hides)
-        status = posix.fstat(fd)
+        status = self._status_of(fd, b"etc/" + HIDDEN.encode())
         self._hides_trusted = status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         try:
             data = read_fd(fd)
-        except OSError:
+        except OSError as error:
+            self._hides_error = error
             return Hides(is_honoured=target.honours_hides)
         rows = None
         if data and self._hides_trusted and target.honours_hides():
@@ -233,6 +247,8 @@ class Store:
             raise FileError(bad, "write")
         changes = []
         for name, old, new in database.render_changes():
+            if name == HIDDEN and self._hides_error is not None:
+                raise self.target.unreadable(b"etc/" + HIDDEN.encode(), self._hides_error)
             mode, uid, gid = self._new_file_mode(name, database)
             keep = name not in (BASE, HIDDEN, *no_backup) and not database.is_deleted(name)
             keep = keep or name in backup

@@ -14,6 +14,7 @@ import posix
 from accounts.errors import BadArgument, ConfigError, FileError
 from accounts.model.policy import Policy, default_policy, parse_nsswitch
 from accounts.model.release import DEFAULT, parse_release
+from accounts.system.shield import REFUSED
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -36,12 +37,7 @@ NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 def read_fd(fd: int, limit: int = MAX_ACCOUNT_FILE) -> bytes:
     """All bytes of a regular file; closes fd. OSError: EFBIG for more than limit, EISDIR, EINVAL."""
     try:
-        status = posix.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            if stat.S_ISDIR(status.st_mode):
-                raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
-            raise OSError(errno.EINVAL, "not a regular file")
-        size = status.st_size
+        size = _size_of(fd)
         if size <= limit:
             # A byte more than there is: what comes shorter than asked for is all of it.
             data = posix.read(fd, size + 1)
@@ -56,6 +52,21 @@ def read_fd(fd: int, limit: int = MAX_ACCOUNT_FILE) -> bytes:
         raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
     finally:
         posix.close(fd)
+
+
+def _size_of(fd: int) -> int:
+    """Bytes of a regular file; 0 where fstat(2) is refused, and it takes reading to find out. OSError as read_fd()."""
+    try:
+        status = posix.fstat(fd)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        return 0
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, "not a regular file")
 
 
 class Target:
@@ -103,8 +114,12 @@ class Target:
             except FileNotFoundError:
                 raise
             except OSError as error:
-                message = f"cannot open {self.shown('')}: {error.strerror}"
-                raise FileError("passwd", "find", message=message) from None
+                try:
+                    # Names in it can be worked on all the same; its fsync(2) is left out (shield.sync).
+                    self._etc = self.open(b"etc", _DIRECTORY | posix.O_PATH)
+                except OSError:
+                    message = f"cannot open {self.shown('')}: {error.strerror}"
+                    raise FileError("passwd", "find", message=message) from None
         return self._etc
 
     def shown(self, name: str) -> str:
@@ -170,11 +185,15 @@ class Target:
         except OSError as error:
             if error.errno in NOT_THERE:
                 return None
-            shown = fsdecode(self.prefix + b"/" + path)
-            if path.endswith(LOGIN_DEFS):
-                # shadow's words, which it tells syslog alone.
-                raise ConfigError(f"cannot open login definitions {shown} [{error.strerror}]") from None
-            raise ConfigError(f"cannot read {shown}: {error.strerror}") from None
+            raise self.unreadable(path, error) from None
+
+    def unreadable(self, path: bytes, error: OSError) -> ConfigError:
+        """The error of a configuration file that is there, but not to be read."""
+        shown = fsdecode(self.prefix + b"/" + path)
+        if path.endswith(LOGIN_DEFS):
+            # shadow's words, which it tells syslog alone.
+            return ConfigError(f"cannot open login definitions {shown} [{error.strerror}]")
+        return ConfigError(f"cannot read {shown}: {error.strerror}")
 
     def read_layered(self, name: bytes) -> bytes | None:
         """The bytes of /etc/NAME, else of the vendor's copy of it, or None. Raises ConfigError."""
@@ -206,11 +225,12 @@ class Target:
             conf = {}
             for path in (b"usr/share/accounts/accounts.conf", b"etc/accounts/accounts.conf"):
                 try:
-                    text = self.read(path) or b""
-                except ConfigError:
-                    if not posix.geteuid():
-                        raise
+                    text = read_fd(self.open(path, READ), MAX_CONFIG)
+                except OSError as error:
                     # In a directory that is root's alone, as earlier versions made it: sg and newgrp go on.
+                    hidden = error.errno == errno.EACCES and posix.geteuid()
+                    if error.errno not in NOT_THERE and not hidden:
+                        raise self.unreadable(path, error) from None
                     text = b""
                 for line in text.split(b"\n"):
                     name, equals, value = line.strip().partition(b"=")

@@ -184,7 +184,7 @@ def _name(pid: int, memory: int, started: bool) -> str:
         return ""
     if name in ("open", "openat"):
         flags = _argument(pid, index + (2 if where[0] == "a" else 1))
-        name = "open to write" if flags & _WRITING else "open"
+        name = "open path" if flags & os.O_PATH else "open to write" if flags & _WRITING else "open"
     elif name == "fcntl":
         name = f"fcntl {_argument(pid, 1)}"
     elif name == "stat" and where[0] == "a" and path == _descriptor(pid, _argument(pid, 0)):

@@ -174,6 +174,9 @@ ENVIRONMENTS = {
     "FUSE": Environment(prepare=shell('bindfs "$R" "$R"')),
     "a file mounted over each": Environment(prepare=shell(OVER_EACH), refuses=True),
     "group mounted read-only": Environment(prepare=shell("F=/group; " + READ_ONLY), refuses=True),
+    "a file mounted over a backup": Environment(
+        prepare=shell('touch "$R.old" "$R/etc/group-"; mount --bind "$R.old" "$R/etc/group-"')
+    ),
     "group immutable": Environment(prepare=shell(TMPFS + 'chattr +i "$R/etc/group"'), refuses=True),
     # The real tools try for 15 s each.
     "etc read-only": Environment(prepare=shell("F=; " + READ_ONLY), refuses=True, commands="groupadd OPTION g2\n"),

@@ -115,6 +115,14 @@ CASES = [
         "shadow must not merge",
     ),
     Case("nsswitch-missing", lambda root: (root / "etc/nsswitch.conf").unlink(), "nsswitch.conf is missing"),
+    Case(
+        "nsswitch-missing",
+        lambda root: (
+            [(root / path).unlink() for path in ("etc/nsswitch.conf", "usr/share/accounts/nsswitch.conf")] and None
+        ),
+        "nsswitch.conf is missing",
+    ),
+    Case("nsswitch-missing", lambda root: (root / "usr/share/accounts/nsswitch.conf").unlink(), "leads nowhere"),
     Case("subid", nsswitch(RIGHT + "subid: sss\n"), "there is no libsubid_sss.so"),
     Case(
         "subid", both(image(subuid="www:100000:65536\n"), nsswitch(RIGHT)), "'subid: altfiles' is what it takes", False

@@ -6,6 +6,7 @@ Each worker lives in its own mount and pid namespace (unshare(1) from util-linux
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import shutil
@@ -62,8 +63,8 @@ class Tools:
 
 SOURCE = Tools((REPO_IN_ROOT + "/shims",))
 DEBIAN = Tools(("/usr/sbin", "/usr/bin"))
-# The release of shadow-utils that is recorded, and the root (make-root.sh) that has it; "" is this machine, Debian 12.
-SYSTEMS = {"4.13": "", "4.17": "debian-13-python", "4.20": "debian-unstable-python"}
+# The release of shadow-utils that is recorded, and the root (make-root.sh) that has it.
+SYSTEMS = {"4.13": "debian-12-minbase", "4.17": "debian-13-python", "4.20": "debian-unstable-python"}
 
 
 def installed(destdir: str) -> Tools:
@@ -77,12 +78,23 @@ def debian(release: str) -> Tools:
 
 
 def system_root(release: str) -> str:
-    """The root directory of the system that ships a release of shadow-utils; "" for this machine."""
-    if not SYSTEMS[release]:
+    """The root directory of the system that ships a release of shadow-utils; "" where this machine is one."""
+    if release == own_release():
         return ""
     command = [f"{REPO}/tests/support/make-root.sh", SYSTEMS[release]]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return os.fsdecode(result.stdout.strip())
+
+
+@functools.cache
+def own_release() -> str:
+    """The release of shadow-utils that this machine's own package has, such as "4.13"; "" without a package."""
+    command = ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "passwd"]
+    try:
+        version = subprocess.run(command, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return ""
+    return ".".join(version.split("+")[0].split(".")[:2])
 
 
 def compile_checkout() -> None:

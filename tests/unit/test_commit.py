@@ -19,6 +19,7 @@ from accounts.system import commit as module
 from accounts.system import shield
 from accounts.system.commit import JOURNAL, Change, commit
 from accounts.system.store import recover
+from tests.support.namespace import run_in_namespace
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -191,6 +192,37 @@ def test_a_file_with_another_link_keeps_it_apart_from_the_backup(etc: int, tmp_p
     # shadow's next backup is written into passwd- in place.
     (tmp_path / "passwd-").write_bytes(b"overwritten")
     assert _tree(tmp_path) == {"passwd": b"b", "passwd-": b"overwritten", "other": b"a"}
+
+
+def test_a_backup_that_is_a_mount_point_is_written_in_place() -> None:
+    out = run_in_namespace(
+        """
+        import os, subprocess, tempfile
+        etc, other = tempfile.mkdtemp(), tempfile.mkdtemp()
+        for path, text in ((etc + "/shadow", "old"), (etc + "/shadow-", ""), (other + "/file", "longer than that")):
+            open(path, "w").write(text)
+        os.chmod(etc + "/shadow", 0o640)
+        os.chown(etc + "/shadow", 0, 42)
+        os.utime(etc + "/shadow", (1000, 2000))
+        mount = ["mount", "--bind", other + "/file", etc + "/shadow-"]
+        from accounts.errors import CommitError
+        from accounts.system.commit import Change, commit
+        fd = os.open(etc, os.O_RDONLY)
+        subprocess.run(mount, check=True)
+        commit(fd, [Change("shadow", b"old", b"new", backup=True)])
+        status = os.stat(other + "/file")
+        print(open(etc + "/shadow").read(), open(other + "/file").read(), sorted(os.listdir(etc)))
+        print(oct(status.st_mode), status.st_gid, status.st_mtime)
+        subprocess.run(["mount", "-o", "remount,bind,ro", etc + "/shadow-"], check=True)
+        try:
+            commit(fd, [Change("shadow", b"new", b"newer", backup=True)])
+        except CommitError as error:
+            print(error.message, open(etc + "/shadow").read(), sorted(os.listdir(etc)))
+        """
+    )
+    assert out == (
+        "new old ['shadow', 'shadow-']\n0o100640 42 2000.0\nshadow: Read-only file system new ['shadow', 'shadow-']\n"
+    )
 
 
 def test_extended_attributes_stay(etc: int, tmp_path: Path) -> None:
