@@ -25,6 +25,10 @@ struct subid_range {
     unsigned long start, count;
 };
 
+/* strtoul(3) of C17, whatever glibc this is built with: C23's, from 2.38 on, takes 0b11 for a number, and a plugin
+   that asks for it is not loaded by an older glibc. */
+extern unsigned long parse_number(const char *text, char **end, int base) __asm__("strtoul");
+
 /* Called with the owner, NUL-terminated, and range of each row; returns whether to go on. */
 typedef bool visitor(void *context, const char *owner, struct subid_range range);
 
@@ -33,7 +37,7 @@ static bool take_number(char **rest, char end, unsigned long *number)
 {
     char *stop;
     errno = 0;
-    *number = strtoul(*rest, &stop, 0);
+    *number = parse_number(*rest, &stop, 0);
     if (**rest < '0' || **rest > '9' || errno || *stop != end)
         return false;
     *rest = stop + 1;
@@ -179,7 +183,7 @@ static bool add_owner(void *context, const char *owner, struct subid_range range
     if (owners->id < range.start || owners->id - range.start >= range.count)
         return true;
     char *end;
-    unsigned long number = strtoul(owner, &end, 10);
+    unsigned long number = parse_number(owner, &end, 10);
     long long uid = *end ? find_uid(owner) : (long long)number;
     if (uid < 0 || uid > UINT32_MAX) /* nobody who is known */
         return true;

@@ -46,9 +46,9 @@ def hashed(password: str) -> str:
     return run("openssl", "passwd", "-6", "-salt", "abcdefgh", password).strip()
 
 
-def build(place: Path, *packages: str) -> Path:
-    """An image: Debian 12 with our tools, root with a password, user bob, and a system user per package."""
-    cached = run(TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh-python").strip()
+def build(place: Path, *packages: str, system: str = "debian-12-systemd-ssh-python") -> Path:
+    """An image: a Debian with our tools, root with a password, user bob, and a system user per package."""
+    cached = run(TOP / "tests/support/make-root.sh", system).strip()
     run("cp", "-a", "--reflink=auto", cached, place)
     run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
     tool = TOP / "shims"

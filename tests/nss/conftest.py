@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.worker import system_root
+
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 ASAN = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -57,13 +59,16 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> MakePrograms:
 
 
 class Root:
-    """An overlay of this machine in a mount namespace that a holder process keeps until it is closed."""
+    """An overlay of a system in a mount namespace that a holder process keeps until it is closed.
+
+    system: as worker.system_root().
+    """
 
     SETUP = """
         set -e
         mount -t tmpfs -o mode=755 tmpfs "$1"
         mkdir "$1/upper" "$1/work" "$1/root"
-        mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+        mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
         mount -t tmpfs tmpfs "$1/root/run"
         mount --bind /dev "$1/root/dev"
         mount --bind /proc "$1/root/proc"
@@ -71,8 +76,9 @@ class Root:
         exec cat
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, system: str = "") -> None:
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", self.SETUP, "sh", str(base)]
+        command.append(system or "/")
         self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.holder.stdout
         assert self.holder.stdout.readline() == b"ready\n"
@@ -107,9 +113,12 @@ class Root:
 
 
 @pytest.fixture
-def root(tmp_path: Path, installed: Path) -> Iterator[Root]:
-    """A root with our module and vendor files installed, and no account file at all."""
-    new = Root(tmp_path)
+def root(request: pytest.FixtureRequest, tmp_path: Path, installed: Path) -> Iterator[Root]:
+    """A root with our module and vendor files installed, and no account file at all.
+
+    Of the system with the release of shadow-utils that the fixture is parametrized with, else of this machine.
+    """
+    new = Root(tmp_path, system_root(request.param) if hasattr(request, "param") else "")
     try:
         subprocess.run(["cp", "-a", installed / "usr", new.path("")], check=True)
         for name in ("passwd", "group", "shadow", "gshadow", "nsswitch.conf"):

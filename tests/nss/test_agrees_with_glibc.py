@@ -15,10 +15,25 @@ import pytest
 from accounts.image.index import BLOCK, format_index
 from tests.nss.cases import TABLES, random_files
 from tests.nss.conftest import MakePrograms, Programs
+from tests.support.worker import system_root
 
 RANDOM_FILES = 500
 DAMAGED = int(os.environ.get("ACCOUNTS_DAMAGED", "400"))
 Damage = Callable[[bytes], Iterator[bytes]]
+
+
+# In a mount namespace. $1: a system, $2: a directory to mount on, $3: where the programs are.
+ENTER = """\
+set -e
+mount -t tmpfs tmpfs "$2"
+mkdir "$2/upper" "$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t tmpfs tmpfs "$2/root/etc"
+mount --bind "$3" "$2/root/mnt"
+cd "$2/root"
+shift 3
+exec chroot . "$@"
+"""
 
 
 def compare(built: Programs, database: str, files: Iterable[bytes], damage: Damage | None = None) -> None:
@@ -31,11 +46,14 @@ def compare(built: Programs, database: str, files: Iterable[bytes], damage: Dama
             parts += [part for index in damage(format_index(database, text) or b"") for part in (index, text)][:-1]
     if damage is not None:
         command.append(Path(f"/etc/accounts/index/{database}"))
-    stream = b"".join(struct.pack("=I", len(part)) + part for part in parts)
     setup = 'mount -t tmpfs tmpfs /etc && mkdir -p /etc/accounts/index && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", setup, "sh", *command], input=stream, capture_output=True, timeout=300
-    )
+    give(parts, "sh", "-c", setup, "sh", *command)
+
+
+def give(parts: Iterable[bytes], *command: str | Path) -> None:
+    """Have the program compare the answers for each part, with mounts of its own."""
+    stream = b"".join(struct.pack("=I", len(part)) + part for part in parts)
+    done = subprocess.run(["unshare", "--mount", *command], input=stream, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 
@@ -47,6 +65,14 @@ def test_on_the_table_of_odd_files(programs: MakePrograms, database: str) -> Non
 @pytest.mark.parametrize("database", TABLES)
 def test_on_random_files(programs: MakePrograms, database: str) -> None:
     compare(programs("asan", Path("/etc")), database, random_files(database, RANDOM_FILES, seed=4))
+
+
+@pytest.mark.parametrize("database", TABLES)
+def test_on_the_table_of_odd_files_of_debian_13(programs: MakePrograms, database: str, tmp_path: Path) -> None:
+    """glibc 2.41 is the other side there."""
+    built = programs("plain", Path("/etc"))
+    inside = [f"/mnt/{built.program('compare').name}", f"/mnt/{built.module.name}", database]
+    give(TABLES[database], "sh", "-c", ENTER, "sh", system_root("4.17") or "/", tmp_path, built.directory, *inside)
 
 
 # -- with an index -----------------------------------------------------------------------------------------------

@@ -85,6 +85,11 @@ ANSWERS = [
 ]
 
 
+# Debian 12 and 13: glibc 2.36 and 2.41.
+on_both = pytest.mark.parametrize("root", ["4.13", "4.17"], indirect=True)
+
+
+@on_both
 def test_answers(stateless: Root) -> None:
     stateless.path("etc/amys").touch()
     stateless.run("chown", "amy:devs", "/etc/amys")
@@ -92,6 +97,7 @@ def test_answers(stateless: Root) -> None:
     assert answers == ANSWERS
 
 
+@on_both
 @pytest.mark.parametrize(("password", "status"), [("sesame", 0), ("wrong", 1)])
 def test_su_checks_the_password_in_the_image_shadow(stateless: Root, password: str, status: int) -> None:
     as_bob = ["setpriv", "--reuid=2000", "--regid=2000", "--clear-groups"]
