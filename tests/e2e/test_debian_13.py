@@ -35,7 +35,8 @@ def _build() -> dict[str, str]:
 def _use(root: Root) -> dict[str, str]:
     commands = {
         # What is built here is loaded by Debian 12's glibc 2.36, too.
-        "needs": "objdump -T /usr/lib/*/libnss_altfiles.so.2 /usr/lib/*/libsubid_altfiles.so | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1",
+        "needs": "cd /usr/lib/*-gnu; objdump -T libnss_altfiles.so.2 libsubid_altfiles.so |"
+        " grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1",
         "pack": "python3 -c 'import sys; print(sys.implementation.cache_tag)'; ls /usr/lib/accounts/accounts/*.pack",
         "add": "useradd -m -s /bin/bash -G video tim && usermod -aG audio daemon && id -Gn tim && id -Gn daemon",
         "delta": "cut -d: -f1,3,4 /etc/passwd /etc/group",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A Debian 13 with its accounts in the image layer: systemd 257, glibc 2.41, shadow 4.17 and Python 3.13 boot and use it."""
+"""A Debian 13 with its accounts in the image layer: systemd 257, glibc 2.41 and Python 3.13 use it."""
 
 from __future__ import annotations
 
