@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from tests.replay.run import Report
+from tests.support.worker import OtherReleaseError
 
 REPORT = pytest.StashKey[Report]()
 KEY = "replay"
@@ -42,6 +44,25 @@ def _handle_ignored_signals() -> None:
 def report(request: pytest.FixtureRequest) -> Report:
     """The report of this test session."""
     return request.config.stash[REPORT]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """A test that compares with a release of shadow-utils cannot where the system that shipped it has moved on."""
+    return (yield from _skip_other_release())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """As pytest_runtest_setup."""
+    return (yield from _skip_other_release())
+
+
+def _skip_other_release() -> Iterator[None]:
+    try:
+        return (yield)
+    except OtherReleaseError as error:
+        pytest.skip(str(error))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

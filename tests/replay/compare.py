@@ -203,7 +203,7 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             continue
         if owner in DATABASES and have:
             if have != before.etc.get(name):
-                _judge_mode(case, name, have, verdict)
+                _judge_mode(case, name, have, before.image.get(owner), verdict)
             old, new = before.etc.get(owner), outcome.after.etc.get(owner)
             if name != owner and _is_left_alone(name, case, before, outcome):
                 continue
@@ -241,10 +241,13 @@ def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bo
     return outcome.after.etc.get(name) == before.etc.get(name) and case.after.etc.get(name) == case.before.etc.get(name)
 
 
-def _judge_mode(case: Case, name: str, have: File, verdict: Verdict) -> None:
+def _judge_mode(case: Case, name: str, have: File, image: File | None, verdict: Verdict) -> None:
+    """No more rights than the real file has, or the image's where it has one, which is what a new file gets."""
     model = case.after.etc.get(name.removesuffix("-")) or case.before.etc.get(name.removesuffix("-"))
-    if model and (have.mode & ~model.mode or (have.uid, have.gid) != (model.uid, model.gid)):
-        verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {model.mode:o} as in the image")
+    allowed = [(file.mode, file.uid, file.gid) for file in (model, image) if file is not None]
+    if allowed and not any(not have.mode & ~mode and (have.uid, have.gid) == (uid, gid) for mode, uid, gid in allowed):
+        rights = " or ".join(f"{mode:o} {uid}:{gid}" for mode, uid, gid in allowed)
+        verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {rights}")
 
 
 def _judge_untouched(outcome: Outcome, verdict: Verdict) -> None:

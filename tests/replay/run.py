@@ -118,8 +118,12 @@ def replay(
     tools: Tools = SOURCE,
     processes: int = 0,
     hide: bool = False,
+    forked: bool = False,
 ) -> Iterator[Replayed]:
-    """Run the cases classic and split as asked, in parallel, and judge them. hide: HIDE=yes in the split runs."""
+    """Run the cases classic and split as asked, in parallel, and judge them. hide: HIDE=yes in the split runs.
+
+    forked: a fork server runs the tools (tests/support/forkserver.py), in a third of the time.
+    """
     oracle = tools.directories == DEBIAN.directories and not tools.lower
 
     def jobs() -> Iterator[tuple[tuple[Case, str, State], State, str, Command]]:
@@ -134,7 +138,9 @@ def replay(
                     before.hide = hide
                     yield (case, name, before), before, program, command
 
-    for (case, name, before), outcome in run_all(jobs(), tools.lower, processes, tools.system):
+    for (case, name, before), outcome in run_all(
+        jobs(), tools.lower, processes, tools.system, tools.package if forked else ""
+    ):
         if name:
             verdict = judge_split(case, before, outcome)
         else:

@@ -9,10 +9,13 @@ given), so that /usr/lib can hold an image layer. Setting a case up writes some 
 from __future__ import annotations
 
 import ctypes
+import errno
+import marshal
 import os
 import select
 import shutil
 import signal
+import socket
 import stat
 import time
 
@@ -50,10 +53,13 @@ class Root:
 
     base: an empty directory to mount on. repo: bound read-only at REPO_IN_ROOT when given. lowers: trees
     (DESTDIR) whose usr/ is stacked over the system's. system: the root directory of the system whose programs and
-    libraries are used, this machine by default.
+    libraries are used, this machine by default. package: the directory in the root that has our package, to run
+    tools of ours by a fork server (forkserver.py) and not each in an interpreter of its own.
     """
 
-    def __init__(self, base: str, repo: str = "", lowers: tuple[str, ...] = (), system: str = "") -> None:
+    def __init__(
+        self, base: str, repo: str = "", lowers: tuple[str, ...] = (), system: str = "", package: str = ""
+    ) -> None:
         mount("none", "/", "", _MS_REC | _MS_PRIVATE)
         mount("tmpfs", base, "tmpfs", 0, "mode=755,size=256m")
         self.path = base + "/root"
@@ -97,6 +103,29 @@ class Root:
             shutil.copy(f"{system}/etc/ld.so.cache", self._at("/etc/ld.so.cache"))
         self._etc_kept = {"pam.d", "skel", "default", "ld.so.cache"}
         self._written: dict[str, tuple[int, int]] = {}
+        self._server, self._server_process = self._start_server(package) if package else (None, 0)
+
+    def _start_server(self, package: str) -> tuple[socket.socket, int]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        child = os.fork()
+        if not child:
+            try:
+                os.set_inheritable(theirs.fileno(), True)
+                os.chroot(self.path)
+                os.chdir("/tmp")
+                program = REPO_IN_ROOT + "/tests/support/forkserver.py"
+                argv = ["python3", "-ISXutf8", program, str(theirs.fileno()), package]
+                os.execve("/usr/bin/python3", argv, {"LC_ALL": "C"})
+            finally:
+                os._exit(255)
+        theirs.close()
+        return ours, child
+
+    def close(self) -> None:
+        """End the fork server, if there is one; the mounts go with their namespace."""
+        if self._server is not None:
+            self._server.close()
+            os.waitpid(self._server_process, 0)
 
     def _at(self, path: str) -> str:
         return self.path + path
@@ -163,15 +192,46 @@ class Root:
             os.close(write_end)
         else:
             os.lseek(stdin, 0, os.SEEK_SET)
+        if self._server is not None:
+            status = self._ask_server(program, command, environment, (read_end, stdout, stderr))
+        else:
+            status = self._execute(program, command, environment, (read_end, stdout, stderr))
+        texts = []
+        for descriptor in (stdout, stderr):
+            texts.append(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        for descriptor in {stdin, read_end, stdout, stderr}:
+            os.close(descriptor)
+        return status, texts[0], texts[1]
+
+    def _ask_server(
+        self, program: str, command: Command, environment: dict[str, str], streams: tuple[int, int, int]
+    ) -> int | None:
+        """Have the fork server run it; as _execute()."""
+        assert self._server is not None
+        argv = [os.fsdecode(word) for word in command.argv]
+        request = marshal.dumps((program, argv, environment, command.umask))
+        socket.send_fds(self._server, [request], streams)
+        child = int.from_bytes(self._server.recv(8), "little")
+        ready, _, _ = select.select([self._server], [], [], command.timeout)
+        if not ready:
+            os.killpg(child, signal.SIGKILL)
+        answer = self._server.recv(8)
+        if not (child and answer):
+            raise OSError(errno.EIO, "the fork server has ended", program)
+        return int.from_bytes(answer, "little", signed=True) if ready else None
+
+    def _execute(
+        self, program: str, command: Command, environment: dict[str, str], streams: tuple[int, int, int]
+    ) -> int | None:
+        """Run it in a process of its own; its status, negative for a signal, None after the time limit."""
         child = os.fork()
         if not child:
             try:
                 os.setsid()
                 for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
                     signal.signal(number, signal.SIG_DFL)  # python ignores the first two, and exec keeps that
-                os.dup2(read_end, 0)
-                os.dup2(stdout, 1)
-                os.dup2(stderr, 2)
+                for target, descriptor in enumerate(streams):
+                    os.dup2(descriptor, target)
                 os.chroot(self.path)
                 os.chdir("/tmp")
                 os.umask(command.umask)
@@ -180,13 +240,7 @@ class Root:
                 os.write(2, f"harness: {program}: {error}\n".encode())
             finally:
                 os._exit(255)
-        status = _wait(child, command.timeout)
-        texts = []
-        for descriptor in (stdout, stderr):
-            texts.append(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-        for descriptor in {stdin, read_end, stdout, stderr}:
-            os.close(descriptor)
-        return status, texts[0], texts[1]
+        return _wait(child, command.timeout)
 
     def _read(self, before: State) -> tuple[State, set[str]]:
         after = State(merge=before.merge, hide=before.hide)

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tests.support.state import File
 
@@ -59,6 +60,8 @@ def lines_of(files: Mapping[str, File], database: str) -> list[bytes]:
     return files[database].data.removesuffix(b"\n").split(b"\n") if files[database].data else []
 
 
+# The same lines come again and again: of the layers before and after, of one step after the other.
+@lru_cache(8192)
 def parse_line(database: str, line: bytes) -> Row | None:
     """The fields of a line that NSS accepts, else None (blank, comment, compat entry, broken number)."""
     line = line.lstrip(b" \t\v\f\r")
@@ -86,6 +89,7 @@ def parse_line(database: str, line: bytes) -> Row | None:
     return tuple(parts) + (b"",) * (count - len(parts))
 
 
+@lru_cache(8192)
 def entry_of(database: str, row: Row) -> Entry:
     """A row as NSS hands it out: numbers without leading zeros, lists as sets."""
     fields = list(row)
@@ -223,7 +227,8 @@ _KINDS = {
 def inexpressible(image: Mapping[str, File], before: View, after: View) -> list[str]:
     """Why no delta over this image can give the view `after` without a hide row: the law's kinds, as `kind: what`."""
     reasons = []
-    for name in entries_of(image, "passwd"):
+    # What is hidden before is lost no more.
+    for name in entries_of(image, "passwd").keys() & before.entries["passwd"].keys():
         then = after.entries["passwd"].get(name)
         if then is None:
             reasons.append(f"image user deleted or renamed: {_text(name)}")
@@ -231,6 +236,8 @@ def inexpressible(image: Mapping[str, File], before: View, after: View) -> list[
             reasons.append(f"image user's UID changed: {_text(name)}")
     for name, base in entries_of(image, "group").items():
         then = after.entries["group"].get(name)
+        if name not in before.entries["group"]:
+            continue
         if then is None:
             reasons.append(f"image group deleted or renamed: {_text(name)}")
         elif then.fields[2] != before.entries["group"][name].fields[2]:
@@ -240,7 +247,7 @@ def inexpressible(image: Mapping[str, File], before: View, after: View) -> list[
             gone = b",".join(sorted(gone_members))
             reasons.append(f"image-listed member removed: {_text(gone)} from {_text(name)}")
     for database in ("shadow", "gshadow"):
-        for name in entries_of(image, database):
+        for name in entries_of(image, database).keys() & before.entries[database].keys():
             if name not in after.entries[database]:
                 reasons.append(f"image's {database} row removed: {_text(name)}")
     return reasons

@@ -39,6 +39,11 @@ class Tools:
     system: str = ""
 
     @property
+    def package(self) -> str:
+        """The directory inside the root that has our package."""
+        return REPO_IN_ROOT if self.of_checkout else "/usr/lib/accounts"
+
+    @property
     def of_checkout(self) -> bool:
         """Whether these are the shims of this checkout."""
         return self.directories[0].startswith(REPO_IN_ROOT)
@@ -67,6 +72,10 @@ DEBIAN = Tools(("/usr/sbin", "/usr/bin"))
 SYSTEMS = {"4.13": "debian-12-minbase", "4.17": "debian-13-python", "4.20": "debian-unstable-python"}
 
 
+class OtherReleaseError(Exception):
+    """The system that shipped a release of shadow-utils has another one by now."""
+
+
 def installed(destdir: str) -> Tools:
     """The tools of `make install DESTDIR=destdir PREFIX=/usr`."""
     return Tools(("/usr/sbin", "/usr/bin"), os.path.abspath(destdir))
@@ -77,19 +86,27 @@ def debian(release: str) -> Tools:
     return Tools(DEBIAN.directories, system=system_root(release))
 
 
+@functools.cache
 def system_root(release: str) -> str:
-    """The root directory of the system that ships a release of shadow-utils; "" where this machine is one."""
+    """The root directory of the system that ships a release of shadow-utils; "" where this machine is one.
+
+    Raises OtherReleaseError: unstable moves on. What was recorded of the release remains.
+    """
     if release == own_release():
         return ""
     command = [f"{REPO}/tests/support/make-root.sh", SYSTEMS[release]]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return os.fsdecode(result.stdout.strip())
+    root = os.fsdecode(result.stdout.strip())
+    version = own_release(root)
+    if version != release:
+        raise OtherReleaseError(f"{SYSTEMS[release]} has shadow-utils {version}, no {release} to compare with")
+    return root
 
 
 @functools.cache
-def own_release() -> str:
-    """The release of shadow-utils that this machine's own package has, such as "4.13"; "" without a package."""
-    command = ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "passwd"]
+def own_release(system: str = "") -> str:
+    """The release of shadow-utils that a system's own package has, such as "4.13"; "" without a package."""
+    command = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f", "${source:Upstream-Version}", "passwd"]
     try:
         version = subprocess.run(command, capture_output=True, text=True).stdout
     except FileNotFoundError:
@@ -103,16 +120,19 @@ def compile_checkout() -> None:
 
 
 class Worker:
-    """One worker process. Requests are answered in order."""
+    """One worker process. Requests are answered in order.
 
-    def __init__(self, lower: str = "", system: str = "") -> None:
+    package: as Tools.package, to have a fork server run the tools; "" to start an interpreter for each.
+    """
+
+    def __init__(self, lower: str = "", system: str = "", package: str = "") -> None:
         self.connection, theirs = Pipe()
         self._base = tempfile.mkdtemp(prefix="accounts-root-")
         descriptor = theirs.fileno()
         self._process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
-                *(sys.executable, "-m", "tests.support.worker", str(descriptor), self._base, lower, system),
+                *(sys.executable, "-m", "tests.support.worker", str(descriptor), self._base, lower, system, package),
             ],
             cwd=REPO,
             pass_fds=[descriptor],
@@ -154,11 +174,15 @@ class Worker:
 
 
 def run_all(
-    jobs: Iterable[tuple[Key, State, str, Command]], lower: str = "", processes: int = 0, system: str = ""
+    jobs: Iterable[tuple[Key, State, str, Command]],
+    lower: str = "",
+    processes: int = 0,
+    system: str = "",
+    package: str = "",
 ) -> Iterator[tuple[Key, Outcome]]:
-    """Run every job (key, state, program, command) and yield (key, outcome) as they finish."""
+    """Run every job (key, state, program, command) and yield (key, outcome) as they finish. package: as Worker's."""
     compile_checkout()
-    workers = [Worker(lower, system) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
+    workers = [Worker(lower, system, package) for _ in range(processes or min(len(os.sched_getaffinity(0)), 8))]
     busy: dict[Connection, tuple[Worker, Key]] = {}
     try:
         idle = list(workers)
@@ -181,10 +205,10 @@ def run_all(
             worker.close()
 
 
-def _serve(descriptor: int, base: str, lower: str, system: str) -> None:
+def _serve(descriptor: int, base: str, lower: str, system: str, package: str) -> None:
     connection = Connection(descriptor)
     try:
-        root = Root(base, REPO, (lower,) if lower else (), system)
+        root = Root(base, REPO, (lower,) if lower else (), system, package)
     except OSError as error:
         connection.send(f"cannot build the root: {error}")
         return
@@ -192,6 +216,7 @@ def _serve(descriptor: int, base: str, lower: str, system: str) -> None:
         try:
             state, program, command = connection.recv()
         except (EOFError, pickle.UnpicklingError):
+            root.close()
             return
         try:
             connection.send(root.run(state, program, command))
