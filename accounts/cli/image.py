@@ -8,63 +8,46 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from accounts.cli import imagecommands as commands
+from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
 from accounts.cli.console import write_all
-from accounts.cli.imagecommands import BAD_INPUT, USAGE
-from accounts.cli.report import complain
-from accounts.errors import AccountsError
+from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with its errors in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        write_all(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-        self.exit(USAGE)
-
-    def _print_message(self, message: str, file: object = None) -> None:
-        write_all(1, message)
+from accounts.image.outcome import Outcome
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `accounts image ARGV`; returns the exit status."""
-    # Rows have no cycles; looking for some among 60,000 accounts is a quarter of the time of seed.
-    gc.disable()
-    try:
-        return _main(argv)
-    finally:
-        gc.enable()
-
-
-def _main(argv: Sequence[str]) -> int:
-    parser = _Parser(prog="accounts image", description="Build an image with stateless accounts.")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    parser = Parser(prog="accounts image", description="Build an image with stateless accounts.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, (add_arguments, run, purpose) in COMMANDS.items():
         command = subparsers.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         add_arguments(command)
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(run=run, prog=command.prog)
+    # Rows have no cycles; looking for some among 60,000 accounts is a quarter of the time of seed.
+    gc.disable()
     try:
-        arguments = parser.parse_args(argv)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else USAGE
-    try:
-        if "live" in arguments and not arguments.live:
-            commands.refuse_running(arguments.root)
-        status: int = arguments.run(arguments)
-        return status
-    except AccountsError as error:
-        complain(arguments.prog, "; ".join(error.lines()))
-    except OSError as error:
-        path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        complain(arguments.prog, f"{path}{error.strerror}")
-    return BAD_INPUT
+        return run_command(parser, argv, _run)
+    finally:
+        gc.enable()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if "live" in arguments and not arguments.live:
+        refuse_running(arguments.root)
+    outcome: Outcome = arguments.run(arguments)
+    if arguments.json:
+        print_json(outcome.result)
+    else:
+        write_all(2, outcome.complaints)
+        for note in outcome.notes:
+            complain(arguments.prog, note)
+        write_all(1, outcome.text or "".join(f"{line}\n" for line in outcome.lines))
+    return FOUND if outcome.failed else FINE
 
 
 def _path(text: str) -> Path:
@@ -212,7 +195,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     _add_sources(parser)
 
 
-Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]
+Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Outcome], str]
 COMMANDS: dict[str, Command] = {
     "seed": (_add_seed, commands.run_seed, "move the accounts of a root to its image layer and keep its id ledger"),
     "pin": (_add_pin, commands.run_pin, "give accounts, and their files, the ids that are known of them"),

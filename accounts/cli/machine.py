@@ -8,35 +8,21 @@ bad input or an error of the system. status and show are answers: 0 unless there
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 from accounts.change import Change, Listener
-from accounts.cli import machine_print as words
+from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
 from accounts.cli.console import write_all
 from accounts.cli.main import COMMANDS as PURPOSES
-from accounts.errors import AccountsError, BadArgument, Usage
+from accounts.errors import BadArgument, Usage
+from accounts.machine import render as words
 from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.rebase import Report
 from accounts.model.database import Database
 from accounts.text import fsencode
-
-NOTHING, FOUND, USAGE, CANNOT_TELL = range(4)
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with its errors in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        write_all(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-        self.exit(USAGE)
-
-    def _print_message(self, message: str, file: object = None) -> None:
-        write_all(1, message)
 
 
 class Run(Listener):
@@ -58,24 +44,19 @@ class Run(Listener):
 
     def warn(self, line: str) -> None:
         """ "accounts COMMAND: line" to standard error."""
-        text = line.replace("\n", " ")
-        write_all(2, f"{self.arguments.prog}: {text}\n")
+        complain(self.arguments.prog, line)
 
     def complain(self, text: str) -> None:
         """What shadow's tools say of login.defs is theirs to say."""
 
-    def say_json(self, result: dict[str, Any]) -> None:
-        """A result to standard output."""
-        self.say(json.dumps(result, indent=2, sort_keys=True) + "\n")
-
     def tell(self, done: Sequence[str], written: Written) -> int:
         """What was done, a sentence each, and in a dry run the diff; the exit status."""
         if self.arguments.json:
-            self.say_json({"done": list(done), **written.to_json()})
+            print_json({"done": list(done), **written.to_json()})
         else:
             self.say("".join(f"{sentence}\n" for sentence in done))
             self.say_diff(written)
-        return NOTHING
+        return FINE
 
     def say_diff(self, written: Written) -> None:
         """What a dry run would have written."""
@@ -88,31 +69,20 @@ def main(argv: Sequence[str]) -> int:
     name = argv[0]
     add_arguments, run = COMMANDS[name]
     purpose = PURPOSES[name][1]
-    parser = _Parser(prog=f"accounts {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
+    parser = Parser(prog=f"accounts {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     parser.add_argument(
         "-R", "--root", type=Path, default=Path("/"), metavar="DIR", help="the root directory to work on (default: /)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON (docs/schemas)")
     add_arguments(parser)
     parser.set_defaults(prog=parser.prog)
-    try:
-        arguments = parser.parse_args(argv[1:])
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else USAGE
-    try:
+
+    def at_work(arguments: argparse.Namespace) -> int:
         command = Run(arguments)
         with command.change:
             return run(command)
-    except Usage as error:
-        write_all(2, f"{arguments.prog}: {error.message}; see {arguments.prog} --help\n")
-        return USAGE
-    except AccountsError as error:
-        text = "; ".join(error.lines())
-    except OSError as error:
-        path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        text = f"{path}{error.strerror}"
-    write_all(2, f"{arguments.prog}: {text}\n")
-    return CANNOT_TELL
+
+    return run_command(parser, argv[1:], at_work)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -210,10 +180,10 @@ def _status(run: Run) -> int:
     status = read_status(read(run.change))
     status.problems = len(check(run.change))
     if run.arguments.json:
-        run.say_json(status.to_json())
+        print_json(status.to_json())
     else:
         run.say(words.format_status(status, run.painter, run.arguments.all))
-    return FOUND if status.problems else NOTHING
+    return FOUND if status.problems else FINE
 
 
 def _diff(run: Run) -> int:
@@ -221,10 +191,10 @@ def _diff(run: Run) -> int:
 
     diffs = diff_views(read(run.change), run.arguments.names)
     if run.arguments.json:
-        run.say_json({"diffs": [diff.to_json() for diff in diffs]})
+        print_json({"diffs": [diff.to_json() for diff in diffs]})
     else:
         run.say(words.format_diff(diffs, run.painter))
-    return FOUND if diffs else NOTHING
+    return FOUND if diffs else FINE
 
 
 def _show(run: Run) -> int:
@@ -236,10 +206,10 @@ def _show(run: Run) -> int:
     if not found.answers:
         raise BadArgument(f"neither /etc nor the image has '{shown(name)}'")
     if run.arguments.json:
-        run.say_json(found.to_json())
+        print_json(found.to_json())
     else:
         run.say(words.format_shown(found, run.painter))
-    return NOTHING
+    return FINE
 
 
 def _check(run: Run) -> int:
@@ -249,10 +219,10 @@ def _check(run: Run) -> int:
     done = fix(run.change, arguments.fix, arguments.dry_run) if arguments.fix else []
     found = check(run.change)
     if arguments.json:
-        run.say_json({"done": done, "findings": [one.to_json() for one in found]})
+        print_json({"done": done, "findings": [one.to_json() for one in found]})
     else:
         run.say(words.format_findings(done, found, run.painter))
-    return FOUND if found else NOTHING
+    return FOUND if found else FINE
 
 
 def _rebase(run: Run) -> int:
@@ -271,11 +241,11 @@ def _rebase(run: Run) -> int:
         arguments.dry_run,
     )
     if arguments.json:
-        run.say_json({"steps": report.to_json(), **written.to_json()})
+        print_json({"steps": report.to_json(), **written.to_json()})
     else:
         run.say(words.format_steps(report, run.painter))
         run.say_diff(written)
-    return FOUND if report.open else NOTHING
+    return FOUND if report.open else FINE
 
 
 def _adopt(run: Run) -> int:
@@ -294,13 +264,13 @@ def _adopt(run: Run) -> int:
         run.change, "adopt", act, lambda answer: answer[1].to_log(), arguments.dry_run
     )
     if arguments.json:
-        run.say_json({"steps": report.to_json(), "missing": lacking, **written.to_json()})
+        print_json({"steps": report.to_json(), "missing": lacking, **written.to_json()})
     else:
         run.say(words.format_steps(report, run.painter))
         if lacking:
             run.warn(f"{lacking} accounts of the image were not in /etc, and are seen; --complete hides such ones")
         run.say_diff(written)
-    return FOUND if report.open else NOTHING
+    return FOUND if report.open else FINE
 
 
 def _flatten(run: Run) -> int:
@@ -351,7 +321,7 @@ def _reset(run: Run) -> int:
             raise BadArgument("nothing was changed")
     result = reset(run.change, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)
     if arguments.json:
-        run.say_json(
+        print_json(
             {"removed": result.removed, "notes": result.notes, "diffs": [diff.to_json() for diff in result.diffs]}
         )
     else:
@@ -360,7 +330,7 @@ def _reset(run: Run) -> int:
         run.say("".join(f"removed {path}\n" for path in result.removed))
         for note in result.notes:
             run.warn(note)
-    return FOUND if result.notes else NOTHING
+    return FOUND if result.notes else FINE
 
 
 Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]

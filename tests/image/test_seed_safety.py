@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from accounts.cli import imagecommands
+from accounts.cli import commands
 from accounts.cli.image import main
 from accounts.errors import BadArgument
+from accounts.image import environment
 from accounts.image.build import seed_image
 from accounts.image.check import check
 from accounts.image.importer import import_sysusers
@@ -70,7 +71,7 @@ def test_a_mount_of_etc_is_the_same_directory(tmp_path: Path) -> None:
     root = make(make_image(tmp_path / "r"), {CONF: "IMAGE_DIR=/usr/etc\n", "usr/etc/": None})
     script = f"mount --bind {root}/etc {root}/usr/etc && exec {TOP}/shims/accounts image seed {root}"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
-    assert done.returncode == imagecommands.BAD_INPUT
+    assert done.returncode == commands.FAILED
     assert done.stderr == "accounts image seed: /usr/etc is /etc: nothing can move there\n"
     assert (root / "etc/passwd").read_text() == PASSWD
 
@@ -106,7 +107,7 @@ def test_an_empty_path_is_wrong_usage(
     """A variable that a script forgot to set is not the current directory."""
     monkeypatch.chdir(make_image(tmp_path / "r"))
     before = tell(tmp_path)
-    assert main(arguments) == imagecommands.USAGE
+    assert main(arguments) == commands.USAGE
     assert "an empty path" in capfd.readouterr().err
     assert tell(tmp_path) == before
 
@@ -115,14 +116,14 @@ def test_an_empty_path_is_wrong_usage(
 def test_the_running_machine_is_refused(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(imagecommands, "BOOTED", str(tmp_path))
+    monkeypatch.setattr(environment, "BOOTED", str(tmp_path))
     rules = ["--rules", "/nonexistent"] if command == "stateless" else []
     for root in ("/", "/usr/.."):
-        assert main([command, root, *rules]) == imagecommands.BAD_INPUT
+        assert main([command, root, *rules]) == commands.FAILED
         assert f"accounts image {command}: {root} is the system that runs" in capfd.readouterr().err
-    assert not imagecommands.is_running(tmp_path)
-    monkeypatch.setattr(imagecommands, "BOOTED", str(tmp_path / "no"))
-    assert not imagecommands.is_running(Path("/"))
+    assert not environment.is_running(tmp_path)
+    monkeypatch.setattr(environment, "BOOTED", str(tmp_path / "no"))
+    assert not environment.is_running(Path("/"))
 
 
 def _full_image(root: Path) -> Path:
@@ -212,6 +213,6 @@ def test_errors_name_the_path_and_the_reason(tmp_path: Path) -> None:
     ):
         command = f"{script} && exec {TOP}/shims/accounts image seed {root}"
         done = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True)
-        assert done.returncode == imagecommands.BAD_INPUT
+        assert done.returncode == commands.FAILED
         last = done.stderr.splitlines()[-1]
         assert "/" in last.partition(": ")[2] and what in last, done.stderr

@@ -47,11 +47,12 @@ RELATIVE = {
 FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
     "cli/image.py": "operands",
-    "cli/imagecommands.py": "is ROOT the running system; the ledger that an option names",
+    "cli/imagecommands.py": "the ledger that an option names",
     "cli/machine.py": "the default of ROOT",
     "cli/newgrp.py": "the caller's shell and home, on the running system only",
     "cli/setuid.py": "the diverted program, on the running system only",
     "image/configuration.py": "a descriptor of the Tree's",
+    "image/environment.py": "is ROOT the running system",
     "image/export.py": "the directory that an operand names",
     "image/importer.py": "files that operands name",
     "image/ledger.py": "the ledger that an option names",
