@@ -47,7 +47,6 @@ RELATIVE = {
 FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
     "cli/image.py": "operands",
-    "cli/imagecommands.py": "the ledger that an option names",
     "cli/machine.py": "the default of ROOT",
     "cli/newgrp.py": "the caller's shell and home, on the running system only",
     "cli/setuid.py": "the diverted program, on the running system only",
