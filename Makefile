@@ -26,7 +26,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all demo test test-deps venv bench clients lint install install-image-tool image clean
+.PHONY: all demo test test-deps venv pip bench clients lint install install-image-tool image clean
 
 all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(DEPS)
 
@@ -37,7 +37,9 @@ subid/build/libsubid_altfiles.so: $(wildcard common/* subid/*.c subid/*.map subi
 	$(MAKE) -C subid DATADIR=$(IMAGE_DIR)
 
 build/deps:
-	$(PYTHON) -m venv build/pip >/dev/null 2>&1 || { apt-get -qq update; apt-get -qq install -y python3-venv >/dev/null; $(PYTHON) -m venv build/pip; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	    echo 'build/deps: no pip: install python3-venv, or give DEPS=DIRECTORY with passlib/ and filelock/ in it' >&2; exit 1; }
+	$(PYTHON) -m venv build/pip
 	build/pip/bin/pip install -q --disable-pip-version-check --no-compile --target $@.tmp 'passlib==1.7.4' 'filelock==3.20.0'
 	rm -rf $@.tmp/bin $@.tmp/*.dist-info
 	mv $@.tmp $@
@@ -77,15 +79,18 @@ install-image-tool: $(DEPS)
 
 venv: $(VENV)/stamp
 
-$(VENV)/stamp: pyproject.toml
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
+# Only what a developer asks for installs packages; `make all` and `make install` do not.
+pip:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
+
+$(VENV)/stamp: pyproject.toml | pip
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
 TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 python3-venv openssl git \
-    fakeroot fakechroot proot bindfs e2fsprogs
+    fakeroot fakechroot proot bindfs e2fsprogs patch
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
@@ -112,7 +117,7 @@ test: venv test-deps all
 clients: venv test-deps all
 	$(RUN)/python -m tests.clients
 
-demo: all
+demo: pip all
 	$(PYTHON) -IS tests/e2e/demo.py
 
 bench: venv all

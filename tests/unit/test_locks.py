@@ -277,7 +277,7 @@ def test_handlers_are_back_after_the_release(etc: int) -> None:
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         locks.release()
     finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, before[module.shield.SIGNALS.index(signal.SIGHUP)])
     assert [signal.getsignal(number) for number in module.shield.SIGNALS] == before
 
 
