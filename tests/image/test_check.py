@@ -24,6 +24,7 @@ from accounts.image.uses import find_uses
 from tests.image.accounts import NSSWITCH, change, make_image, wire_image
 from tests.image.elf_files import AARCH64, make_library, make_module
 from tests.image.rootfs import make, tell
+from tests.support.forked import run_forked
 
 TOP = Path(__file__).resolve().parents[2]
 HASH = "$6$salt$hash"
@@ -309,10 +310,7 @@ def test_links_do_not_lead_out_of_the_root(root: Path) -> None:
 
 
 def accounts(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [TOP / "shims/accounts", "image", *map(str, arguments)],
-        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]} | environment,
-    )  # fmt: skip
+    return run_forked(["accounts", "image", *map(str, arguments)], "", {"PATH": os.environ["PATH"]} | environment)
 
 
 def test_check_prints_a_table_or_json(root: Path) -> None:

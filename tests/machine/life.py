@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+
+from tests.support.forked import run_forked
 
 TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
@@ -77,27 +78,15 @@ def local(root: Path) -> dict[str, str]:
 
 def accounts(root: Path, *argv: str, environ: dict[str, str] | None = None, stdin: str = "") -> Result:
     """Run `accounts ARGV` with --root, in the given environment."""
-    done = subprocess.run(
-        [PYTHON, "-IS", TOP / "shims/accounts", argv[0], "--root", root, *argv[1:]],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(environ or {})},
-    )
+    environ = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(environ or {})}
+    done = run_forked(["accounts", argv[0], "--root", root, *argv[1:]], stdin, environ, 120)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
 def tool(root: Path, *argv: str, stdin: str = "") -> Result:
     """Run one of the account tools, or `accounts COMMAND` as "accounts", "COMMAND", with --root."""
     words = 2 if argv[0] == "accounts" else 1
-    done = subprocess.run(
-        [PYTHON, "-IS", TOP / "shims" / argv[0], *argv[1:words], "--root", root, *argv[words:]],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_forked([argv[0], *argv[1:words], "--root", root, *argv[words:]], stdin)
     return Result(done.returncode, done.stdout, done.stderr)
 
 

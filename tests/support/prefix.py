@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-REPO = Path(__file__).parents[2]
+from tests.support.forked import run_forked
 
 
 class Prefix:
@@ -33,10 +33,7 @@ class Prefix:
 
     def run(self, tool: str, *argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         """Run a tool of the source tree."""
-        return subprocess.run(
-            [REPO / "shims" / tool, *argv, "-P", self.path],
-            input=stdin, capture_output=True, text=True, timeout=30, env={**self.env, **env},
-        )  # fmt: skip
+        return run_forked([tool, *argv, "-P", self.path], stdin, {**self.env, **env}, 30)
 
     def etc(self) -> dict[str, str]:
         """The files of /etc, without backups and what is in directories."""
