@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.image.layers import Layers, lines, walk
+from accounts.image.layers import Layers, broken_lines, lines, walk
 from accounts.image.pins import Pins
 from accounts.image.uses import Uses
 from accounts.model.policy import DATABASES
@@ -238,13 +238,15 @@ def check_rows(layers: Layers, findings: Findings) -> None:
 
 
 def _check_lines(path: str, table: Table, findings: Findings) -> None:
-    seen: set[bytes] = set()
-    for number, line, row in lines(table):
-        if line.startswith((b"+", b"-")):
-            continue
-        if row is None:
+    for number, line in broken_lines(table):
+        if not line.startswith((b"+", b"-")):
             findings.add("broken-row", f"{path}:{number}: not a valid row", files=[path])
-        elif row.name in seen:
+    names = [row.name for row in table]
+    seen: set[bytes] = set()
+    for number, _, row in lines(table) if len(set(names)) < len(names) else ():
+        if row is None:
+            continue
+        if row.name in seen:
             findings.add("broken-row", f"{path}:{number}: '{os.fsdecode(row.name)}' is there twice", row.name, [path])
         else:
             seen.add(row.name)

@@ -13,6 +13,7 @@ import stat
 import struct
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from accounts.image.layers import Layers, locked
@@ -54,18 +55,20 @@ def list_entries(database: str, text: bytes) -> tuple[list[Entry], ...] | None:
         if len(raw) >= LONGEST_LINE:
             return None
         # As the module reads a line: to the first NUL, without the blanks before it.
-        line = raw.split(b"\0", 1)[0]
+        line = raw.split(b"\0", 1)[0] if 0 in raw else raw
         row = line.lstrip(_BLANKS)
         where = (len(row), offset + len(line) - len(row))
         offset += len(raw) + 1
         if not row or row.startswith(b"#"):
             continue
-        names.append((key_of_name(row.split(b":", 1)[0]), *where))
-        number = _parse_id(row) if database in ("passwd", "group") else None
-        if number is not None:
-            ids.append((key_of_id(number), *where))
-        if database == "group":
-            users = {item.lstrip(_BLANKS) for item in b"".join(row.split(b":", 3)[3:]).split(b",")}
+        name, *fields = row.split(b":", 3)
+        names.append((key_of_name(name), *where))
+        if len(fields) > 1 and database in ("passwd", "group") and not row.startswith((b"+", b"-")):
+            number = _parse_id(fields[1])
+            if number is not None:
+                ids.append((key_of_id(number), *where))
+        if len(fields) > 2 and database == "group" and fields[2]:
+            users = {item.lstrip(_BLANKS) for item in fields[2].split(b",")}
             members += [(key_of_name(user), *where) for user in users if user]
     return names, ids, members
 
@@ -82,10 +85,9 @@ def format_tables(tables: tuple[list[Entry], ...], text: bytes, stamp: tuple[int
     return b"".join(blocks)
 
 
-def _parse_id(row: bytes) -> int | None:
-    """The id of a row as the module's parser reads it, with strtoull(3); None for a row that no id finds."""
-    fields = row.split(b":", 3)
-    match = _NUMBER.fullmatch(fields[2]) if len(fields) > 2 and row[:1] not in (b"+", b"-") else None
+def _parse_id(text: bytes) -> int | None:
+    """An id as the module's parser reads it, with strtoull(3); None for one that is never looked up."""
+    match = _NUMBER.fullmatch(text)
     if match is None or int(match[2]) > _MASK:
         return None
     number = -int(match[2]) & _MASK if match[1] == b"-" else int(match[2])
@@ -108,11 +110,13 @@ def digest(data: bytes) -> int:
     return _mix(0, (*words, len(data)))
 
 
+@lru_cache(maxsize=1 << 18)  # a name is in four files, and in many groups
 def key_of_name(name: bytes) -> int:
     """The key that a name is sorted by."""
     return digest(name) >> 32
 
 
+@lru_cache(maxsize=1 << 18)
 def key_of_id(number: int) -> int:
     """The key that an id is sorted by."""
     return _mix(0, (number, 1)) >> 32

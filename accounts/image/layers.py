@@ -79,6 +79,16 @@ def lines(table: Table) -> Iterator[tuple[int, bytes, Any | None]]:
         position += len(line) + 1
 
 
+def broken_lines(table: Table) -> Iterator[tuple[int, bytes]]:
+    """(number, text) of each line that is no valid row, but for blank ones and comments."""
+    data = table.data
+    if len(list(table.entries())) == data.count(b"\n") + (not data.endswith(b"\n") and data != b""):
+        return
+    for number, line, record in lines(table):
+        if record is None:
+            yield number, line
+
+
 class Layers:
     """The account files of a root that a tree holds open.
 

@@ -26,7 +26,7 @@ from accounts.image.configuration import (
     remove_leftovers,
 )
 from accounts.image.index import write_indexes
-from accounts.image.layers import KnownTable, lines, locked
+from accounts.image.layers import KnownTable, broken_lines, locked
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
@@ -129,10 +129,10 @@ class _Seeding:
         if not stat.S_ISREG(status.st_mode):
             raise BadArgument(f"{path} is not a regular file")
         table = KnownTable(KINDS[name], self.tree.read(path))
-        for number, line, row in lines(table):
+        for number, line in broken_lines(table):
             if line[:1] in (b"+", b"-"):
                 self.result.notes.append(f"{path}:{number}: NIS row dropped")
-            elif row is None:
+            else:
                 raise BadArgument(f"{path}:{number}: not a valid row; mend it with pwck or grpck first")
         return table
 
@@ -189,7 +189,7 @@ class _Seeding:
         """The rows of the image layer, normalised and in order."""
         users = [row for row in rows["passwd"] if row.name not in stays["user"]]
         groups = [
-            row.replace(members=tuple(sorted({m for m in row.members if m not in stays["user"]})))
+            _with(row, members=_sort_names(row.members, stays["user"]))
             for row in rows["group"] if row.name not in stays["group"]
         ]  # fmt: skip
         users, groups = sort_rows("passwd", users), sort_rows("group", groups)
@@ -205,17 +205,14 @@ class _Seeding:
         if view.gshadow.present:
             for group in groups:
                 secret = view.gshadow.get(group.name) or Gshadow(group.name, b"!", (), ())
-                shipped["gshadow"].append(
-                    secret.replace(
-                        admins=tuple(sorted({m for m in secret.admins if m not in stays["user"]})),
-                        members=tuple(sorted({m for m in secret.members if m not in stays["user"]})),
-                    )
-                )
+                admins = _sort_names(secret.admins, stays["user"])
+                members = _sort_names(secret.members, stays["user"])
+                shipped["gshadow"].append(_with(secret, admins=admins, members=members))
         return shipped
 
     def _undate(self, row: Shadow) -> Shadow:
         """Locked passwords were "changed" when the build ran: the same bytes need the same day."""
-        return row.replace(lstchg=self.day) if row.passwd[:1] in (b"!", b"*") else row
+        return _with(row, lstchg=self.day) if row.passwd[:1] in (b"!", b"*") else row
 
     def _write_image(self, layer: dict[str, Table], view: Database) -> None:
         group = view.group.get(b"shadow")
@@ -259,6 +256,16 @@ class _Seeding:
                     self.tree.set_owner(f"/etc/{name}", self.shadow_gid, 0o640 if self.shadow_gid else 0)
         if base is None and self.tree.lstat(f"/etc/{BASE}") is not None:
             self.tree.remove(f"/etc/{BASE}")
+
+
+def _sort_names(names: tuple[bytes, ...], local: set[bytes]) -> tuple[bytes, ...]:
+    """Members or administrators in order, each once, without those that are local."""
+    return tuple(sorted(set(names) - local)) if names else ()
+
+
+def _with(row: Any, **fields: Any) -> Any:
+    """The row with these fields; itself when it has them."""
+    return row if all(getattr(row, name) == value for name, value in fields.items()) else row.replace(**fields)
 
 
 def sort_rows(name: str, rows: list[Any]) -> list[Any]:

@@ -186,8 +186,10 @@ class Layered:
         """All rows of the view, one a name where the image has it too: local ones first."""
         for record in self.local:
             yield _join(record, self.image.get(record.name)) if self.merge and self.image.data else record
+        # On most images nobody has a row in /etc.
+        alone = not self.local.data and not self.local.changed
         for record in self.image:
-            if self.local.find(record.name) is None:
+            if alone or self.local.find(record.name) is None:
                 yield record
 
     def with_token(self, token: bytes) -> list[Any]:

@@ -249,14 +249,25 @@ def _parse_uint32(text: bytes) -> int | None:
     return value if value <= MAX_ID else None
 
 
+# Six fields of days -> what they say: the rows of a build, and so most of a machine, have the same ones.
+_days: dict[tuple[bytes, ...], list[int]] = {}
+_MAX_DAYS = 1000
+
+
 def _parse_days(texts: list[bytes]) -> list[int] | None:
     """Days, cast to int as in struct spwd; -1 for an empty field."""
+    key = tuple(texts)
+    days = _days.get(key)
+    if days is not None:
+        return days
     days = []
     for text in texts:
         value = _parse_uint32(text) if text else MAX_ID
         if value is None:
             return None
         days.append(value - 0x100000000 if value > 0x7FFFFFFF else value)
+    if len(_days) < _MAX_DAYS:
+        _days[key] = days
     return days
 
 
