@@ -7,12 +7,13 @@ step's own arguments.
 
 from __future__ import annotations
 
-from accounts.errors import E_HOMEDIR, E_SE_UPDATE, Fail, HomeError
+from accounts.errors import E_FAILURE, E_HOMEDIR, E_SE_UPDATE, AccountsError, Fail, HomeError
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from accounts.edit.request import Record, Report
     from accounts.edit.usermod import UserChange
@@ -74,6 +75,36 @@ def create_home(
         raise HomeError(f"cannot create directory {fsdecode(home)}") from None
     if created:
         audit((report.kind, "adding home directory", name, ids[0], True))
+
+
+def create_homes(facts: Facts, report: Report, audit: Audit, homes: list[tuple[Any, ...]]) -> None:
+    """Many homes, each of create_home()'s arguments; one that fails is told of and keeps none from the others.
+
+    Raises HomeError at the end.
+    """
+    failed = 0
+    for arguments in homes:
+        try:
+            create_home(facts, report, audit, *arguments)
+        except HomeError as error:
+            facts.warn(str(error))
+            failed += 1
+    if failed:
+        raise HomeError(f"{failed} home{'s' * (failed > 1)} could not be made; the accounts are")
+
+
+def run_all_steps(facts: Facts, report: Report, audit: Audit, reports: list[Report]) -> None:
+    """The steps of the requests that another one is made of; what fails is told of. Raises Fail at the end."""
+    failed = False
+    for one in reports:
+        for name, arguments in one.steps:
+            try:
+                globals()[name](facts, one, audit, *arguments)
+            except AccountsError as error:
+                facts.warn(str(error))
+                failed = True
+    if failed:
+        raise Fail(E_FAILURE, "not all of what follows a change could be done")
 
 
 def create_mail(

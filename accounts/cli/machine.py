@@ -64,10 +64,10 @@ class Run(Listener):
             self.say(words.format_diff(written.diffs, self.painter))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `accounts ARGV`, the command first; returns the exit status."""
+def main(argv: Sequence[str], commands: Commands | None = None) -> int:
+    """Run `accounts ARGV`, the command first, of these commands; returns the exit status."""
     name = argv[0]
-    add_arguments, run = COMMANDS[name]
+    add_arguments, run = (commands or COMMANDS)[name]
     purpose = PURPOSES[name][1]
     parser = Parser(prog=f"accounts {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     parser.add_argument(
@@ -97,14 +97,14 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", type=fsencode, nargs="*", metavar="NAME", help="users or groups; without any, all")
 
 
-def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="show what would be written, as a diff; write nothing"
     )
 
 
 def _add_rebase(parser: argparse.ArgumentParser) -> None:
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument(
         "--take", choices=("image", "local"), help="end conflicts, of the named accounts or all, with that side's value"
     )
@@ -121,7 +121,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
             raise argparse.ArgumentTypeError(f"there is no finding {unknown[0]!r}")
         return codes
 
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument(
         "--fix", nargs="?", type=parse_codes, const=SAFE, default=(), metavar="CODE,...",
         help="mend these findings; without codes, those that are safe to mend",
@@ -129,7 +129,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_adopt(parser: argparse.ArgumentParser) -> None:
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="DIR",
         help="take the account files from there: another /etc, an overlay's upper directory, /var/lib/extrausers",
@@ -148,17 +148,17 @@ def _add_adopt(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_flatten(parser: argparse.ArgumentParser) -> None:
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument("--to", type=Path, metavar="DIR", help="write the files there instead of /etc")
 
 
 def _add_revert(parser: argparse.ArgumentParser) -> None:
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument("names", type=fsencode, nargs="+", metavar="NAME", help="users or groups of the image")
 
 
 def _add_reset(parser: argparse.ArgumentParser) -> None:
-    _add_dry_run(parser)
+    add_dry_run(parser)
     parser.add_argument(
         "--keep",
         type=fsencode,
@@ -333,8 +333,8 @@ def _reset(run: Run) -> int:
     return FOUND if result.notes else FINE
 
 
-Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]
-COMMANDS: dict[str, Command] = {
+Commands = dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]]
+COMMANDS: Commands = {
     "status": (_add_status, _status),
     "diff": (_add_names, _diff),
     "show": (_add_name, _show),

@@ -134,12 +134,12 @@ class AddUser(Request):
         if self.selinux_user:
             steps.append(("map_selinux_user", (self.name, self.selinux_user, self.selinux_range)))
         if plan.create_home:
-            subvolume = self._is_subvolume(uid, plan, facts)
+            subvolume = self.is_subvolume(uid, plan, facts)
             steps.append(("create_home", (self.name, plan.home, (uid, gid), plan.skel, subvolume)))
         if plan.create_mail:
             steps.append(("create_mail", (self.name, uid, gid, facts.find_group(b"mail"))))
 
-    def _is_subvolume(self, uid: int, plan: UserPlan, facts: Facts) -> bool:
+    def is_subvolume(self, uid: int, plan: UserPlan, facts: Facts) -> bool:
         """Whether the home is one of btrfs; since 4.20 a system user's only where default/useradd says so."""
         if not plan.subvolume or facts.release < (4, 20) or facts.useradd_defaults.system_subvolume.lower() == b"yes":
             return plan.subvolume

@@ -9,7 +9,6 @@ the lines, then users, what members imply last, and one descending row of free i
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
+from accounts.image.specifiers import Specifiers
 from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, parse_range, simplify_path
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
@@ -31,9 +31,6 @@ ALLOC_MIN, ALLOC_MAX = 100, 999
 LOCKED = b"!*"
 # shadow(5): the account has expired since 2 January 1970, which no kind of login gets past.
 EXPIRED = 1
-# Specifiers that mean the same on every machine of this image: os-release(5) keys, and two directories.
-_OS_RELEASE = {"A": "IMAGE_VERSION", "B": "BUILD_ID", "M": "IMAGE_ID", "o": "ID", "w": "VERSION_ID", "W": "VARIANT_ID"}
-_FIXED = {"%": "%", "T": "/tmp", "V": "/var/tmp"}
 
 
 @dataclass
@@ -118,6 +115,7 @@ class _Import:
         self.uid_owners = {uid: name for name, uid in reversed(self.uids.items())}
         self.gid_owners = {gid: name for name, gid in reversed(self.gids.items())}
         self.new_groups: set[bytes] = set()
+        self._specifiers = Specifiers(layers.tree.read)
         self._free: Iterator[int] | None = None
 
     # Reading
@@ -126,7 +124,7 @@ class _Import:
         """Take the lines of one file. Raises BadArgument."""
         for where, raw in parse_file(text, path):
             texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
-            line = replace(raw, **{key: self._expand(value, where) for key, value in texts.items()})
+            line = replace(raw, **{key: self._specifiers.expand(value, where) for key, value in texts.items()})
             line = replace(line, home=simplify_path(line.home), shell=simplify_path(line.shell))
             try:
                 check_line(line)
@@ -143,30 +141,6 @@ class _Import:
         there = items.setdefault(os.fsencode(line.name), _Item(line, where))
         if there.line != line:
             self.result.notes.append(f"{where}: '{line.name}' is not what {there.where} says, which counts")
-
-    def _expand(self, text: str, where: str) -> str:
-        """The text with its specifiers replaced, as far as an image build can know them."""
-
-        def one(match: re.Match[str]) -> str:
-            letter = match[1]
-            if letter in _FIXED:
-                return _FIXED[letter]
-            if letter in _OS_RELEASE:
-                return self._os_release.get(_OS_RELEASE[letter], "")
-            raise BadArgument(f"{where}: %{letter} is not the same on every machine of an image")
-
-        return re.sub(r"%(.?)", one, text)
-
-    @property
-    def _os_release(self) -> dict[str, str]:
-        for path in ("/etc/os-release", "/usr/lib/os-release"):
-            try:
-                text = self.layers.tree.read(path).decode("utf-8", "surrogateescape")
-            except OSError:
-                continue
-            pairs = (line.partition("=") for line in text.split("\n") if "=" in line)
-            return {key: value.strip("\"'") for key, _, value in pairs}
-        return {}
 
     # Adding
 

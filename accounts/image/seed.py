@@ -28,7 +28,7 @@ from accounts.image.configuration import (
 from accounts.image.index import write_indexes
 from accounts.image.layers import KnownTable, broken_lines, locked
 from accounts.image.tree import Tree, refuse_inside_etc
-from accounts.model.database import BASE, KINDS, Base, Database
+from accounts.model.database import APPLIED, BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group, Gshadow, Passwd, Shadow
 from accounts.model.table import Table
@@ -254,8 +254,10 @@ class _Seeding:
                 self.tree.write(f"/etc/{name}", new, 0o640 if "shadow" in name else 0o644)
                 if local[name].present is False and "shadow" in name:
                     self.tree.set_owner(f"/etc/{name}", self.shadow_gid, 0o640 if self.shadow_gid else 0)
-        if base is None and self.tree.lstat(f"/etc/{BASE}") is not None:
-            self.tree.remove(f"/etc/{BASE}")
+        # What apply made is the image's from now on, and in the ledger.
+        for path in ([f"/etc/{BASE}"] if base is None else []) + [f"/etc/{APPLIED}"]:
+            if self.tree.lstat(path) is not None:
+                self.tree.remove(path)
 
 
 def _sort_names(names: tuple[bytes, ...], local: set[bytes]) -> tuple[bytes, ...]:

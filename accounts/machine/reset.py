@@ -24,7 +24,7 @@ from accounts.machine.edits import EditAll, Written, do
 from accounts.machine.leftovers import TEMPORARY_NAMES
 from accounts.machine.source import write_archive
 from accounts.machine.words import shown
-from accounts.model.database import BASE, HIDDEN, Database
+from accounts.model.database import APPLIED, BASE, HIDDEN, Database
 from accounts.model.table import Table
 from accounts.system.commit import TEMPORARY
 from accounts.system.paths import open_parent
@@ -36,7 +36,7 @@ _ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
 # Directory -> the names of files there that hold, or may hold, hashes, besides the account files themselves.
 _SECRETS = {
     "etc": re.compile(rf"{_ACCOUNT_FILE}-$|{re.escape(TEMPORARY)}.*(?<!lock)$|{TEMPORARY_NAMES.pattern}"),
-    "etc/accounts": re.compile(r"(?:base|hidden)-$"),
+    "etc/accounts": re.compile(r"(?:base|hidden|applied)-$"),
     # pam_unix(8) and pam_pwhistory(8).
     "etc/security": re.compile(r"(?:opasswd|nopasswd)(?:\.old|-)?$"),
     # Debian's dpkg-db-backup and package passwd's cron job.
@@ -74,7 +74,7 @@ class _Forget(EditAll):
 
     __slots__ = ("backup", "change", "dry_run", "keep", "result")
     # No content loses its name before it is overwritten.
-    BACKS_UP = (BASE, HIDDEN)
+    BACKS_UP = (BASE, HIDDEN, APPLIED)
     keep: Collection[bytes]
     backup: Path | None
     change: Change
@@ -92,6 +92,9 @@ class _Forget(EditAll):
             write_archive(self.backup, _local_files(self.change, database))
         _keep_only(database, self.keep)
         database.hides.clear()
+        applied = self.change.target.read(b"etc/" + APPLIED.encode())
+        if applied is not None:
+            database.others.append((APPLIED, applied, None))
         written = Written()
         written.note(database)
         self.result.diffs = written.diffs
@@ -150,7 +153,7 @@ def _forget(database: Database, name: str, table: Table) -> None:
 def _local_files(change: Change, database: Database) -> dict[str, bytes]:
     """All that a backup holds: name below /etc -> bytes."""
     files = {name: layered.local.data for name, layered in database.tables.items() if layered.local.present}
-    for name in (BASE, HIDDEN):
+    for name in (BASE, HIDDEN, APPLIED):
         text = change.target.read(b"etc/" + name.encode())
         if text is not None:
             files[name] = text

@@ -7,7 +7,8 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.errors import BadArgument
@@ -73,27 +74,50 @@ def _is_overlay(path: Path) -> bool:
     return bool(whiteouts) or bool(_overlay_attributes(path) & {"opaque", "origin", "impure", "uuid"})
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A file to be written. mode, gid: of a new one."""
+
+    data: bytes
+    mode: int
+    gid: int = 0
+
+
 def write_directory(path: Path, files: Mapping[str, bytes], database: Database, dry_run: bool = False) -> list[str]:
     """Write account files with the modes of a classic /etc; a sentence for each that changed. Raises OSError."""
+    group = database.group.get(b"shadow")
+    gid = 0 if group is None else group.gid
+    placed = {name: Placed(data, 0o640, gid) if name in SECRET else Placed(data, 0o644) for name, data in files.items()}
+    return write_files(path, placed, (), dry_run)
+
+
+def write_files(path: Path, files: Mapping[str, Placed], ours: Collection[str], dry_run: bool = False) -> list[str]:
+    """Write files into a directory, and remove those of ours that are not among them; a sentence for each change.
+
+    The directory is accessed as a tree of its own: no link in it leads out. Raises BadArgument, OSError.
+    """
     done = []
     if not path.is_dir():
         raise BadArgument(f"{path} is not a directory")
-    group = database.group.get(b"shadow")
-    gid = 0 if group is None else group.gid
+    where = shown(os.fsencode(path))
     with Tree(path) as tree:
-        for name, data in files.items():
+        for name in ours:
+            if name not in files and tree.lstat(f"/{name}") is not None:
+                done.append(f"{where}/{name}: removed")
+                if not dry_run:
+                    tree.remove(f"/{name}")
+        for name, placed in files.items():
             status = tree.lstat(f"/{name}")
             if status is not None and not stat.S_ISREG(status.st_mode):
                 raise BadArgument(f"{path}/{name} is not a regular file")
-            if status is not None and tree.read(f"/{name}") == data:
+            if status is not None and tree.read(f"/{name}") == placed.data:
                 continue
-            rows = data.count(b"\n")
-            done.append(f"{shown(os.fsencode(path))}/{name}: {rows} rows")
+            done.append(f"{where}/{name}: {placed.data.count(bytes((10,)))} rows")
             if dry_run:
                 continue
-            tree.write(f"/{name}", data, 0o600 if name in SECRET else 0o644)
-            if name in SECRET and status is None:
-                tree.set_owner(f"/{name}", gid, 0o640)
+            tree.write(f"/{name}", placed.data, placed.mode & 0o600 if placed.gid else placed.mode)
+            if placed.gid and status is None:
+                tree.set_owner(f"/{name}", placed.gid, placed.mode)
     return done
 
 

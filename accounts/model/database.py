@@ -32,6 +32,8 @@ KINDS: dict[str, Any] = {
 ID_FIELDS = {"passwd": "uid", "group": "gid"}
 BASE = "accounts/base"
 HIDDEN = "accounts/hidden"
+# What `accounts apply` remembers (accounts.machine.applied).
+APPLIED = "accounts/applied"
 
 
 class Base:
@@ -445,6 +447,8 @@ class Database:
         self.base = base or Base()
         self.hides = hides or Hides()
         self.policy = policy
+        # Further files of the same commit, as render_changes() has them.
+        self.others: list[tuple[str, bytes | None, bytes | None]] = []
         self._loaded = frozenset(image)
         tables = {}
         for name, kind in KINDS.items():
@@ -518,4 +522,4 @@ class Database:
         base = self.base.render()
         if base != self.base.data:
             changes.append((BASE, self.base.original, base or None))
-        return changes
+        return changes + self.others

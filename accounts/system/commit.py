@@ -37,7 +37,9 @@ JOURNAL = ".accounts.journal"
 TEMPORARY = ".accounts."
 MAGIC = b"accounts journal 1"
 # All that a journal may name, and so all that recovery acts on.
-FILES = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid", "accounts/base", "accounts/hidden")
+FILES = (
+    "passwd", "group", "shadow", "gshadow", "subuid", "subgid", "accounts/base", "accounts/hidden", "accounts/applied",
+)  # fmt: skip
 # What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
 _MODE = 0o664
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from accounts.model.useradd_defaults import Defaults
 
 DAY = 86400
-LEDGER = b"usr/share/accounts/ids"
+# What is remembered of ids, a line each (accounts.model.ids.parse_ledger): the image's, and those of `accounts apply`.
+LEDGERS = (b"usr/share/accounts/ids", b"etc/accounts/applied")
 
 
 class Facts:
@@ -200,9 +201,10 @@ class Facts:
 
         name = "passwd" if kind == "UID" else "group"
         used = self.view((name,)).tables[name].ids()
-        ledger = self.target.read(LEDGER)
-        if ledger:
-            used |= parse_ledger(ledger, name)
+        for path in LEDGERS:
+            ledger = self.target.read(path)
+            if ledger:
+                used |= parse_ledger(ledger, name)
         if not self.target.asks_nss(name):
             return IdPool(kind, system, self.defs, used, lambda _: False)
         from accounts.system import nss

@@ -13,7 +13,7 @@ import errno
 import posix
 
 from accounts.errors import FILE_EXITS, AccountsError, CommitError, FileError, LockError
-from accounts.model.database import BASE, HIDDEN, KINDS, Base, Database, Hides
+from accounts.model.database import APPLIED, BASE, HIDDEN, KINDS, Base, Database, Hides
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit, has_journal
@@ -249,8 +249,8 @@ class Store:
         for name, old, new in database.render_changes():
             if name == HIDDEN and self._hides_error is not None:
                 raise self.target.unreadable(b"etc/" + HIDDEN.encode(), self._hides_error)
-            mode, uid, gid = self._new_file_mode(name, database)
-            keep = name not in (BASE, HIDDEN, *no_backup) and not database.is_deleted(name)
+            mode, uid, gid = self.new_file_mode(name, database)
+            keep = name not in (BASE, HIDDEN, APPLIED, *no_backup) and not database.is_deleted(name)
             keep = keep or name in backup
             renew = name == HIDDEN and not self._hides_trusted
             changes.append(Change(name, old, new, mode, uid, gid, keep, renew))
@@ -292,9 +292,9 @@ class Store:
         finally:
             posix.close(fd)
 
-    def _new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
+    def new_file_mode(self, name: str, database: Database) -> tuple[int, int, int]:
         """(mode, uid, gid) of a local file that does not exist yet: never wider than the image's."""
-        if name == BASE:
+        if name in (BASE, APPLIED):
             return 0o600, 0, 0
         if name not in ("shadow", "gshadow"):
             return FILE_MODE, 0, 0

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""`accounts apply` on a machine: read, commit; or only tell, or write the files elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accounts.change import Change, Listener
+from accounts.edit.request import Report
+from accounts.errors import BadArgument
+from accounts.machine.apply import Action, ApplyDeclaration, Outcome
+from accounts.machine.applysources import read_sources
+from accounts.machine.compare import FileDiff, diff_changes
+from accounts.machine.delta import FILES
+from accounts.machine.session import Machine
+from accounts.machine.source import Placed, write_files
+from accounts.model.database import APPLIED, BASE, HIDDEN, Database
+from accounts.model.release import NO_MIN
+from accounts.system.target import NOT_THERE
+
+
+@dataclass
+class Applied:
+    """What apply did, or would do. notes: of the declaration. files: those written with --to, a sentence each."""
+
+    actions: list[Action] = field(default_factory=list)
+    diffs: list[FileDiff] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    changed: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As docs/schemas/apply.json."""
+        return {
+            "actions": [action.to_json() for action in self.actions],
+            "changed": self.changed,
+            "diffs": [diff.to_json() for diff in self.diffs],
+            "files": self.files,
+            "notes": self.notes,
+        }
+
+
+class Apply:
+    """One run on a machine. listener: hears what the tools have to say."""
+
+    def __init__(self, machine: Machine, directories: Sequence[Path], listener: Listener) -> None:
+        """Reads the declaration. Raises BadArgument, "FILE:LINE: what is wrong"; OSError."""
+        self._machine = machine
+        self._target = machine.target
+        sources = read_sources(self._target, directories)
+        self.result = Applied(notes=sources.declaration.notes)
+        self._outcome = Outcome(self.result.actions)
+        self._request = ApplyDeclaration(
+            declaration=sources.declaration,
+            passwords=sources.passwords,
+            read_memory=lambda: self._target.read(b"etc/" + APPLIED.encode()),
+            is_there=self._is_there,
+            outcome=self._outcome,
+        )
+        self._change = Change(target=self._target, listener=listener)
+
+    def _is_there(self, path: bytes) -> bool:
+        try:
+            self._target.stat(path.lstrip(b"/") or b".")
+        except OSError as error:
+            return error.errno not in NOT_THERE
+        return True
+
+    def run(self) -> Applied:
+        """Make it true. Raises AccountsError; a home that could not be made comes after the commit."""
+        report = self._change.do(self._request)
+        self.result.changed = report.changed or bool(report.steps)
+        return self.result
+
+    def tell(self) -> Applied:
+        """What run() would do; nothing is locked or written."""
+        database, report = self._edit()
+        changes = database.render_changes()
+        self.result.diffs = diff_changes(changes)
+        self.result.changed = bool(changes) or bool(report.steps)
+        return self.result
+
+    def write(self, directory: Path, dry_run: bool = False) -> Applied:
+        """Write the files of /etc that would change into a directory: the upper one of an overlay, a confext's etc.
+
+        Homes are not made. Of our files there those that would not change are removed. Raises BadArgument, OSError.
+        """
+        database, _ = self._edit()
+        self.result.actions[:] = [action for action in self.result.actions if action.what != "home"]
+        changes = database.render_changes()
+        self.result.diffs = diff_changes(changes)
+        files = {}
+        for name, _, new in changes:
+            mode, _, gid = self._mode(name, database)
+            # An empty file says there what no file says in /etc: it hides the one below.
+            files[name] = Placed(new or b"", mode, gid)
+        ours = (*FILES, BASE, HIDDEN, APPLIED)
+        self.result.files = write_files(directory, files, ours, dry_run)
+        self.result.changed = bool(self.result.files)
+        return self.result
+
+    def _mode(self, name: str, database: Database) -> tuple[int, int, int]:
+        """(mode, UID, GID): as /etc has it, else as a commit makes it."""
+        try:
+            status = self._target.stat(b"etc/" + os.fsencode(name))
+        except OSError:
+            return self._change.store.new_file_mode(name, database)
+        return status.st_mode & 0o7777, status.st_uid, status.st_gid
+
+    def _edit(self) -> tuple[Database, Report]:
+        """The database with all edits, unlocked."""
+        facts, report = self._change.facts, Report()
+        database = facts.database = facts.store.load(FILES, FILES)
+        database.shadow.drops_min = facts.release >= NO_MIN
+        try:
+            self._request.edit(database, None, facts, report)
+            bad = database.find_unwritable()
+            if bad is not None:
+                raise BadArgument(f"a row of {bad} could not be written")
+        finally:
+            facts.forget()
+        return database, report
