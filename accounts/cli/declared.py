@@ -11,28 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accounts.change import Listener
 from accounts.cli import machine
-from accounts.cli import machine_print as words
-from accounts.cli.machine import FOUND, NOTHING, Commands, Run, add_dry_run
+from accounts.cli.commands import FINE, FOUND, print_json
+from accounts.cli.machine import Commands, Run, add_dry_run
 from accounts.errors import Usage
+from accounts.machine import render as words
 
 if TYPE_CHECKING:
     from accounts.machine.applyrun import Applied
-
-
-class _Ear(Listener):
-    """Passes on what the tools' requests have to say."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self._run = run
-
-    def warn(self, line: str) -> None:
-        self._run.complain(line)
-
-    def complain(self, text: str) -> None:
-        self._run.complain(text.rstrip("\n"))
 
 
 def _add_apply(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +42,9 @@ def _apply(run: Run) -> int:
     arguments = run.arguments
     if arguments.to is not None and arguments.check:
         raise Usage("--check writes nothing, so that --to has no meaning")
-    command = Apply(run.machine, arguments.directories, _Ear(run))
+    command = Apply(run.change, arguments.directories)
     for note in command.result.notes:
-        run.complain(note)
+        run.warn(note)
     if arguments.to is not None:
         result = command.write(arguments.to, arguments.dry_run)
     elif arguments.check or arguments.dry_run:
@@ -66,10 +52,10 @@ def _apply(run: Run) -> int:
     else:
         result = command.run()
     if arguments.json:
-        run.say_json(result.to_json())
+        print_json(result.to_json())
     else:
         _say(run, result)
-    return FOUND if arguments.check and result.changed else NOTHING
+    return FOUND if arguments.check and result.changed else FINE
 
 
 def _say(run: Run, result: Applied) -> None:

@@ -135,10 +135,12 @@ class Convergence:
         if self.homes:
             self.report.steps.append(("create_homes", (self.homes,)))
 
-    def do(self, request: Request, entry: Entry | None, tune: Callable[[Any], None] | None = None) -> Report:
+    def do(
+        self, request: Request, entry: Entry | None, key: str = "", tune: Callable[[Any], None] | None = None
+    ) -> Report:
         """A request of a tool, as accounts.change takes it; its steps come after the commit.
 
-        tune: gets the plan before it is edited. Raises BadArgument with the entry's place.
+        key: what of the entry it is about; tune: gets the plan before it is edited. Raises BadArgument with the place.
         """
         sub = Report()
         facts: Any = self.facts
@@ -155,7 +157,7 @@ class Convergence:
             return sub
         except AccountsError as error:
             self.report.failed += sub.failed
-            raise self.located(entry, error) from None
+            raise self.located(entry, error, key) from None
         for name in ("warnings", "log", "audit", "before"):
             getattr(self.report, name).extend(getattr(sub, name))
         if sub.steps:
@@ -210,7 +212,7 @@ class Convergence:
             self.outcome.note("made", "group", name, f"made, GID {gid}")
         elif gid is not None and gid != row.gid:
             self.check_former(entry, "gid", gid)
-            self.do(ChangeGroup(name=name, gid=gid), entry)
+            self.do(ChangeGroup(name=name, gid=gid), entry, "gid")
             self.facts.take("GID", gid)
             self.renumber("group", name, gid)
             self.outcome.note("changed", "group", name, f"GID {row.gid} → {gid}")

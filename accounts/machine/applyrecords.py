@@ -83,6 +83,9 @@ def _fixed_id(declaration: Declaration, line: Line, where: str, key: str) -> dic
 def take_record(declaration: Declaration, data: bytes, name: str, source: str) -> None:
     """Add a record of userdb. name: of its file, which says what it is. Raises BadArgument."""
     stem, _, kind = name.rpartition(".")
+    if stem.isdigit():
+        # The record of a name by its id, a link as a rule.
+        return
     if kind == "membership":
         user, colon, group = stem.partition(":")
         if not colon:

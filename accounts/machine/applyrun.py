@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accounts.change import Change, Listener
+from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
 from accounts.machine.apply import Action, ApplyDeclaration, Outcome
 from accounts.machine.applysources import read_sources
 from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
-from accounts.machine.session import Machine
+from accounts.machine.edits import read
 from accounts.machine.source import Placed, write_files
 from accounts.model.database import APPLIED, BASE, HIDDEN, Database
 from accounts.model.release import NO_MIN
@@ -45,12 +45,12 @@ class Applied:
 
 
 class Apply:
-    """One run on a machine. listener: hears what the tools have to say."""
+    """One run on the root of a change."""
 
-    def __init__(self, machine: Machine, directories: Sequence[Path], listener: Listener) -> None:
+    def __init__(self, change: Change, directories: Sequence[Path] = ()) -> None:
         """Reads the declaration. Raises BadArgument, "FILE:LINE: what is wrong"; OSError."""
-        self._machine = machine
-        self._target = machine.target
+        self._change = change
+        self._target = change.target
         sources = read_sources(self._target, directories)
         self.result = Applied(notes=sources.declaration.notes)
         self._outcome = Outcome(self.result.actions)
@@ -61,7 +61,6 @@ class Apply:
             is_there=self._is_there,
             outcome=self._outcome,
         )
-        self._change = Change(target=self._target, listener=listener)
 
     def _is_there(self, path: bytes) -> bool:
         try:
@@ -114,7 +113,7 @@ class Apply:
     def _edit(self) -> tuple[Database, Report]:
         """The database with all edits, unlocked."""
         facts, report = self._change.facts, Report()
-        database = facts.database = facts.store.load(FILES, FILES)
+        database = facts.database = read(self._change)
         database.shadow.drops_min = facts.release >= NO_MIN
         try:
             self._request.edit(database, None, facts, report)

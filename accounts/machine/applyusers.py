@@ -81,7 +81,7 @@ class Users:
             plan.subids = []
 
         had_group = self._database.group.get(name) is not None
-        run.do(request, entry, keep_subids)
+        run.do(request, entry, tune=keep_subids)
         row = run.user(name)
         facts.take("UID", row.uid)
         run.made("passwd", name, row.uid)
@@ -137,7 +137,7 @@ class Users:
             fields["passwd"] = wanted
             texts.append("password")
         if fields:
-            run.do(ChangeUser(name=name, **fields), entry)
+            run.do(ChangeUser(name=name, **fields), entry, next(iter(fields)) if len(fields) == 1 else "")
             if "uid" in fields:
                 run.facts.take("UID", fields["uid"])
                 run.renumber("passwd", name, fields["uid"])

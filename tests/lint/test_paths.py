@@ -59,6 +59,7 @@ FOREIGN = {
     "image/rules.py": "rule files that options name",
     "image/seed.py": "the directory that an option names",
     "image/wire.py": "the program's own data",
+    "machine/applysources.py": "directories that operands name, systemd's credentials; the rest by the Target",
     "machine/source.py": "directories and the archive that options name",
     "system/editor.py": "/bin/sh",
     "system/loginrecords.py": "pam_tally2, on the running system only",
