@@ -68,7 +68,7 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
         backup = name != owner and owner in ACCOUNT_FILES
         if backup and _is_left_alone(name, case, before, outcome):
             continue
-        if backup and have == before.etc.get(name) and _same_text(before, expected, owner):
+        if backup and _is_old_backup(name, want, have, before) and _same_text(before, expected, owner):
             verdict.rules.add("no-op-backup")
             continue
         if want and have:
@@ -215,7 +215,7 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             ):
                 verdict.faults.append(f"{name} is not the old {owner}:\n" + _diff(old.data, have.data))
         elif owner in ACCOUNT_FILES and name != owner and _same_text(before, case.after.etc, owner):
-            if have == before.etc.get(name):
+            if _is_old_backup(name, want, have, before):
                 verdict.rules.add("no-op-backup")
             else:
                 verdict.faults += _file_differences(name, want, have)
@@ -239,6 +239,12 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
 def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bool:
     """Whether neither side has written a backup: after earlier steps of a state machine it need not be the same."""
     return outcome.after.etc.get(name) == before.etc.get(name) and case.after.etc.get(name) == case.before.etc.get(name)
+
+
+def _is_old_backup(name: str, want: File | None, have: File | None, before: State) -> bool:
+    """Whether a backup is the one from before; pwconv takes rights from it even so."""
+    old = before.etc.get(name)
+    return have == old or bool(want and have and old and have == want._replace(data=old.data))
 
 
 def _judge_mode(case: Case, name: str, have: File, image: File | None, verdict: Verdict) -> None:
