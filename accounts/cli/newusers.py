@@ -22,17 +22,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.cli.tokens import Entry
 
-_USAGE = """\
+USAGE = """\
 Usage: newusers [options]
 
 Options:
-  -b, --badname                 allow bad names
+4.17-|  -b, --badname                 allow bad names
+4.17+|  -b, --badname                 allow bad names (DEPRECATED)
   -h, --help                    display this help message and exit
   -r, --system                  create system accounts
   -R, --root CHROOT_DIR         directory to chroot into
 
 """
-USAGE = {(4, 13): _USAGE, (4, 17): _USAGE.replace("bad names\n", "bad names (DEPRECATED)\n")}
 TOOL = Tool(
     "newusers",
     USAGE,

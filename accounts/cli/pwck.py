@@ -56,7 +56,7 @@ def surroundings(facts: Facts, groups: Database) -> System:
     gids = groups.group.ids()
     system.has_gid = lambda gid: gid in gids or facts.has_gid(gid)
     system.exists = lambda path: facts.target.is_accessible(path, posix.F_OK)
-    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *facts.ageing())
+    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *facts.defs.ageing())
     # shadow does not look at SOURCE_DATE_EPOCH here.
     system.today = int(time.time()) // DAY
     system.system_uids = range(defs.get_ulong("SYS_UID_MIN", 101), defs.get_ulong("SYS_UID_MAX", 999) + 1)

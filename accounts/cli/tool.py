@@ -68,8 +68,8 @@ class Option:
 class Tool:
     """One program. Everything that its command line may be, and how it ends.
 
-    usage: the text, or texts by the first release that has them, in ascending order. A line that not all releases have
-    begins with a mark: "4.17+|" from that release on, "4.20-|" before it.
+    usage: the text. A line that not all releases have begins with a mark: "4.17+|" from that release on, "4.20-|"
+    before it.
     exits: shadow's name of a status -> its number.
     file_exits: (database, event) of a FileError -> the number, where it has one of its own.
     operands: (least, most); most None: any number.
@@ -83,7 +83,7 @@ class Tool:
     def __init__(
         self,
         name: str,
-        usage: str | Mapping[Release, str],
+        usage: str,
         options: Sequence[Option],
         exits: Mapping[str, int],
         *,
@@ -111,13 +111,15 @@ class Tool:
 
     def usage_for(self, release: Release) -> str:
         """The usage text of a release."""
-        if isinstance(self.usage, str):
-            return _lines_of(self.usage, release)
-        found = ""
-        for since, text in self.usage.items():
-            if since <= release:
-                found = text
-        return _lines_of(found, release)
+        lines = []
+        for line in self.usage.splitlines(keepends=True):
+            mark, _, rest = line.partition("|")
+            version = parse_release(mark[:-1].encode()) if mark[-1:] in ("+", "-") else None
+            if version is None:
+                lines.append(line)
+            elif (release >= version) == (mark[-1] == "+"):
+                lines.append(rest)
+        return "".join(lines)
 
     def rows(self, release: Release) -> list[Option]:
         """The options of a release, in the order of getopt_long's table."""
@@ -130,21 +132,6 @@ class Tool:
             own = self.file_exits.get((error.database, error.event))
             return exits.get(error.why, 1) if own is None else own
         return exits.get(error.why, 1)
-
-
-def _lines_of(text: str, release: Release) -> str:
-    """The lines of a usage text that a release has, without their marks."""
-    lines = []
-    for line in text.splitlines(keepends=True):
-        mark, bar, rest = line.partition("|")
-        if bar and mark[-1:] in ("+", "-"):
-            version = parse_release(mark[:-1].encode())
-            if version is not None:
-                if (release >= version) == (mark[-1] == "+"):
-                    lines.append(rest)
-                continue
-        lines.append(line)
-    return "".join(lines)
 
 
 class Given:

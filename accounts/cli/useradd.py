@@ -24,13 +24,15 @@ from accounts.model.records import parse_id
 from accounts.model.useradd_defaults import KEYS
 from accounts.text import fsdecode
 
-_USAGE = """\
+# Debian builds 4.17 and later without lastlog.
+USAGE = """\
 Usage: useradd [options] LOGIN
        useradd -D
        useradd -D [options]
 
 Options:
-      --badname                 do not check for bad names
+4.17-|      --badname                 do not check for bad names
+4.17+|      --badname                 do not check for bad names (DEPRECATED)
   -b, --base-dir BASE_DIR       base directory for the home directory of the
                                 new account
       --btrfs-subvolume-home    use BTRFS subvolume for home directory
@@ -39,7 +41,8 @@ Options:
   -D, --defaults                print or change default useradd configuration
   -e, --expiredate EXPIRE_DATE  expiration date of the new account
   -f, --inactive INACTIVE       password inactivity period of the new account
-  -F, --add-subids-for-system   add entries to sub[ud]id even when adding a system user
+4.20-|  -F, --add-subids-for-system   add entries to sub[ud]id even when adding a system user
+4.20+|  -F, --add-subids-for-system   add entries to sub[ug]id even when adding a system user
   -g, --gid GROUP               name or ID of the primary group of the new
                                 account
   -G, --groups GROUPS           list of supplementary groups of the new
@@ -47,8 +50,8 @@ Options:
   -h, --help                    display this help message and exit
   -k, --skel SKEL_DIR           use this alternative skeleton directory
   -K, --key KEY=VALUE           override /etc/login.defs defaults
-  -l, --no-log-init             do not add the user to the lastlog and
-                                faillog databases
+4.17-|  -l, --no-log-init             do not add the user to the lastlog and
+4.17-|                                faillog databases
   -m, --create-home             create the user's home directory
   -M, --no-create-home          do not create the user's home directory
   -N, --no-user-group           do not create a group with the same name as
@@ -63,17 +66,9 @@ Options:
   -u, --uid UID                 user ID of the new account
   -U, --user-group              create a group with the same name as the user
   -Z, --selinux-user SEUSER     use a specific SEUSER for the SELinux user mapping
+4.14+|      --selinux-range SERANGE   use a specific MLS range for the SELinux user mapping
 
 """
-_RANGE = "      --selinux-range SERANGE   use a specific MLS range for the SELinux user mapping\n"
-_LOGS = """\
-  -l, --no-log-init             do not add the user to the lastlog and
-                                faillog databases
-"""
-_USAGE_14 = _USAGE[:-1] + _RANGE + "\n"
-# Debian builds without lastlog, and says of bad names what it thinks.
-_USAGE_17 = _USAGE_14.replace(_LOGS, "").replace("for bad names\n", "for bad names (DEPRECATED)\n")
-USAGE = {(4, 13): _USAGE, (4, 14): _USAGE_14, (4, 17): _USAGE_17, (4, 20): _USAGE_17.replace("sub[ud]id", "sub[ug]id")}
 # What contradicts -D, and what it can change: the field of Defaults -> where Given.values has it.
 SYSLOGGED = frozenset(key for key, _, since in KEYS if since == (4, 13))
 NOT_WITH_DEFAULTS = frozenset("uGdcm")

@@ -27,14 +27,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_USAGE = """\
+USAGE = """\
 Usage: usermod [options] LOGIN
 
 Options:
   -a, --append                  append the user to the supplemental GROUPS
                                 mentioned by the -G option without removing
                                 the user from other groups
-  -b, --badname                 allow bad names
+4.17-|  -b, --badname                 allow bad names
+4.17+|  -b, --badname                 allow bad names (DEPRECATED)
   -c, --comment COMMENT         new value of the GECOS field
   -d, --home HOME_DIR           new home directory for the user account
   -e, --expiredate EXPIRE_DATE  set account expiration date to EXPIRE_DATE
@@ -61,16 +62,11 @@ Options:
   -V, --del-subuids FIRST-LAST  remove range of subordinate uids
   -w, --add-subgids FIRST-LAST  add range of subordinate gids
   -W, --del-subgids FIRST-LAST  remove range of subordinate gids
+4.20+|  -S, --add-subids              add entries to sub[ug]id based on system defaults
   -Z, --selinux-user SEUSER     new SELinux user mapping for the user account
+4.14+|      --selinux-range SERANGE   new SELinux MLS range for the user account
 
 """
-_RANGE = "      --selinux-range SERANGE   new SELinux MLS range for the user account\n"
-_SUBIDS = "  -S, --add-subids              add entries to sub[ug]id based on system defaults\n"
-_USAGE_14 = _USAGE[:-1] + _RANGE + "\n"
-_USAGE_17 = _USAGE_14.replace("bad names\n", "bad names (DEPRECATED)\n")
-USAGE = {
-    (4, 13): _USAGE, (4, 14): _USAGE_14, (4, 17): _USAGE_17, (4, 20): _USAGE_17.replace("  -Z,", _SUBIDS + "  -Z,"),
-}  # fmt: skip
 BADNAME = take_badname("-b, --badname and --badnames are")
 # The options that add or remove subordinate ids, in the order in which they are carried out.
 SUBIDS = {"V": ("subuid", False), "v": ("subuid", True), "W": ("subgid", False), "w": ("subgid", True)}

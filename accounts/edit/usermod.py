@@ -183,7 +183,7 @@ class ChangeUser(Request):
         change.expire = _unless(self.expire, missing if shadow is None else shadow.expire)
         dated = self.passwd is not None or self.expire is not None or self.inactive is not None
         change.today = facts.today() if dated else 0
-        change.ageing = facts.ageing
+        change.ageing = facts.defs.ageing
         touched = change.touches_passwd() or change.touches_shadow()
         subids = change.subids or self.new_subids
         if not (touched or change.groups is not None or subids or self.selinux_user is not None):

@@ -11,7 +11,6 @@ import time
 
 from accounts.errors import ConfigError
 from accounts.model.records import MAX_ULONG, parse_id, scan_integer
-from accounts.model.release import NO_MIN
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
 from accounts.system.target import LOGIN_DEFS, Target
@@ -64,11 +63,6 @@ class Facts:
         if self._defs is None:
             self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain, self.release)
         return self._defs
-
-    def ageing(self) -> tuple[int, int, int]:
-        """PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE, for a new row of shadow(5)."""
-        least, most, warn = self.defs.ageing()
-        return least if self.release < NO_MIN else -1, most, warn
 
     @property
     def useradd_defaults(self) -> Defaults:

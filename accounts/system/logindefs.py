@@ -7,7 +7,7 @@ Parsing, conversions and complaints are those of shadow 4.13's lib/getdef.c.
 from __future__ import annotations
 
 from accounts.model.records import LONG_MAX, parse_long, parse_unsigned
-from accounts.model.release import DEFAULT
+from accounts.model.release import DEFAULT, NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -16,32 +16,39 @@ if TYPE_CHECKING:
 
     from accounts.model.release import Release
 
-KNOWN = frozenset(
+# What an item is to shadow: none of its own, one of others' (PAM modules, util-linux), which is passed over without a
+# word, or one that counts.
+UNKNOWN, FOREIGN, KNOWN = range(3)
+ITEMS = dict.fromkeys(
     b"""CHFN_RESTRICT CONSOLE_GROUPS CONSOLE CREATE_HOME DEFAULT_HOME ENCRYPT_METHOD ENV_PATH ENV_SUPATH
-    ERASECHAR FAILLOG_ENAB FAKE_SHELL FTMP_FILE GID_MAX GID_MIN HOME_MODE HUSHLOGIN_FILE KILLCHAR
+    ERASECHAR FAKE_SHELL GID_MAX GID_MIN HOME_MODE HUSHLOGIN_FILE KILLCHAR
     LASTLOG_UID_MAX LOGIN_RETRIES LOGIN_TIMEOUT LOG_OK_LOGINS LOG_UNKFAIL_ENAB MAIL_DIR MAIL_FILE
-    MAX_MEMBERS_PER_GROUP MD5_CRYPT_ENAB NONEXISTENT PASS_MAX_DAYS PASS_MIN_DAYS PASS_WARN_AGE
+    MAX_MEMBERS_PER_GROUP NONEXISTENT PASS_MAX_DAYS PASS_MIN_DAYS PASS_WARN_AGE
     SHA_CRYPT_MAX_ROUNDS SHA_CRYPT_MIN_ROUNDS BCRYPT_MAX_ROUNDS BCRYPT_MIN_ROUNDS YESCRYPT_COST_FACTOR
     SUB_GID_COUNT SUB_GID_MAX SUB_GID_MIN SUB_UID_COUNT SUB_UID_MAX SUB_UID_MIN SULOG_FILE SU_NAME
     SYS_GID_MAX SYS_GID_MIN SYS_UID_MAX SYS_UID_MIN TTYGROUP TTYPERM TTYTYPE_FILE UID_MAX UID_MIN UMASK
     USERDEL_CMD USERGROUPS_ENAB SYSLOG_SG_ENAB SYSLOG_SU_ENAB FORCE_SHADOW GRANT_AUX_GROUP_SUBIDS
-    PREVENT_NO_AUTH""".split()
-)
-# Items that came later, by the release that knows them first.
-LATER: dict[bytes, Release] = {
-    b"LOGIN_ENV_SAFELIST": (4, 18), b"LOGIN_SHELL_FALLBACK": (4, 20),
-    b"SUB_UID_DETERMINISTIC": (4, 20), b"SUB_GID_DETERMINISTIC": (4, 20),
-    b"SUB_UID_STORE_BY_UID": (4, 20), b"SUB_GID_STORE_BY_UID": (4, 20),
-    b"UNSAFE_SUB_UID_DETERMINISTIC_WRAP": (4, 20), b"UNSAFE_SUB_GID_DETERMINISTIC_WRAP": (4, 20),
-}  # fmt: skip
-# Known to others (PAM modules, util-linux): passed over without a word.
-FOREIGN = frozenset(
-    b"""CHFN_AUTH CHSH_AUTH CRACKLIB_DICTPATH ENV_HZ ENVIRON_FILE ENV_TZ FAILLOG_ENAB HMAC_CRYPTO_ALGO
+    PREVENT_NO_AUTH""".split(),
+    KNOWN,
+) | dict.fromkeys(
+    b"""CHFN_AUTH CHSH_AUTH ENV_HZ ENVIRON_FILE ENV_TZ HMAC_CRYPTO_ALGO
     ISSUE_FILE LASTLOG_ENAB LOGIN_STRING MAIL_CHECK_ENAB MOTD_FILE NOLOGINS_FILE OBSCURE_CHECKS_ENAB
-    PASS_ALWAYS_WARN PASS_CHANGE_TRIES PASS_MAX_LEN PASS_MIN_LEN PORTTIME_CHECKS_ENAB QUOTAS_ENAB
+    PASS_ALWAYS_WARN PASS_CHANGE_TRIES PASS_MIN_LEN PORTTIME_CHECKS_ENAB QUOTAS_ENAB
     SU_WHEEL_ONLY ULIMIT ALWAYS_SET_PATH ENV_ROOTPATH LOGIN_KEEP_USERNAME LOGIN_PLAIN_PROMPT
-    MOTD_FIRSTONLY""".split()
+    MOTD_FIRSTONLY""".split(),
+    FOREIGN,
 )
+# Of other items: what they are before a release, and what from it on, as Debian builds them.
+CHANGED: dict[bytes, tuple[int, Release, int]] = {
+    b"FAIL_DELAY": (UNKNOWN, (4, 14), KNOWN), b"FAILLOG_ENAB": (KNOWN, (4, 14), FOREIGN),
+    b"FTMP_FILE": (KNOWN, (4, 14), FOREIGN), b"CRACKLIB_DICTPATH": (FOREIGN, (4, 15), UNKNOWN),
+    b"LOGIN_ENV_SAFELIST": (UNKNOWN, (4, 17), FOREIGN), b"LOGIN_SHELL_FALLBACK": (UNKNOWN, (4, 20), FOREIGN),
+    b"MD5_CRYPT_ENAB": (KNOWN, (4, 20), UNKNOWN), b"PASS_MAX_LEN": (FOREIGN, (4, 20), UNKNOWN),
+    b"SUB_UID_DETERMINISTIC": (UNKNOWN, (4, 20), KNOWN), b"SUB_GID_DETERMINISTIC": (UNKNOWN, (4, 20), KNOWN),
+    b"SUB_UID_STORE_BY_UID": (UNKNOWN, (4, 20), KNOWN), b"SUB_GID_STORE_BY_UID": (UNKNOWN, (4, 20), KNOWN),
+    b"UNSAFE_SUB_UID_DETERMINISTIC_WRAP": (UNKNOWN, (4, 20), KNOWN),
+    b"UNSAFE_SUB_GID_DETERMINISTIC_WRAP": (UNKNOWN, (4, 20), KNOWN),
+}  # fmt: skip
 INT_MAX = 0x7FFFFFFF
 
 
@@ -66,10 +73,14 @@ class LoginDefs:
 
     def override(self, name: bytes, value: bytes) -> bool:
         """Set an item (option -K); False, with a complaint unless others use it, when it is unknown."""
-        if name in KNOWN or (name in LATER and LATER[name] <= self._release):
+        kind = ITEMS.get(name, UNKNOWN)
+        if name in CHANGED:
+            before, since, after = CHANGED[name]
+            kind = after if self._release >= since else before
+        if kind == KNOWN:
             self.values[name.decode()] = value
             return True
-        if name not in FOREIGN:
+        if kind == UNKNOWN:
             shown = fsdecode(name)
             self._warn(f"configuration error - unknown item '{shown}' (notify administrator)\n")
         return False
@@ -109,7 +120,8 @@ class LoginDefs:
 
     def ageing(self) -> tuple[int, int, int]:
         """PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE, -1 where not set, for a new row of shadow(5)."""
-        return self.get_int("PASS_MIN_DAYS", -1), self.get_int("PASS_MAX_DAYS", -1), self.get_int("PASS_WARN_AGE", -1)
+        least = self.get_int("PASS_MIN_DAYS", -1) if self._release < NO_MIN else -1
+        return least, self.get_int("PASS_MAX_DAYS", -1), self.get_int("PASS_WARN_AGE", -1)
 
     def get_ulong(self, name: str, default: int) -> int:
         """getdef_ulong: a C unsigned long; "-1" is the largest one, as strtoul has it."""

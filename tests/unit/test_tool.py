@@ -27,7 +27,7 @@ ROWS = (
     Option("N", "new", "new", since=(4, 17)),
     Option("O", "old", "old", until=(4, 20)),
 )
-TOOL = Tool("useradd", {(4, 13): "first\n", (4, 20): "second\n"}, (HELP, *ROWS), {E_USAGE: 2, E_NOTFOUND: 6})
+TOOL = Tool("useradd", "4.20-|first\n4.20+|second\n", (HELP, *ROWS), {E_USAGE: 2, E_NOTFOUND: 6})
 
 
 def scanned(*argv: str) -> tuple[list[tuple[str, str]], list[str]]:
