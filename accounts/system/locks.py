@@ -160,7 +160,7 @@ class Locks:
             try:
                 if not _try_own_record_lock(fd):
                     return False
-                status = posix.fstat(fd)
+                status = shield.status_of(fd, _OWN, self._etc)
                 if not self._is_own(status):
                     continue
                 if not status.st_size:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from accounts.edit.gshadow import unshadow_groups
 from accounts.edit.passwords import unshadow_users
-from accounts.errors import E_PW_UPDATE, AccountsError, BadArgument, Refusal
+from accounts.errors import E_PW_UPDATE, AccountsError, BadArgument, ConfigError, Refusal
 from accounts.machine.rebase import rebase
 from accounts.machine.status import read_status
 from accounts.model.database import KINDS, Database
@@ -236,6 +238,23 @@ def remove_www(root: Path) -> None:
     finally:
         store.close()
         target.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.symlink_to("hidden"), "Too many levels of symbolic links"),
+        (lambda path: subprocess.run(["truncate", "-s", "1T", path], check=True), "File too large"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    root: Path, spoil: Callable[[Path], object], why: str
+) -> None:
+    spoil(root / "etc/accounts/hidden")
+    with pytest.raises(ConfigError, match=f"^cannot read /etc/accounts/hidden: {why}$"):
+        remove_www(root)
+    assert sorted(os.listdir(root / "etc")) == [".pwd.lock", "accounts"]
 
 
 def test_the_roots_own_module_decides(root: Path) -> None:

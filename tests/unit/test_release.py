@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -58,6 +60,26 @@ def test_a_target_root_does_not_choose(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "etc/accounts").mkdir(parents=True)
     (tmp_path / "etc/accounts/accounts.conf").write_text("SHADOW_COMPAT=none\n")
     assert find_release(Target(bytes(tmp_path))) == mine
+
+
+@pytest.mark.parametrize(
+    ("euid", "number", "spared"),
+    [(1000, errno.EACCES, True), (1000, errno.EIO, False), (1000, errno.ELOOP, False), (0, errno.EACCES, False)],
+)
+def test_a_configuration_that_only_root_reads_spares_others(
+    euid: int, number: int, spared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(Target):
+        def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("posix.geteuid", lambda: euid)
+    target = Refusing(bytes(tmp_path))
+    if spared:
+        assert target.setting(b"HIDE", b"auto") == b"auto"
+    else:
+        with pytest.raises(ConfigError, match=f"^cannot read /.*accounts.conf: {os.strerror(number)}$"):
+            target.setting(b"HIDE", b"auto")
 
 
 def test_make_install_writes_the_release(tmp_path: Path) -> None:
