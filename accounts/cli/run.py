@@ -79,6 +79,9 @@ class Run:
         if self.target is None:
             self.target = Target()
         self.release = find_release(self.target)
+        if self.release >= (4, 15):
+            # Before, messages name the tool as it was called.
+            self.console.prog = self.tool.name
 
     def _open(self, root: bytes, prefix: bytes, failure: str) -> None:
         try:

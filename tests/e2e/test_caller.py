@@ -91,6 +91,8 @@ def _compare() -> list[str]:
     for case in CASES:
         command, _, stdin = case.partition(" | ")
         tool, *arguments = command.split()
+        if tool == "groupmems" and not os.path.exists(f"{REAL}/{tool}"):
+            continue  # Debian 13 has none
         ours = shutil.which(tool, path="/usr/sbin:/usr/bin")
         assert ours is not None
         outcomes = []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.demo import make_root, run_quiet
+from tests.support.worker import own_release
 
 TOP = Path(__file__).resolve().parents[2]
 CLONE_NEWNS = 0x20000
@@ -27,16 +28,19 @@ FAMILY = (
     *("chpasswd", "chgpasswd", "pwck", "grpck", "pwconv", "pwunconv", "grpconv", "grpunconv", "vipw", "vigr"),
     *("passwd", "gpasswd", "chage", "chsh", "chfn", "expiry", "newgrp", "sg"),
 )
+# As SYSTEMS of worker.py, with an interpreter and strace.
+MACHINES = {"4.13": "debian-12-test"}
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 
 
-def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = False) -> Any:
+def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = False, release: str = "") -> Any:
     """Call function(*arguments) in a child, chrooted into a fresh overlay of this machine; its result.
 
-    stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. Results and
-    exceptions as in_child().
+    stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. release: of
+    shadow-utils; where this machine has another one, it is an overlay of a machine (MACHINES) that has it. Results
+    and exceptions as in_child().
     """
-    return in_child(_run, function, arguments, stateless)
+    return in_child(_run, function, arguments, stateless, True, machine_with(release))
 
 
 def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -44,7 +48,15 @@ def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any
 
     system: as worker.system_root(). Nothing is installed. Results and exceptions as in_child().
     """
-    return in_child(_run, function, arguments, False, system)
+    return in_child(_run, function, arguments, False, False, system)
+
+
+def machine_with(release: str) -> str:
+    """The root of a system with all that tests need that run in an overlay; "" for this machine."""
+    if release in ("", own_release()):
+        return ""
+    command = [TOP / "tests/support/make-root.sh", MACHINES[release]]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -74,17 +86,17 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool, system: str | None = None) -> Any:
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool, install: bool, system: str) -> Any:
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
         root = make_root(base, system=system or "/")
-        if system is None:
+        if install:
             os.mkdir(f"{root}{REAL}")
             for name in FAMILY:
                 for directory in ("/usr/sbin", "/usr/bin"):
-                    if os.path.exists(f"{directory}/{name}"):
-                        shutil.copy(f"{directory}/{name}", f"{root}{REAL}/{name}")
+                    if os.path.exists(f"{root}{directory}/{name}"):
+                        shutil.copy(f"{root}{directory}/{name}", f"{root}{REAL}/{name}")
             run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
         if stateless:
             make_stateless(Path(root))
