@@ -33,57 +33,43 @@ void file_close(int fd)
 
 bool file_read_at(int fd, void *buffer, size_t size, uint64_t offset)
 {
-    char *to = buffer;
-    while (size > 0) {
-        /* libc knows how the system call of each machine takes a 64-bit offset, but its pread is a cancellation
-           point. */
-        int state;
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-        ssize_t got = pread(fd, to, size, (off_t)offset);
-        pthread_setcancelstate(state, NULL);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        to += got;
-        size -= (size_t)got;
-        offset += (uint64_t)got;
-    }
-    return true;
+    /* libc knows how the system call of each machine takes a 64-bit offset, but its pread is a cancellation
+       point. */
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    ssize_t got = pread(fd, buffer, size, (off_t)offset);
+    pthread_setcancelstate(state, NULL);
+    return got == (ssize_t)size;
+}
+
+static int none_or(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES ? 0 : -error;
 }
 
 int file_slurp(const char *path, bool (*may_trust)(const struct stat *), char **text, size_t *length)
 {
+    struct stat status;
     *text = NULL;
     *length = 0;
+    /* Of a file that is not there, as most are, stat(2) tells in half the time of open(2). */
+    if (stat(path, &status))
+        return none_or(errno);
     int fd = file_open(path);
-    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
-        return 0;
     if (fd < 0)
-        return fd;
+        return none_or(-fd);
 
-    struct stat status;
-    int result = fstat(fd, &status) ? -errno : S_ISREG(status.st_mode) && (!may_trust || may_trust(&status));
-    if (result == 1) {
-        size_t size = (size_t)status.st_size;
-        *text = malloc(size + 1);
-        if (!*text)
-            result = -ENOMEM;
-        while (result == 1 && *length < size) {
-            ssize_t got = file_read(fd, *text + *length, size - *length);
-            if (got < 0)
-                result = (int)got;
-            if (got <= 0)
-                break;
-            *length += (size_t)got;
-        }
-        if (result == 1) {
-            (*text)[*length] = '\0';
-        } else {
-            free(*text);
-            *text = NULL;
-        }
-    }
+    ssize_t result = fstat(fd, &status) ? -errno : S_ISREG(status.st_mode) && (!may_trust || may_trust(&status));
+    if (result > 0 && !(*text = malloc((size_t)status.st_size + 1)))
+        result = -ENOMEM;
+    while (result > 0 && (result = file_read(fd, *text + *length, (size_t)status.st_size - *length)) > 0)
+        *length += (size_t)result;
     file_close(fd);
-    return result;
+    if (*text && result == 0) {
+        (*text)[*length] = '\0';
+        return 1;
+    }
+    free(*text);
+    *text = NULL;
+    return (int)result;
 }

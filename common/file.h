@@ -15,7 +15,7 @@ int file_open(const char *path);
 ssize_t file_read(int fd, char *buffer, size_t size);
 void file_close(int fd);
 
-/* Whether all of buffer could be filled with what is at the offset. */
+/* Whether all of buffer could be filled, at once, with what is at the offset. */
 bool file_read_at(int fd, void *buffer, size_t size, uint64_t offset);
 
 /* All of a regular file with a NUL behind it, to be freed, as *text; may_trust, if not NULL, has a look at the

@@ -16,12 +16,15 @@ static bool may_trust(const struct stat *status)
     return status->st_uid == 0 && !(status->st_mode & (S_IWGRP | S_IWOTH)) && status->st_size <= LARGEST;
 }
 
-static bool is_database(const char *name, size_t length)
+/* "DATABASE:NAME", to the end of the line. */
+static bool is_row(const char *line)
 {
-    static const char *const all[] = {"passwd", "group", "shadow", "gshadow", "subuid", "subgid"};
+    static const char *const all[] = {"passwd:", "group:", "shadow:", "gshadow:", "subuid:", "subgid:"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strlen(all[i]) == length && memcmp(all[i], name, length) == 0)
-            return true;
+        if (strncmp(line, all[i], strlen(all[i])) == 0) {
+            size_t name = strcspn(line += strlen(all[i]), ":\n");
+            return name > 0 && line[name] == '\n';
+        }
     return false;
 }
 
@@ -30,16 +33,9 @@ static bool is_sound(const char *text, size_t length)
 {
     if (length > 0 && (text[length - 1] != '\n' || memchr(text, '\0', length)))
         return false;
-    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
-        if (*line == '\n' || *line == '#')
-            continue;
-        size_t database = strcspn(line, ":\n");
-        if (!is_database(line, database) || line[database] != ':')
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+        if (*line != '\n' && *line != '#' && !is_row(line))
             return false;
-        size_t name = strcspn(line + database + 1, ":\n");
-        if (name == 0 || line[database + 1 + name] != '\n')
-            return false;
-    }
     return true;
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 /* A longer line is no account but a damaged file; it is skipped, so that garbage cannot make every process of
    the system allocate without bound. The longest sensible row, a group of a million users, still fits. */
@@ -12,35 +14,52 @@
 #define LONGEST_LINE ((size_t)16 << 20)
 #endif
 
+/* The first read is smaller than a block: most files have no more, and the most wanted row, root's, comes first
+   in the others, so that their first lines are worth a look before an index is asked. */
+#ifndef FIRST_READ
+enum { FIRST_READ = 12 * 1024, FIRST_LOOK = 4 * 1024 };
+#endif
+
 struct lines {
     int fd;
-    char *block;    /* NULL while no file is open */
-    size_t size;    /* of the block; one more byte is allocated for a final NUL */
-    size_t next;    /* offset of the first byte not yet handed out */
-    size_t end;     /* offset behind the last byte read */
-    char *line;     /* the current line: NUL-terminated, no newline */
-    size_t length;  /* == strlen(line) */
-    bool started;
+    char *block;     /* NULL while no file is open */
+    size_t size;     /* of the block; one more byte is allocated for a final NUL */
+    size_t next;     /* the first byte of the block not yet handed out */
+    size_t end;      /* behind the last byte read */
+    uint64_t offset; /* of the block in the file */
+    char *line;      /* the current line: NUL-terminated, no newline */
+    size_t length;   /* of it, NULs that are in the file included */
     bool eof;
-    int ask;        /* after so many lines whether to go on, see LINES_MANY; 0 for never */
-    bool again;     /* hand out the current line once more */
-    bool nul_bytes; /* the file has some: cut lines there, as a C string reader would */
 };
 
-/* Both return a negative errno value when they fail. lines_next returns 1 when there is a line, which stays
-   valid until the next call, 0 at the end, and once, in a file that is not small, LINES_MANY: the caller may
-   know a faster way to the rest, which begins at the offset `next' of the file, and may use the block from
-   LINES_SPARE on until it calls again. */
-enum { LINES_MANY = 2, LINES_SPARE = 16 * 1024 };
+/* All return a negative errno value when they fail. lines_fill returns 1 when the block has more in it, and 0 at
+   the end of the file. */
 int lines_open(struct lines *lines, const char *path);
-int lines_next(struct lines *lines);
+int lines_fill(struct lines *lines);
+void lines_close(struct lines *lines);
 
-/* Let the next call of lines_next return the current line once more. */
-static inline void lines_again(struct lines *lines)
+/* Returns 1 when there is a line, which stays valid until the next call, and 0 at the end. */
+static inline int lines_next(struct lines *lines)
 {
-    lines->again = true;
+    char *newline;
+    int result;
+    while (!(newline = memchr(lines->block + lines->next, '\n', lines->end - lines->next)))
+        if ((result = lines_fill(lines)) <= 0)
+            return result;
+    *newline = '\0';
+    lines->line = lines->block + lines->next;
+    lines->length = (size_t)(newline - lines->line);
+    lines->next += lines->length + 1;
+    return 1;
 }
 
-void lines_close(struct lines *lines);
+/* Whether the file is not small and its first lines have been looked at: is there a faster way to the rest? */
+static inline bool lines_are_many(const struct lines *lines)
+{
+    return lines->offset + lines->end >= FIRST_READ && lines->offset + lines->next > FIRST_LOOK;
+}
+
+/* Let the next line be the one at this offset of the file. */
+void lines_seek(struct lines *lines, uint64_t offset);
 
 #endif

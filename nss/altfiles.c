@@ -5,12 +5,9 @@
    hides. The module is loaded into every process, pid 1 included: it keeps nothing but the state of an
    enumeration and what it has found out about the index, reads with read(2) and never maps a file, since a
    mapped file that somebody truncates kills its readers with SIGBUS. */
-#include "file.h"
-#include "hidden.h"
-#include "index.h"
-#include "lines.h"
 #include "local.h"
 #include "rows.h"
+#include "search.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -38,32 +35,22 @@ struct database {
     const char *index_path;
     const char *local_path;
     row_parser *parse;
-    uint32_t (*id)(const void *row); /* NULL where rows have none */
+    size_t id; /* where in a row it is; 0, the name's place, where rows have none */
     struct index index;
     pthread_mutex_t lock; /* of what follows, the enumeration */
-    struct lines lines;
-    struct hidden hidden;
+    struct search search;
     struct local local;
+    bool again; /* give the current row once more */
 };
-
-static uint32_t passwd_id(const void *row)
-{
-    return ((const struct passwd *)row)->pw_uid;
-}
-
-static uint32_t group_id(const void *row)
-{
-    return ((const struct group *)row)->gr_gid;
-}
 
 #define DATABASE(file, id)                                                                                  \
     static struct database file = {#file, DATADIR "/" #file, INDEXDIR "/" #file, LOCALDIR "/" #file,        \
-                                   parse_##file, id, {0}, PTHREAD_MUTEX_INITIALIZER, {0}, {0}, {0}};
+                                   parse_##file, id, {0}, PTHREAD_MUTEX_INITIALIZER, {0}, {0}, false};
 
-DATABASE(passwd, passwd_id)
-DATABASE(group, group_id)
-DATABASE(shadow, NULL)
-DATABASE(gshadow, NULL)
+DATABASE(passwd, offsetof(struct passwd, pw_uid))
+DATABASE(group, offsetof(struct group, gr_gid))
+DATABASE(shadow, 0)
+DATABASE(gshadow, 0)
 
 /* The answer for a result that is 1 (found), 0 (not found) or a negative errno value. errnop, usually the
    address of errno itself, is NULL where nothing is to be reported. */
@@ -86,29 +73,24 @@ static enum nss_status answer(int result, int saved_errno, int *errnop)
     }
 }
 
-/* The next line that is neither blank nor a comment, without the blanks before it; as lines_next. */
-static int next_row(struct lines *lines)
-{
-    int result;
-    while ((result = lines_next(lines)) == 1) {
-        while (is_blank(*lines->line)) {
-            lines->line++;
-            lines->length--;
-        }
-        if (*lines->line != '\0' && *lines->line != '#')
-            break;
-    }
-    return result;
-}
-
-/* Parse a copy of a line in the caller's buffer, where it may be already. */
+/* Parse a copy of a line in the caller's buffer. */
 static int take_row(const struct database *db, const char *line, size_t length, void *row, char *buffer,
                     size_t buflen)
 {
     if (length >= buflen)
         return -ERANGE;
-    memmove(buffer, line, length + 1);
+    memcpy(buffer, line, length + 1);
     return db->parse(buffer, buffer + buflen, row);
+}
+
+/* A malloc'ed copy of a line, parsed, with room for the lists; NULL if there is no memory. *result is what the
+   parser says. */
+static char *parse_copy(const struct database *db, const char *line, size_t length, void *row, int *result)
+{
+    size_t size = length + 1 + (length + 4) * sizeof(char *);
+    char *copy = malloc(size);
+    *result = copy ? take_row(db, line, length, row, copy, size) : -ENOMEM;
+    return copy;
 }
 
 /* Names that no row has, though one may look like it. A `+' or `-' row is for nss_compat and is only ever seen
@@ -118,187 +100,115 @@ static bool is_impossible(const char *name)
     return name[0] == '+' || name[0] == '-' || name[0] == '#' || strchr(name, ':');
 }
 
-static bool has_name(const char *line, const char *name, size_t length)
+static bool has_name(const struct search *search, const char *name, size_t length)
 {
-    return strncmp(line, name, length) == 0 && (line[length] == ':' || line[length] == '\0');
+    const char *line = search->line;
+    return search->length >= length && (line[length] == ':' || line[length] == '\0') &&
+        memcmp(line, name, length) == 0;
 }
 
-/* Rule out most rows by the digits of their third field. Only a parser can tell about odd ones such as " 07" or
-   "-1". */
-static bool may_have_id(const char *line, uint32_t id)
+/* Rule out most rows by their third field as it is usually written. Only a parser can tell about odd ones such as
+   " 07" or "-1". */
+static bool may_have_id(const struct search *search, const char *digits, size_t length)
 {
+    const char *line = search->line;
     if (*line == '+' || *line == '-')
         return false;
-    line = after_colons(line, 2);
-    uint64_t number = 0;
-    int digits = 0;
-    for (; line[digits] >= '0' && line[digits] <= '9' && digits < 10; digits++)
-        number = number * 10 + (uint64_t)(line[digits] - '0');
-    return digits == 0 || line[digits] != ':' || number == id;
-}
-
-/* Take a line if it is the row with this name, or with this id if the name is NULL. */
-static int take_if(const struct database *db, struct hidden *hidden, const char *name, uint32_t id,
-                   const char *line, size_t length, void *row, char *buffer, size_t buflen)
-{
-    if (!(name ? has_name(line, name, strlen(name)) : may_have_id(line, id)))
-        return 0;
-    int result = hidden_has(hidden, db->name, line);
-    if (result)
-        return result < 0 ? result : 0;
-    result = take_row(db, line, length, row, buffer, buflen);
-    return result == 1 && !name && db->id(row) != id ? 0 : result;
-}
-
-/* The next line that the index has for a key among the rows not read yet, malloc'ed. Returns 1, 0 when
-   there are no more, LINES_MANY where the index cannot say, or -ENOMEM. */
-static int next_indexed(struct index *index, const struct lines *lines, enum index_table table, uint32_t key,
-                        char **line)
-{
-    uint64_t offset;
-    uint32_t length;
-    int found;
-    while ((found = index_next(index, table, key, &offset, &length)) > 0 && offset < lines->next)
-        ;
-    if (found <= 0)
-        return found ? LINES_MANY : 0;
-    *line = malloc((size_t)length + 1);
-    if (!*line)
-        return -ENOMEM;
-    (*line)[length] = '\0';
-    if (file_read_at(lines->fd, *line, length, offset))
-        return 1;
-    free(*line);
-    return LINES_MANY;
-}
-
-/* The same as take_if among the rows not read yet, by the index; LINES_MANY where that cannot say. */
-static int look_up_indexed(struct database *db, struct hidden *hidden, const struct lines *lines, const char *name,
-                           uint32_t id, void *row, char *buffer, size_t buflen)
-{
-    struct index index;
-    if (!index_open(&index, &db->index, db->index_path, lines->fd, lines->block + LINES_SPARE))
-        return LINES_MANY;
-    uint32_t key = name ? index_key_of_name(name, strlen(name)) : index_key_of_id(id);
-    char *line;
-    int result, taken = 0;
-    while (taken == 0 && (result = next_indexed(&index, lines, name ? BY_NAME : BY_ID, key, &line)) == 1) {
-        taken = take_if(db, hidden, name, id, line, strlen(line), row, buffer, buflen);
-        free(line);
-    }
-    index_close(&index);
-    return taken ? taken : result;
+    line = strchrnul(line, ':');
+    line += *line == ':';
+    while (*line && *line != ':') /* a password is too short for strchr(3) to pay */
+        line++;
+    line += *line == ':';
+    return *line < '1' || *line > '9' || (*line == *digits && strncmp(line, digits, length) == 0);
 }
 
 /* The first row with this name, or with this id if the name is NULL. */
 static enum nss_status look_up(struct database *db, const char *name, uint32_t id, void *row, char *buffer,
                                size_t buflen, int *errnop)
 {
-    int saved_errno = errno;
-    struct lines lines;
-    int result = lines_open(&lines, db->path);
-    if (result < 0)
-        return answer(result, saved_errno, errnop);
-
-    struct hidden hidden = {0};
-    bool found = name && is_impossible(name);
-    while (!found && (result = next_row(&lines)) > 0) {
-        if (result == LINES_MANY) {
-            result = look_up_indexed(db, &hidden, &lines, name, id, row, buffer, buflen);
-            found = result != LINES_MANY;
-        } else {
-            result = take_if(db, &hidden, name, id, lines.line, lines.length, row, buffer, buflen);
-            found = result != 0;
+    int saved_errno = errno, taken = 0;
+    char digits[12] = "", *first = digits + sizeof digits - 1;
+    uint32_t rest = id;
+    do
+        *--first = (char)('0' + rest % 10);
+    while (rest /= 10);
+    const char *wanted = name ? name : first;
+    size_t length = strlen(wanted);
+    struct search search = {.known = &db->index,
+                            .index_path = db->index_path,
+                            .table = name ? BY_NAME : BY_ID,
+                            .key = name ? index_key_of_name(name, length) : index_key_of_id(id)};
+    int result = lines_open(&search.lines, db->path);
+    if (result == 0 && !(name && is_impossible(name)))
+        while (taken == 0 && (result = search_next(&search)) > 0) {
+            if (!(name ? has_name : may_have_id)(&search, wanted, length))
+                continue;
+            taken = search_sees(&search, db->name);
+            if (taken == 1)
+                taken = take_row(db, search.line, search.length, row, buffer, buflen);
+            if (taken == 1 && !name && *(const uint32_t *)((const char *)row + db->id) != id)
+                taken = 0;
         }
-    }
-    hidden_free(&hidden);
-    lines_close(&lines);
-    return answer(result, saved_errno, errnop);
+    search_close(&search);
+    return answer(taken ? taken : result, saved_errno, errnop);
 }
 
-/* ---- enumeration: each name once, as `files' alone would give what both layers are ---- */
-
-static void forget(struct database *db)
-{
-    if (db->lines.block)
-        lines_close(&db->lines);
-    hidden_free(&db->hidden);
-    local_free(&db->local);
-}
-
-static enum nss_status start(struct database *db)
+/* Enumerations give each name once, as `files' alone would give what both layers are. Forget this one, and perhaps
+   begin another. */
+static enum nss_status restart(struct database *db, bool begin)
 {
     int saved_errno = errno;
 
     pthread_mutex_lock(&db->lock);
-    forget(db);
-    int result = lines_open(&db->lines, db->path);
+    search_close(&db->search);
+    local_free(&db->local);
+    db->again = false;
+    int result = begin ? lines_open(&db->search.lines, db->path) : 0;
     pthread_mutex_unlock(&db->lock);
     /* Not the place to report an error, and a missing image layer is none: a program that watches errno around
        getpwent(3) must not see one. */
     return answer(result < 0 ? result : 1, saved_errno, NULL);
 }
 
-static enum nss_status stop(struct database *db)
-{
-    int saved_errno = errno;
-
-    pthread_mutex_lock(&db->lock);
-    forget(db);
-    pthread_mutex_unlock(&db->lock);
-    return answer(1, saved_errno, NULL);
-}
-
-/* A malloc'ed copy of a line, parsed, with room for the lists; NULL if there is no memory. *result is what the
-   parser says. */
-static void *parse_copy(const struct database *db, const char *line, void *row, int *result)
-{
-    size_t length = strlen(line), size = length + 1 + (length + 4) * sizeof(char *);
-    char *copy = malloc(size);
-    *result = copy ? take_row(db, line, length, row, copy, size) : -ENOMEM;
-    return copy;
-}
-
-/* A group's row of the image whose name LOCALDIR has too, at `above': what the two are joined. */
-static int take_joined(const struct database *db, const char *line, const struct group *above, void *row,
-                       char *buffer, size_t buflen)
+/* The current row, of a group of which LOCALDIR has a row, `above', too: what the two are joined. */
+static int take_joined(const struct search *search, const struct group *above, void *row, char *buffer,
+                       size_t buflen)
 {
     struct group below;
     int result;
-    void *copy = parse_copy(db, line, &below, &result);
+    char *copy = parse_copy(&group, search->line, search->length, &below, &result);
     if (result == 1)
         result = below.gr_gid == above->gr_gid ? local_join(above, &below, buffer, buflen) : 0;
     free(copy);
-    return result == 1 ? db->parse(buffer, buffer + buflen, row) : result;
+    return result == 1 ? parse_group(buffer, buffer + buflen, row) : result;
 }
 
-/* Take the current line unless it is hidden, or said in LOCALDIR. */
+/* Take the current row unless it is hidden, or said in LOCALDIR. */
 static int take_next(struct database *db, void *row, char *buffer, size_t buflen)
 {
-    const char *line = db->lines.line, *other;
-    int result = hidden_has(&db->hidden, db->name, line);
-    if (result)
-        return result < 0 ? result : 0;
-    if (!db->local.loaded && (result = local_load(&db->local, db->local_path)) < 0)
+    const struct search *search = &db->search;
+    const char *other;
+    int result = search_sees(&db->search, db->name);
+    if (result == 1 && !db->local.loaded)
+        result = local_load(&db->local, db->local_path);
+    if (result != 1)
         return result;
-
-    for (size_t after = 0; (other = local_find(&db->local, line, &after));) {
+    for (size_t after = 0; (other = local_find(&db->local, search->line, &after));) {
         union {
             struct passwd pw;
             struct group gr;
             struct spwd sp;
             struct sgrp sg;
         } above;
-        void *copy = parse_copy(db, other, &above, &result);
+        char *copy = parse_copy(db, other, strlen(other), &above, &result);
+        bool is_row = result != 0;
         if (result == 1)
-            result = db == &group && above.gr.gr_mem ? take_joined(db, line, &above.gr, row, buffer, buflen) : 0;
-        else if (result == 0)
-            result = LINES_MANY; /* no row at all: go on */
+            result = db == &group ? take_joined(search, &above.gr, row, buffer, buflen) : 0;
         free(copy);
-        if (result != LINES_MANY)
+        if (is_row)
             return result;
     }
-    return take_row(db, line, db->lines.length, row, buffer, buflen);
+    return take_row(db, search->line, search->length, row, buffer, buflen);
 }
 
 static enum nss_status next(struct database *db, void *row, char *buffer, size_t buflen, int *errnop)
@@ -306,20 +216,13 @@ static enum nss_status next(struct database *db, void *row, char *buffer, size_t
     int saved_errno = errno;
 
     pthread_mutex_lock(&db->lock);
-    int result = db->lines.block ? 0 : lines_open(&db->lines, db->path);
-    if (result == 0) {
-        while ((result = next_row(&db->lines)) > 0) {
-            if (result == LINES_MANY)
-                continue;
-            result = take_next(db, row, buffer, buflen);
-            if (result != 0)
-                break;
-        }
-        /* The caller comes back for the same row with a larger buffer. */
-        if (result == -ERANGE)
-            lines_again(&db->lines);
+    int taken = 0, result = db->search.lines.block ? 0 : lines_open(&db->search.lines, db->path);
+    while (result >= 0 && taken == 0 && (result = db->again ? 1 : search_next(&db->search)) > 0) {
+        taken = take_next(db, row, buffer, buflen);
+        db->again = taken == -ERANGE; /* the caller comes back with a larger buffer */
     }
     pthread_mutex_unlock(&db->lock);
+    result = taken ? taken : result;
     /* POSIX: getpwent(3) leaves errno alone at the end. */
     return answer(result, saved_errno, result ? errnop : NULL);
 }
@@ -341,41 +244,21 @@ static int add_gid(gid_t gid, long *start, long *size, gid_t **gids, long limit)
     return 1;
 }
 
-/* Note the gid of a line that lists the user, is not hidden and not the primary group's. Cuts up the line.
-   Returns 0 when there may be no more, else 1 or a negative errno value. */
-static int add_line(struct hidden *hidden, char *line, const char *user, gid_t primary, long *start, long *size,
-                    gid_t **gids, long limit)
+/* Note the gid of the current row if it lists the user and is not the primary group's. Returns 0 when there may be
+   no more, else 1 or a negative errno value. */
+static int add_row(struct search *search, const char *user, gid_t primary, long *start, long *size, gid_t **gids,
+                   long limit)
 {
-    uint32_t gid;
-    if (!group_line_names(line, user))
-        return 1;
-    int result = hidden_has(hidden, group.name, line);
-    if (result)
-        return result < 0 ? result : 1;
-    if (!group_line_gid(line, &gid) || gid == primary)
-        return 1;
-    return add_gid(gid, start, size, gids, limit);
-}
-
-/* The same for all rows not read yet, by the index; LINES_MANY where that cannot say. */
-static int add_indexed(struct hidden *hidden, const struct lines *lines, const char *user, gid_t primary,
-                       long *start, long *size, gid_t **gids, long limit)
-{
-    struct index index;
-    if (!index_open(&index, &group.index, group.index_path, lines->fd, lines->block + LINES_SPARE))
-        return LINES_MANY;
-    uint32_t key = index_key_of_name(user, strlen(user));
-    long first = *start;
-    char *line;
-    int result, added = 1;
-    while (added == 1 && (result = next_indexed(&index, lines, BY_MEMBER, key, &line)) == 1) {
-        added = add_line(hidden, line, user, primary, start, size, gids, limit);
-        free(line);
-    }
-    index_close(&index);
-    if (added == 1 && result == LINES_MANY)
-        *start = first; /* the scan finds them again */
-    return added == 1 ? result : added;
+    struct group row;
+    int result;
+    char *copy = parse_copy(&group, search->line, search->length, &row, &result);
+    bool listed = result == 1 && row.gr_gid != primary && has_member(row.gr_mem, user);
+    if (listed)
+        result = search_sees(search, group.name);
+    if (result >= 0)
+        result = listed && result == 1 ? add_gid(row.gr_gid, start, size, gids, limit) : 1;
+    free(copy);
+    return result;
 }
 
 /* The supplementary groups of a user in one pass. The caller removes what an earlier service has already found;
@@ -383,27 +266,23 @@ static int add_indexed(struct hidden *hidden, const struct lines *lines, const c
 EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t primary, long *start,
                                                     long *size, gid_t **gids, long limit, int *errnop)
 {
-    int saved_errno = errno;
-    struct lines lines;
-    int result = lines_open(&lines, group.path);
-    if (result < 0)
-        return answer(result, saved_errno, errnop);
-
+    int saved_errno = errno, added = 1;
     long first = *start;
-    struct hidden hidden = {0};
-    bool more = true;
-    while (more && (result = next_row(&lines)) > 0) {
-        if (result == LINES_MANY) {
-            result = add_indexed(&hidden, &lines, user, primary, start, size, gids, limit);
-            more = result == LINES_MANY;
-        } else {
-            result = add_line(&hidden, lines.line, user, primary, start, size, gids, limit);
-            more = result > 0;
-        }
+    struct search search = {.known = &group.index,
+                            .index_path = group.index_path,
+                            .table = BY_MEMBER,
+                            .key = index_key_of_name(user, strlen(user))};
+    int result = lines_open(&search.lines, group.path);
+    while (result >= 0 && added == 1 && (result = search_next(&search)) > 0) {
+        /* Most list nobody: they end in a colon, and have no comma. */
+        bool any = search.line[search.length - 1] != ':' || memchr(search.line, ',', search.length);
+        if (any && strstr(search.line, user))
+            added = add_row(&search, user, primary, start, size, gids, limit);
     }
-    hidden_free(&hidden);
-    lines_close(&lines);
-    return answer(result < 0 ? result : *start > first, saved_errno, errnop);
+    search_close(&search);
+    if (result >= 0)
+        result = added < 0 ? added : *start > first;
+    return answer(result, saved_errno, errnop);
 }
 
 #define ANSWER(function, ...) EXPORT enum nss_status _nss_altfiles_##function(__VA_ARGS__)
@@ -412,11 +291,11 @@ EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t prim
     ANSWER(set##ent, int stayopen)                                                                          \
     {                                                                                                       \
         (void)stayopen;                                                                                     \
-        return start(&db);                                                                                  \
+        return restart(&db, true);                                                                          \
     }                                                                                                       \
     ANSWER(end##ent, void)                                                                                  \
     {                                                                                                       \
-        return stop(&db);                                                                                   \
+        return restart(&db, false);                                                                         \
     }                                                                                                       \
     ANSWER(get##ent##_r, type *row, char *buffer, size_t buflen, int *errnop)                               \
     {                                                                                                       \

@@ -4,13 +4,15 @@
 
 #include <endian.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* The first block is the header; the blocks of the tables follow. All numbers are little-endian, and the last
    word of each block is the hash of what is before it, of the file's digest (but for the header) and of the
    block's number. */
-enum { WORDS = INDEX_BLOCK / 8, ENTRY = 16, PER_BLOCK = (INDEX_BLOCK - 8) / ENTRY };
+enum { INDEX_BLOCK = 1024, WORDS = INDEX_BLOCK / 8, ENTRY = 16, PER_BLOCK = (INDEX_BLOCK - 8) / ENTRY };
 /* The clock that stamps files may be as coarse as this (CONFIG_HZ=100): a file that has just changed can change
    once more and look the same. */
 #ifndef TICK
@@ -39,18 +41,16 @@ static uint64_t mix_words(uint64_t hash, const char *bytes, size_t count)
     return hash;
 }
 
-/* What is behind the last whole word counts as one that ends in zeros, then the length. */
-static uint64_t mix_end(uint64_t hash, const char *bytes, size_t length, uint64_t total)
-{
-    char last[8] = {0};
-    memcpy(last, bytes, length);
-    return mix(length ? mix_words(hash, last, 1) : hash, total);
-}
-
+/* Of bytes, the last word of which is filled up with zeros, and of their number. */
 uint32_t index_key_of_name(const char *name, size_t length)
 {
-    uint64_t hash = mix_words(0, name, length / 8);
-    return (uint32_t)(mix_end(hash, name + length / 8 * 8, length % 8, length) >> 32);
+    uint64_t hash = 0;
+    for (size_t at = 0; at < length; at += 8) {
+        char word[8] = {0};
+        memcpy(word, name + at, length - at < 8 ? length - at : 8);
+        hash = mix_words(hash, word, 1);
+    }
+    return (uint32_t)(mix(hash, length) >> 32);
 }
 
 uint32_t index_key_of_id(uint32_t id)
@@ -69,46 +69,40 @@ static uint32_t blocks_of(uint32_t rows)
     return rows / PER_BLOCK + (rows % PER_BLOCK != 0);
 }
 
-/* Nothing that happens to a file leaves all of these as they were. */
-static uint64_t identity_of(const struct stat *status)
-{
-    uint64_t hash = mix(mix(mix(0, status->st_dev), status->st_ino), (uint64_t)status->st_size);
-    hash = mix(mix(hash, (uint64_t)status->st_mtim.tv_sec), (uint64_t)status->st_mtim.tv_nsec);
-    return mix(mix(hash, (uint64_t)status->st_ctim.tv_sec), (uint64_t)status->st_ctim.tv_nsec);
-}
-
 static uint64_t nanoseconds(struct timespec time)
 {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static bool has_digest(int fd, uint64_t size, uint64_t digest, char *scratch)
+/* Nothing that happens to a file leaves all of these as they were. */
+static uint64_t identity_of(const struct stat *status)
 {
-    uint64_t hash = 0, at = 0;
-    for (; size - at >= INDEX_BLOCK; at += INDEX_BLOCK) {
-        if (!file_read_at(fd, scratch, INDEX_BLOCK, at))
-            return false;
-        hash = mix_words(hash, scratch, WORDS);
-    }
-    size_t rest = (size_t)(size - at);
-    if (!file_read_at(fd, scratch, rest, at))
-        return false;
-    hash = mix_words(hash, scratch, rest / 8);
-    return mix_end(hash, scratch + rest / 8 * 8, rest % 8, size) == digest;
+    uint64_t hash = mix(mix(mix(0, status->st_dev), status->st_ino), (uint64_t)status->st_size);
+    return mix(mix(hash, nanoseconds(status->st_mtim)), nanoseconds(status->st_ctim));
 }
 
-static bool is_fresh(const struct stat *status)
+/* The same hash of a file. */
+static bool has_digest(int fd, uint64_t size, uint64_t digest, char *scratch)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)(nanoseconds(now) - nanoseconds(status->st_ctim)) < TICK;
+    uint64_t hash = 0;
+    for (uint64_t at = 0; at < size; at += INDEX_BLOCK) {
+        size_t length = size - at < INDEX_BLOCK ? (size_t)(size - at) : INDEX_BLOCK;
+        if (!file_read_at(fd, scratch, length, at))
+            return false;
+        memset(scratch + length, 0, -length % 8);
+        hash = mix_words(hash, scratch, (length + 7) / 8);
+    }
+    return mix(hash, size) == digest;
 }
 
 /* Find out about an index that is not known yet. */
 static void judge(struct index *index, const struct stat *own, int source, const struct stat *status)
 {
     const char *block = index->block;
-    if (is_fresh(own) || is_fresh(status))
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if ((int64_t)(nanoseconds(now) - nanoseconds(own->st_ctim)) < TICK ||
+        (int64_t)(nanoseconds(now) - nanoseconds(status->st_ctim)) < TICK)
         return;
     index->refuted = identity_of(own);
     if (!read_block(index, 0, 0) || memcmp(block, magic, sizeof magic) != 0)
@@ -134,15 +128,15 @@ static void judge(struct index *index, const struct stat *own, int source, const
 /* Of all `known': only ever tried, since the child of fork(2) may find it locked for ever. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-bool index_open(struct index *index, struct index *known, const char *path, int source, char *block)
+void index_open(struct index *index, struct index *known, const char *path, int source)
 {
     struct stat own, status;
+    *index = (struct index){0};
     int fd = file_open(path);
     if (fd < 0)
-        return false;
-
-    bool proven = false;
-    if (fstat(source, &status) == 0 && S_ISREG(status.st_mode) && pthread_mutex_trylock(&lock) == 0) {
+        return;
+    char *block = malloc(INDEX_BLOCK);
+    if (block && fstat(source, &status) == 0 && S_ISREG(status.st_mode) && pthread_mutex_trylock(&lock) == 0) {
         uint64_t identity = identity_of(&status);
         if (known->identity != identity)
             *known = (struct index){.identity = identity};
@@ -150,18 +144,22 @@ bool index_open(struct index *index, struct index *known, const char *path, int 
         known->block = block;
         if (!known->proven && fstat(fd, &own) == 0 && S_ISREG(own.st_mode) && identity_of(&own) != known->refuted)
             judge(known, &own, source, &status);
-        *index = *known;
-        proven = known->proven;
+        if (known->proven)
+            *index = *known;
         pthread_mutex_unlock(&lock);
     }
-    if (!proven)
+    if (!index->block) {
         file_close(fd);
-    return proven;
+        free(block);
+    }
 }
 
 void index_close(struct index *index)
 {
-    file_close(index->fd);
+    if (index->block)
+        file_close(index->fd);
+    free(index->block);
+    index->block = NULL;
 }
 
 static uint32_t key_at(const struct index *index, uint32_t entry)

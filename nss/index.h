@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 enum index_table { BY_NAME, BY_ID, BY_MEMBER, INDEX_TABLES };
-enum { INDEX_BLOCK = 1024 };
 
 /* What this process knows of the index of one file, all zero to begin with; and, in a copy of that, an index
    that is open and where the search in it is. */
@@ -21,12 +20,12 @@ struct index {
     bool proven;
     bool wanted; /* has been asked for before: a second question is worth reading all of the file */
     int fd;
-    char *block; /* INDEX_BLOCK bytes of the caller's */
+    char *block; /* NULL while no index is open */
     uint32_t place;
 };
 
 /* Open the index at `path', if it is proven to be of the open file `source'. */
-bool index_open(struct index *index, struct index *known, const char *path, int source, char *block);
+void index_open(struct index *index, struct index *known, const char *path, int source);
 void index_close(struct index *index);
 
 uint32_t index_key_of_name(const char *name, size_t length);

@@ -34,13 +34,10 @@ int local_load(struct local *local, const char *path)
         return result;
     local->loaded = true;
     if (!local->text)
-        return 0;
+        return 1;
 
     char *end = local->text + length;
-    size_t lines = 1;
-    for (char *at = local->text; (at = memchr(at, '\n', (size_t)(end - at))); at++)
-        lines++;
-    local->lines = reallocarray(NULL, lines, sizeof *local->lines);
+    local->lines = reallocarray(NULL, length / 2 + 1, sizeof *local->lines); /* a row and its newline are two bytes */
     if (!local->lines) {
         local_free(local);
         return -ENOMEM;
@@ -55,7 +52,7 @@ int local_load(struct local *local, const char *path)
             local->lines[local->count++] = line;
     }
     qsort(local->lines, local->count, sizeof *local->lines, compare_lines);
-    return 0;
+    return 1;
 }
 
 void local_free(struct local *local)
@@ -81,13 +78,6 @@ const char *local_find(const struct local *local, const char *line, size_t *afte
     return local->lines[low];
 }
 
-static bool lists(char *const *members, const char *name)
-{
-    while (*members && strcmp(*members, name) != 0)
-        members++;
-    return *members != NULL;
-}
-
 int local_join(const struct group *above, const struct group *below, char *buffer, size_t buflen)
 {
     int length = snprintf(buffer, buflen, "%s:%s:%u:", above->gr_name, above->gr_passwd, above->gr_gid);
@@ -96,7 +86,7 @@ int local_join(const struct group *above, const struct group *below, char *buffe
 
     for (int layer = 0; layer < 2; layer++)
         for (char **member = layer ? below->gr_mem : above->gr_mem; *member; member++) {
-            if (layer && lists(above->gr_mem, *member))
+            if (layer && has_member(above->gr_mem, *member))
                 continue;
             adds = adds || layer;
             if (used < buflen)

@@ -15,7 +15,7 @@ struct local {
     size_t count;
 };
 
-/* Returns 0 or a negative errno value; a file that is not there has no rows. */
+/* Returns 1 or a negative errno value; a file that is not there has no rows. */
 int local_load(struct local *local, const char *path);
 void local_free(struct local *local);
 

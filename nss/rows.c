@@ -10,11 +10,6 @@
 #include <stddef.h>
 #include <string.h>
 
-bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static bool is_nis(const char *name)
 {
     return name[0] == '+' || name[0] == '-';
@@ -36,47 +31,29 @@ static char *take_text(char **rest)
     return text;
 }
 
-/* strtoull(3) in base 10: blanks and a sign may precede the digits. Where they end is left
-   in *end, which stays for no digits or too many. By hand, because what newer headers make
-   of that name is missing from older C libraries, and images are built for those, too. */
-static unsigned long long read_odd(char **end)
+/* Cut off a number as strtoull(3) reads it in base 10: blanks and a sign may precede the digits. By hand, because
+   what newer headers make of that name is missing from older C libraries, and images are built for those, too. One
+   of more than 32 bits makes the row malformed, as in Debian's glibc; elsewhere it becomes the uid 4294967295,
+   which to the kernel means "no such id". */
+static bool take_number(char **rest, uint32_t *number)
 {
-    char *at = *end;
+    char *at = *rest;
     while (is_blank(*at))
         at++;
-    bool negative = *at == '-';
+    bool negative = *at == '-', overflow = false;
     if (negative || *at == '+')
         at++;
     if (*at < '0' || *at > '9')
-        return 0;
-    unsigned long long value = 0;
-    while (*at >= '0' && *at <= '9') {
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (unsigned)(*at - '0'), &value))
-            return 0;
-        at++;
-    }
-    *end = at;
-    return negative ? -value : value;
-}
-
-/* Cut off a number, which blanks and a sign may precede. One of more than 32 bits makes
-   the row malformed, as in Debian's glibc; elsewhere it becomes the uid 4294967295, which
-   to the kernel means "no such id". */
-static bool take_number(char **rest, uint32_t *number)
-{
-    char *end = *rest;
-    unsigned long long value = 0;
-    while (*end >= '0' && *end <= '9' && end - *rest < 10)
-        value = value * 10 + (unsigned)(*end++ - '0');
-    if (end == *rest || (*end != ':' && *end != '\0')) { /* an odd one */
-        end = *rest;
-        value = read_odd(&end);
-    }
-    if (end == *rest || (*end != ':' && *end != '\0') || value > UINT32_MAX)
+        return false;
+    uint64_t value = 0;
+    for (; *at >= '0' && *at <= '9'; at++)
+        overflow |= __builtin_mul_overflow(value, 10, &value) |
+            __builtin_add_overflow(value, (unsigned)(*at - '0'), &value);
+    value = negative ? -value : value;
+    if (overflow || value > UINT32_MAX || (*at != ':' && *at != '\0'))
         return false;
     *number = (uint32_t)value;
-    *rest = *end ? end + 1 : end;
+    *rest = *at ? at + 1 : at;
     return true;
 }
 
@@ -181,22 +158,17 @@ int parse_shadow(char *line, char *limit, void *row)
     return 1;
 }
 
-static bool take_group_head(char **rest, struct group *gr)
-{
-    *gr = (struct group){.gr_name = take_text(rest)};
-    if (is_bare_nis(gr->gr_name, *rest))
-        return true;
-    gr->gr_passwd = take_text(rest);
-    return is_nis(gr->gr_name) ? take_optional(rest, &gr->gr_gid, 0) : take_number(rest, &gr->gr_gid);
-}
-
 int parse_group(char *line, char *limit, void *row)
 {
     struct group *gr = row;
     char *space = line + strlen(line) + 1;
 
-    if (!take_group_head(&line, gr))
-        return 0;
+    *gr = (struct group){.gr_name = take_text(&line)};
+    if (!is_bare_nis(gr->gr_name, line)) {
+        gr->gr_passwd = take_text(&line);
+        if (is_nis(gr->gr_name) ? !take_optional(&line, &gr->gr_gid, 0) : !take_number(&line, &gr->gr_gid))
+            return 0;
+    }
     gr->gr_mem = take_list(&line, '\0', &space, limit);
     return gr->gr_mem ? 1 : -ERANGE;
 }
@@ -217,37 +189,9 @@ int parse_gshadow(char *line, char *limit, void *row)
     return sg->sg_mem ? 1 : -ERANGE;
 }
 
-const char *after_colons(const char *line, int count)
+bool has_member(char *const *list, const char *name)
 {
-    line = strchrnul(line, ':');
-    while (*line && --count > 0)
-        do /* the fields behind the name are too short for strchr(3) to pay */
-            line++;
-        while (*line && *line != ':');
-    return *line ? line + 1 : line;
-}
-
-bool group_line_names(const char *line, const char *user)
-{
-    size_t length = strlen(user);
-
-    line = after_colons(line, 3);
-    while (*line) {
-        while (is_blank(*line))
-            line++;
-        const char *end = strchrnul(line, ',');
-        if ((size_t)(end - line) == length && length > 0 && memcmp(line, user, length) == 0)
-            return true;
-        line = *end ? end + 1 : end;
-    }
-    return false;
-}
-
-bool group_line_gid(char *line, uint32_t *gid)
-{
-    struct group gr;
-    if (!take_group_head(&line, &gr))
-        return false;
-    *gid = gr.gr_gid;
-    return true;
+    while (*list && strcmp(*list, name) != 0)
+        list++;
+    return *list != NULL;
 }

@@ -22,15 +22,12 @@ row_parser parse_gshadow; /* row: struct sgrp */
 
 /* Blanks as isspace(3) has them in the C locale: what a file means must not depend on the locale of the program
    that asks. */
-bool is_blank(char c);
+static inline bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
-/* What follows the count-th colon of a line; "" if it has fewer. */
-const char *after_colons(const char *line, int count);
-
-/* Is `user', a name that could stand in a file, a member in this group(5) line? */
-bool group_line_names(const char *line, const char *user);
-
-/* The gid of a group(5) line, which is cut up. Returns false if it is malformed. */
-bool group_line_gid(char *line, uint32_t *gid);
+/* Whether a NULL-terminated list has a name. */
+bool has_member(char *const *list, const char *name);
 
 #endif

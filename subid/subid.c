@@ -55,8 +55,6 @@ static bool visit_file(const char *path, const char *hidden_in, visitor *visit, 
 
     bool more = true;
     while (more && (result = lines_next(&lines)) > 0) {
-        if (result == LINES_MANY)
-            continue;
         char *rest = strchr(lines.line, ':');
         struct subid_range range;
         if (!rest || rest == lines.line)

@@ -19,7 +19,7 @@ FLAGS = {
     "plain": "-O2 -g",
     "asan": ASAN,
     # The index is asked for all but the first bytes of a file, and for a file however new.
-    "index": f"{ASAN} -DFIRST_READ=8 -DTICK=0",
+    "index": f"{ASAN} -DFIRST_READ=8 -DFIRST_LOOK=0 -DTICK=0",
     "tsan": "-O1 -g -fsanitize=thread",
 }
 
