@@ -89,7 +89,7 @@ $(VENV)/stamp: pyproject.toml | pip
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
-TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 python3-venv openssl git \
+TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 python3-venv openssl openssh-client git \
     fakeroot fakechroot proot bindfs e2fsprogs patch
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp

@@ -7,6 +7,7 @@ Exit statuses as accounts.cli.machine.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,95 @@ def _say(run: Run, result: Applied) -> None:
         run.say(words.format_diff(result.diffs, run.painter))
 
 
-COMMANDS: Commands = {"apply": (_add_apply, _apply)}
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write it there (mode 0600), not to standard output"
+    )
+    parser.add_argument(
+        "--sign", type=Path, metavar="KEY", help="sign it with an ssh key, into FILE.sig (ssh-keygen -Y sign)"
+    )
+
+
+def _export(run: Run) -> int:
+    from accounts.machine.edits import read
+    from accounts.machine.source import write_secret
+    from accounts.machine.travel import format_delta
+
+    arguments = run.arguments
+    if arguments.sign is not None and arguments.output is None:
+        raise Usage("--sign needs --output")
+    data = format_delta(read(run.change))
+    if arguments.output is None:
+        # Not as other output: what is cut off must not look like a success.
+        while data:
+            data = data[os.write(1, data) :]
+        return FINE
+    signature = b""
+    if arguments.sign is not None:
+        from accounts.machine.signature import sign
+
+        signature = sign(data, arguments.sign)
+    write_secret(arguments.output, data)
+    if signature:
+        write_secret(_signature_of(arguments.output), signature)
+    if arguments.json:
+        print_json({"file": str(arguments.output), "rows": data.count(b"\n") - 2, "signed": bool(signature)})
+    return FINE
+
+
+def _signature_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sig")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    add_dry_run(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="what accounts export has written")
+    parser.add_argument(
+        "--allowed-signers", type=Path, metavar="FILE", help="take it only if FILE.sig is the signature of one of these"
+    )
+    parser.add_argument("--identity", metavar="NAME", help="which of the allowed signers it has to be")
+    parser.add_argument("--signature", type=Path, metavar="FILE", help="the signature, by default FILE.sig")
+
+
+def _import(run: Run) -> int:
+    from accounts.machine.edits import edit_files
+    from accounts.machine.source import read_file
+    from accounts.machine.travel import Contradicted, Import, parse_delta
+
+    arguments = run.arguments
+    if arguments.allowed_signers is None and (arguments.identity or arguments.signature):
+        raise Usage("--identity and --signature need --allowed-signers")
+    data = read_file(arguments.file)
+    signer = None
+    if arguments.allowed_signers is not None:
+        from accounts.machine.signature import verify
+
+        signature = arguments.signature or _signature_of(arguments.file)
+        signer = verify(data, signature, arguments.allowed_signers, arguments.identity)
+    lines = parse_delta(data, str(arguments.file))
+    try:
+        done, written = edit_files(
+            run.change, "import-delta", lambda database: Import(database, lines).run().done, list, arguments.dry_run
+        )
+    except Contradicted as error:
+        if arguments.json:
+            conflicts = [one.to_json() for one in error.conflicts]
+            print_json({"done": [], "conflicts": conflicts, "signer": signer, "changed": False, "diffs": []})
+        else:
+            for conflict in error.conflicts:
+                run.warn(str(conflict))
+        return FOUND
+    if arguments.json:
+        print_json({"done": done, "conflicts": [], "signer": signer, **written.to_json()})
+        return FINE
+    return run.tell(done, written)
+
+
+COMMANDS: Commands = {
+    "apply": (_add_apply, _apply),
+    "export": (_add_export, _export),
+    "import-delta": (_add_import, _import),
+}
 
 
 def main(argv: Sequence[str]) -> int:

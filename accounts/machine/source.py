@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -119,6 +120,31 @@ def write_files(path: Path, files: Mapping[str, Placed], ours: Collection[str], 
             if placed.gid and status is None:
                 tree.set_owner(f"/{name}", placed.gid, placed.mode)
     return done
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that an operand names. Raises OSError with its name."""
+    try:
+        return read_fd(os.open(path, READ))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Replace a file by one that only root reads, whole at every moment. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(temporary, flags, 0o600), "wb") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno != errno.EEXIST and os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_archive(path: Path, files: Mapping[str, bytes]) -> None:

@@ -370,6 +370,11 @@ class Layered:
         self._hides.rows.add((self.name, name))
         self.image.hide(name)
 
+    def hide(self, name: bytes) -> None:
+        """Let the image's row of a name not be seen, whatever the local layer says of it. Raises Refusal."""
+        self.check_removal(name)
+        self._hide(name)
+
     def take_over(self, owner: bytes, first: int, last: int) -> None:
         """Have an owner's subordinate ranges in the local layer, when the image has one that meets first..last.
 
