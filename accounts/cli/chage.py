@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""chage(1), for root; other callers get the distribution's set-uid program. Hot path."""
+"""chage(1). Callers who are not root, who get -l, come from the service or get the set-uid program. Hot path."""
 
 from __future__ import annotations
 
+import posix
 import time
 
 from accounts.cli.console import Console
 from accounts.cli.run import program
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
 from accounts.edit.ageing import (
     AGEING_AUDIT,
@@ -17,7 +19,7 @@ from accounts.edit.ageing import (
     find_ageing,
 )
 from accounts.edit.passwords import is_endless
-from accounts.errors import E_FAILURE, AccountsError, Fail, Usage
+from accounts.errors import E_FAILURE, E_NOPERM, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
 from accounts.model.release import NO_MIN, Release
@@ -159,6 +161,8 @@ def show_ageing(given: Given) -> None:
     try:
         database = run.facts.store.load(FILES, FILES)
         user, row = find_ageing(database, name, run.facts)
+        if not is_root() and posix.getuid() != user.uid:
+            raise Fail(E_NOPERM, "Permission denied.")
     except AccountsError:
         run.change.audit((AGEING_AUDIT, FAILED_AUDIT, b"", None, False))
         raise
@@ -175,6 +179,8 @@ def main(given: Given) -> None:
             raise Usage('do not include "l" with other flags')
         show_ageing(given)
         return
+    if not is_root():
+        raise Fail(E_NOPERM, "Permission denied.")
     # PAM goes by the clock, whatever SOURCE_DATE_EPOCH says.
     today = int(time.time()) // DAY
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""chsh(1), for root; other callers get the distribution's set-uid program. Hot path."""
+"""chsh(1). Callers who are not root come from the service, or get the distribution's set-uid program. Hot path."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import posix
 from accounts.cli.caller import find_account
 from accounts.cli.console import Console
 from accounts.cli.run import program
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.person import SetShell
 from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
+from accounts.model.records import Passwd
+from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.target import Target
 from accounts.text import fsdecode
 
@@ -36,18 +39,33 @@ TOOL = Tool(
 
 def ask_shell(console: Console, name: bytes, current: bytes) -> bytes:
     """The shell typed at the terminal."""
-    from accounts.system.terminal import change_field
-
     console.print(f"Changing the login shell for {fsdecode(name)}\n")
     console.print("Enter the new value, or press ENTER for the default\n")
-    return change_field("Login Shell", current)
+    return console.change_field("Login Shell", current)
+
+
+def is_listed(target: Target, shell: bytes) -> bool:
+    """Whether the system lists it as a login shell."""
+    from accounts.system import shells
+
+    return shells.is_listed(target, shell)
 
 
 def is_valid_shell(target: Target, shell: bytes) -> bool:
     """Whether somebody who is not root might have it."""
-    from accounts.system.shells import is_listed
-
     return shell.startswith(b"/") and is_listed(target, shell) and target.is_accessible(shell, posix.X_OK)
+
+
+def check_caller(given: Given, user: Passwd) -> None:
+    """Whether somebody who is not root may change the shell of a user, whose password is asked for. Raises Fail."""
+    run = given.run
+    if posix.getuid() != user.uid or not is_listed(run.facts.target, user.shell):
+        name = fsdecode(user.name)
+        syslog(LOG_WARN, f"can't change shell for '{name}'")
+        raise Fail(E_FAILURE, text=f"You may not change the shell for '{name}'.\n")
+    from accounts.cli.served import authenticate
+
+    authenticate(run)
 
 
 @program(TOOL)
@@ -55,12 +73,17 @@ def main(given: Given) -> None:
     """Change the login shell."""
     console, facts = given.run.console, given.run.facts
     user = find_account(facts, given.operands)
+    root = is_root()
+    if not root:
+        check_caller(given, user)
     shell = given.values.get("shell")
     if shell is None:
         shell = ask_shell(console, user.name, user.shell)
     shown = fsdecode(shell)
     if valid_field(shell, b":,=\n") != 0:
         raise Fail(E_FAILURE, f"Invalid entry: {shown}")
+    if not root and not is_valid_shell(facts.target, shell):
+        raise Fail(E_FAILURE, f"{shown} is an invalid shell")
     if facts.release >= (4, 14) and shell and not is_valid_shell(facts.target, shell):
         console.warn(f"Warning: {shown} is an invalid shell")
     if not shell and facts.release >= (4, 17):

@@ -40,11 +40,35 @@ class Console(Listener):
         """
         if not line.isprintable():
             line = "".join(_escape(char) if ord(char) < 0x20 or ord(char) == 0x7F else char for char in line)
-        write_all(2, f"{self.prog}: {line}\n")
+        self.complain(f"{self.prog}: {line}\n")
 
     def status(self, error: AccountsError) -> int:
         """The exit status of an error."""
         return self.tool.status(error)
+
+    # Questions. Another console may ask somebody else than who is at the terminal.
+
+    def is_terminal(self) -> bool:
+        """Whether standard input and output are a terminal."""
+        return posix.isatty(0) and posix.isatty(1)
+
+    def converse(self, prompt: str) -> bytearray | None:
+        """As terminal.converse()."""
+        from accounts.system.terminal import converse
+
+        return converse(prompt)
+
+    def read_password(self, prompt: str) -> bytearray | None:
+        """As terminal.read_password()."""
+        from accounts.system.terminal import read_password
+
+        return read_password(prompt)
+
+    def change_field(self, label: str, current: bytes) -> bytes:
+        """As terminal.change_field()."""
+        from accounts.system.terminal import change_field
+
+        return change_field(label, current)
 
     def show_error(self, error: AccountsError, shown: Callable[[str], str], usage: str) -> None:
         """All that an error says. shown: database -> its path; usage: for a command line that is wrong."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""expiry(1), for root; other callers get the distribution's set-gid program."""
+"""expiry(1). Callers who are not root come from the service, or get the distribution's set-gid program."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from accounts.cli.caller import find_caller
 from accounts.cli.console import Console
 from accounts.cli.run import program
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, Given, Option, Tool
 from accounts.edit.passwords import expiry_state
 from accounts.errors import Usage
@@ -57,6 +58,10 @@ def force_change(console: Console, user: Passwd, shadow: Shadow, state: int) -> 
         console.print("  Contact the system administrator.\n")
         return 1
     console.print("  Choose a new password.\n")
+    if not is_root():
+        from accounts.cli.served import run_again
+
+        return 0 if run_again(console, "passwd", [user.name]) == 0 else 1
     status = os.spawnv(os.P_WAIT, PASSWD, [PASSWD, os.fsdecode(user.name)])
     return 0 if status == 0 else 1
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""gpasswd(1), for root; other callers get the distribution's set-uid program. Hot path."""
+"""gpasswd(1). Callers who are not root come from the service, or get the distribution's set-uid program. Hot path."""
 
 from __future__ import annotations
 
-import posix
-
+from accounts.cli.caller import find_caller
 from accounts.cli.run import Run, program
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeMembers, find_pair
 from accounts.errors import E_BAD_ARG, E_FAILURE, E_GSHADOW_NOTFOUND, Fail, Usage
@@ -80,17 +80,16 @@ def ask_password(run: Run, group: str) -> bytes:
     """A new password from the terminal, typed twice, encrypted. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
-    from accounts.system.terminal import read_password
 
-    if not (posix.isatty(0) and posix.isatty(1)):
+    if not run.console.is_terminal():
         raise Fail(E_FAILURE, "Not a tty")
     forbid_core_dumps()
     run.console.print(f"Changing the password for group {group}\n")
     for turn in range(TRIES):
-        first = read_password("New Password: ")
+        first = run.console.read_password("New Password: ")
         if first is None:
             raise Fail(E_FAILURE)
-        second = read_password("Re-enter new password: ")
+        second = run.console.read_password("Re-enter new password: ")
         try:
             if second is None:
                 raise Fail(E_FAILURE)
@@ -112,14 +111,16 @@ def main(given: Given) -> None:
     run, values, name = given.run, given.values, given.operands[0]
     if len(given.letters & set("adrR")) + bool(given.letters & set("AM")) > 1:
         raise Usage
-    request = ChangeMembers(name=name, **values)
+    who = {} if is_root() else {"caller": find_caller(run.facts.view(("passwd",))).name}
+    request = ChangeMembers(name=name, **who, **values)
     group = fsdecode(name)
     pair = find_pair(run.facts.store.load(FILES, FILES), name, run.facts)
+    request.check_caller(pair)
     if request.add is not None:
         run.console.print(f"Adding user {fsdecode(request.add)} to group {group}\n")
     elif request.remove is not None:
         run.console.print(f"Removing user {fsdecode(request.remove)} from group {group}\n")
     request.apply(pair)
     if not values:
-        request = ChangeMembers(name=name, passwd=ask_password(run, group))
+        request = ChangeMembers(name=name, passwd=ask_password(run, group), **who)
     run.do(request)

@@ -30,10 +30,11 @@ COMMANDS = {
     "import-delta": ("accounts.cli.declared", "take what another machine's export has"),
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
     "sysusers": ("accounts.cli.sysusers", "add the members of sysusers.d that systemd-sysusers cannot add"),
+    "serve": ("accounts.cli.serve", "let everybody change what is theirs, without set-uid"),
     "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }
 # Commands whose main() gets what is behind their name; the others are several in a module, and find it in argv[0].
-ALONE = ("image", "sysusers", "materialize")
+ALONE = ("image", "sysusers", "materialize", "serve")
 USAGE_ERROR = 2
 
 

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""passwd(1), for root; other callers get the distribution's set-uid program. Hot path.
+"""passwd(1). Callers who are not root come from the service, or get the distribution's set-uid program. Hot path.
 
-Setting a password speaks as Debian's passwd with pam_unix does.
+Setting a password as root speaks as Debian's passwd with pam_unix does; others speak with PAM itself.
 """
 
 from __future__ import annotations
 
+import posix
 import time
 
 from accounts.cli.caller import check_named, find_caller
 from accounts.cli.console import Console
 from accounts.cli.run import Run, program
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
 from accounts.edit.passwords import can_set_token, expiry_state
 from accounts.edit.status import ChangeStatus, SetToken, token_error
-from accounts.errors import E_CONFLICT, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
+from accounts.errors import E_CONFLICT, E_NOPERM, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY, format_day
 from accounts.model.records import Passwd, Shadow, parse_long
 from accounts.model.release import NO_MIN, Release
+from accounts.system.notify import LOG_WARN, syslog
 from accounts.text import fsdecode
 
 USAGE = """\
@@ -157,11 +160,10 @@ def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False)
 def ask_password(console: Console) -> bytearray | None:
     """A password typed twice, never an empty one; None when it was not."""
     from accounts.system.hashing import wipe
-    from accounts.system.terminal import converse
 
     for _ in range(TRIES):
-        first = converse("New password: ")
-        second = None if first is None else converse("Retype new password: ")
+        first = console.converse("New password: ")
+        second = None if first is None else console.converse("Retype new password: ")
         if first is not None and first == second:
             wipe(second)
             if first:
@@ -178,9 +180,7 @@ def ask_password(console: Console) -> bytearray | None:
 
 def read_stdin(console: Console) -> bytearray | None:
     """The first line of standard input; None when there is no password in it."""
-    from accounts.system.terminal import converse
-
-    password = converse("")
+    password = console.converse("")
     if not password:
         console.complain("No password has been supplied.\n")
         return None
@@ -190,12 +190,14 @@ def read_stdin(console: Console) -> bytearray | None:
 @program(TOOL)
 def main(given: Given) -> int:
     """Show or change the status of accounts, or set a password."""
-    run, letters = given.run, given.letters
+    run, letters, root = given.run, given.letters, is_root()
     console = run.console
     database = run.facts.view(("passwd", "shadow"))
     caller = find_caller(database).name
     check_named(run.release, given.operands, domains=True)
     check_options(given)
+    if not root and not letters.isdisjoint(CHANGES | {"a"}):
+        raise Fail(E_NOPERM, "Permission denied.")
     if "a" in letters:
         lines = (status_line(user, database.shadow.get(user.name), run.release) for user in database.passwd)
         console.print("".join(lines))
@@ -204,6 +206,10 @@ def main(given: Given) -> int:
     rows = run.facts.user_rows(name)
     if rows is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
+    if not root and rows[0].uid != posix.getuid():
+        syslog(LOG_WARN, f"can't view or modify password information for {fsdecode(name)}")
+        shown = f"{console.prog}: You may not view or modify password information for {fsdecode(name)}.\n"
+        raise Fail(E_NOPERM, text=shown)
     if "S" in letters:
         console.print(status_line(*rows, run.release))
     elif not letters.isdisjoint(CHANGES):
@@ -211,6 +217,10 @@ def main(given: Given) -> int:
         run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, **given.values))
         if "q" not in letters:
             console.print(f"{console.prog}: password changed.\n")
+    elif not root:
+        from accounts.cli.served import change_token
+
+        change_token(run, rows, quiet="q" in letters, expired="k" in letters)
     elif "k" not in letters or expiry_state(*rows, run.facts.today(), run.release):
         set_password(run, name, caller, "s" in letters)
     return 0

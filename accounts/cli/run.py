@@ -33,11 +33,13 @@ else:
 class Run:
     """One run of a tool: its table, its console, and the root that it works on. release: of shadow-utils."""
 
-    __slots__ = ("_change", "console", "release", "target", "tool")
+    __slots__ = ("_change", "console", "error", "release", "target", "tool")
 
-    def __init__(self, tool: Tool, prog: str, change: Change | None = None) -> None:
+    def __init__(self, tool: Tool, prog: str, change: Change | None = None, console: Console | None = None) -> None:
         self.tool = tool
-        self.console = Console(tool, prog)
+        self.console = console or Console(tool, prog)
+        # What it ended with.
+        self.error: AccountsError | None = None
         self.release = DEFAULT if change is None else change.facts.release
         self.target: Target | None = None
         self._change = change
@@ -137,6 +139,8 @@ def program(tool: Tool, prepare: Callable[[Run], None] | None = None, secret: bo
                 forbid_core_dumps()
             run(tool, body, prepare, arguments)
 
+        # For who runs it in a process that goes on.
+        main.__wrapped__ = body  # type: ignore[attr-defined]
         return main
 
     return decorate
@@ -155,9 +159,22 @@ def run(
     called = sys.argv[0].rpartition("/")[2]
     # "-c" and the like are the interpreter's.
     run = Run(tool, called if arguments is None and called[:1] != "-" else tool.name)
+    argv = [fsencode(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    # Skips the interpreter's teardown, which takes longer than all of our own work.
+    posix._exit(execute(run, body, argv, prepare, tool.setuid))
+
+
+def execute(
+    run: Run,
+    body: Body,
+    argv: list[bytes],
+    prepare: Callable[[Run], None] | None = None,
+    setuid: bool = False,
+) -> int:
+    """The exit status of a run, whose errors have been said. setuid: callers who are not root are handed over."""
+    tool = run.tool
     try:
-        argv = [fsencode(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-        if tool.setuid:
+        if setuid:
             from accounts.cli.setuid import hand_over
 
             hand_over(tool.name, run.console.prog, argv)
@@ -166,18 +183,17 @@ def run(
             raise AccountsError(tool.instead)
         if prepare is not None:
             prepare(run)
-        status = body(parse(run, argv)) or 0
+        return body(parse(run, argv)) or 0
     except Done:
-        status = 0
+        return 0
     except AccountsError as error:
-        status = run.show_error(error)
+        run.error = error
+        return run.show_error(error)
     except ModuleNotFoundError as error:
         run.console.warn(missing_module(error))
-        status = 1
+        return 1
     except OSError as error:
         run.console.show_os_error(error)
-        status = 1
+        return 1
     finally:
         run.close()
-    # Skips the interpreter's teardown, which takes longer than all of our own work.
-    posix._exit(status)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Hands callers who are not root over to the distribution's own set-uid program. Hot path.
+"""Hands callers who are not root over to the distribution's own set-uid program, or to the service. Hot path.
 
 The kernel ignores set-uid on scripts (docs/decisions/set-uid.md), so nothing of ours ever has more rights than
 its caller. Who that is says the real UID, as in shadow: a set-uid program may call us with UID 0 for somebody else.
@@ -11,6 +11,7 @@ import _stat as stat
 import posix
 
 from accounts.errors import E_NOPERM, Fail
+from accounts.system.target import Target
 from accounts.text import fsencode
 
 # Where dpkg-divert puts the program that ours replaces.
@@ -20,13 +21,65 @@ DIVERTED = "/usr/bin/{}.distrib"
 def hand_over(tool: str, prog: str, argv: list[bytes]) -> None:
     """Exec the diverted program of tool, as prog, with the caller's arguments and environment; does nothing for root.
 
-    To be called before anything else is read. Raises Fail when there is no program to trust.
+    Where that could not do it, for want of rights or of a row in /etc, the service does, and this process ends with
+    its status. To be called before anything else is read. Raises Fail when there is neither.
     """
     if is_root():
         return
-    exec_diverted(prog, tool, argv)
     path = DIVERTED.format(tool)
-    raise Fail(E_NOPERM, f"Permission denied: this needs root, there is no set-uid {path}")
+    suits = gains_rights(path) and is_local(tool)
+    if suits:
+        exec_diverted(prog, tool, argv)
+    from accounts.cli.remote import run_by_service
+
+    status = run_by_service(tool, argv)
+    if status is not None:
+        posix._exit(status)
+    if not suits:
+        exec_diverted(prog, tool, argv)
+    raise Fail(E_NOPERM, f"Permission denied: this needs root, accounts-self.socket, or a set-uid {path}")
+
+
+def gains_rights(path: str) -> bool:
+    """Whether the kernel would honour set-uid of a program that this process executes."""
+    try:
+        if posix.statvfs(path).f_flag & posix.ST_NOSUID:
+            return False
+        status = posix.open("/proc/self/status", posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return b"\nNoNewPrivs:\t1\n" not in posix.read(status, 8192)
+        finally:
+            posix.close(status)
+    except OSError:
+        return True  # it will be seen
+
+
+def is_local(tool: str) -> bool:
+    """Whether all that the diverted program has to find is in /etc, so that nothing of the image is meant."""
+    uid = b"%d" % posix.getuid()
+    image_dir = b"/" + Target().image_dir()
+    if tool == "gpasswd":
+        return not _rows(image_dir + b"/group")
+    names = [row[0] for row in _rows(b"/etc/passwd") if len(row) > 2 and row[2] == uid]
+    image = {row[0] for row in _rows(image_dir + b"/passwd")}
+    return bool(names) and image.isdisjoint(names)
+
+
+def _rows(path: bytes) -> list[list[bytes]]:
+    """The fields of the rows of a file that everybody may read; none when it is not there."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    except OSError:
+        return []
+    pieces = []
+    try:
+        while piece := posix.read(fd, 1 << 20):
+            pieces.append(piece)
+    except OSError:
+        pass
+    finally:
+        posix.close(fd)
+    return [row.split(b":") for row in b"".join(pieces).splitlines()]
 
 
 def is_root() -> bool:

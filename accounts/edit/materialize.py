@@ -40,3 +40,24 @@ class CopyUsers(Request):
         for name in self.names:
             if materialize(database, name):
                 report.log.append(f"copied the rows of image user '{fsdecode(name)}' to {facts.shown('')}")
+
+
+class DropCopies(Request):
+    """Rows that were copied for a while go again, unless they say something else by now. tables: of which files."""
+
+    __slots__ = ("name", "tables")
+    name: bytes
+    tables: tuple[str, ...]
+
+    def look(self, facts: Facts, report: Report) -> None:
+        """Who asks has looked."""
+
+    def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return FILES, ()
+
+    def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
+        for table in self.tables:
+            row = database.tables[table].get(self.name)
+            if row is not None:
+                # A row that says what the image says is none.
+                database.tables[table].put_as_is(row)

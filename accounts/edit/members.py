@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from accounts.edit.groups import group_paths
 from accounts.edit.request import Request
-from accounts.errors import E_BAD_ARG, E_INVALID_GROUP, E_INVALID_USER, E_MEMBER_EXISTS, E_NOT_MEMBER, Fail
+from accounts.errors import (
+    E_BAD_ARG,
+    E_INVALID_GROUP,
+    E_INVALID_USER,
+    E_MEMBER_EXISTS,
+    E_NOPERM,
+    E_NOT_MEMBER,
+    Fail,
+)  # fmt: skip
 from accounts.model.database import Database
 from accounts.model.records import SHADOWED, Group, Gshadow, drop_member, join_members
 from accounts.text import fsdecode
@@ -29,13 +37,14 @@ class ChangeMembers(Request):
     """What gpasswd(1) changes of a group: one thing, or its members and administrators.
 
     add, remove: a user; members, administrators: the new list, joined with commas; no_password: whether the password
-    is taken away; restrict: whether it is locked; passwd: a new one, already encrypted.
+    is taken away; restrict: whether it is locked; passwd: a new one, already encrypted. caller: who asks, who has to be
+    an administrator of the group unless it is root.
     """
 
-    __slots__ = ("add", "administrators", "members", "name", "no_password", "passwd", "remove", "restrict")
+    __slots__ = ("add", "administrators", "caller", "members", "name", "no_password", "passwd", "remove", "restrict")
     DEFAULTS: ClassVar[dict[str, Any]] = {
         "add": None, "remove": None, "members": None, "administrators": None, "no_password": False, "restrict": False,
-        "passwd": None,
+        "passwd": None, "caller": b"root",
     }  # fmt: skip
     name: bytes
     add: bytes | None
@@ -45,6 +54,7 @@ class ChangeMembers(Request):
     no_password: bool
     restrict: bool
     passwd: bytes | None
+    caller: bytes
 
     def look(self, facts: Facts, report: Report) -> None:
         """What is wrong before the locks is found by who asks: the tool speaks in between."""
@@ -57,7 +67,19 @@ class ChangeMembers(Request):
         """The rows as they are to be."""
         database = facts.view(FILES)
         self._note_failure(report, group_paths(database, facts))
-        return self.apply(find_pair(database, self.name, facts))
+        pair = find_pair(database, self.name, facts)
+        self.check_caller(pair)
+        return self.apply(pair)
+
+    def check_caller(self, pair: Pair) -> None:
+        """Whether the caller may change the group. Raises Fail."""
+        if self.caller == b"root":
+            return
+        shadow = pair[1]
+        # As gpasswd.c has it: who may be an administrator, and the whole list of members, is root's to say.
+        lists = self.administrators is not None or self.members is not None
+        if lists or shadow is None or self.caller not in shadow.admins:
+            raise Fail(E_NOPERM, "Permission denied.")
 
     def edit(self, database: Database, plan: Pair, facts: Facts, report: Report) -> None:
         put_pair(database, plan)
@@ -87,7 +109,7 @@ class ChangeMembers(Request):
 
     def _note_failure(self, report: Report, paths: list[str]) -> None:
         """What syslog and audit are told of a failure, last one first. paths: of the files, once they are open."""
-        failures = [f"root {failed}" for _, failed in self._describe()]
+        failures = [f"{fsdecode(self.caller)} {failed}" for _, failed in self._describe()]
         for path in reversed(paths):
             for failed in reversed(failures):
                 report.if_failed(f"{failed} in {path}", self.name, kind=self._kind())
@@ -99,24 +121,24 @@ class ChangeMembers(Request):
 
     def _describe(self) -> list[tuple[str, str]]:
         """(what was done, what failed) for syslog and audit."""
-        group = fsdecode(self.name)
+        group, who = fsdecode(self.name), fsdecode(self.caller)
         if self.add is not None:
             user = fsdecode(self.add)
-            return [(f"user {user} added by root to group {group}", f"failed to add user {user} to group {group}")]
+            return [(f"user {user} added by {who} to group {group}", f"failed to add user {user} to group {group}")]
         if self.remove is not None:
             user = fsdecode(self.remove)
-            done = f"user {user} removed by root from group {group}"
+            done = f"user {user} removed by {who} from group {group}"
             return [(done, f"failed to remove user {user} from group {group}")]
         if self.no_password:
-            return [(f"password of group {group} removed by root", f"failed to remove password of group {group}")]
+            return [(f"password of group {group} removed by {who}", f"failed to remove password of group {group}")]
         if self.restrict:
-            return [(f"access to group {group} restricted by root", f"failed to restrict access to group {group}")]
+            return [(f"access to group {group} restricted by {who}", f"failed to restrict access to group {group}")]
         if self.passwd is not None:
-            return [(f"password of group {group} changed by root", f"failed to change password of group {group}")]
+            return [(f"password of group {group} changed by {who}", f"failed to change password of group {group}")]
         lists = (("administrators", self.administrators), ("members", self.members))
         return [
             (
-                f"{what} of group {group} set by root to {fsdecode(users)}",
+                f"{what} of group {group} set by {who} to {fsdecode(users)}",
                 f"failed to set the {what} of group {group} to {fsdecode(users)}",
             )
             for what, users in lists

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Priorities of syslog(3).
 LOG_ERR = 3
 LOG_WARN = 4
+LOG_NOTICE = 5
 LOG_INFO = 6
 
 _NOT_FOUND = 127

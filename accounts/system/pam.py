@@ -87,6 +87,12 @@ def unix_options(target: Target, service: bytes) -> list[bytes] | None:
     return found
 
 
+def modules(target: Target, service: bytes) -> list[bytes]:
+    """The names of the modules that a service's `password` stack has, wherever they are. Raises ConfigError."""
+    lines = list(_stack(target, service, 0)) or _stack(target, b"other", 0)
+    return [module.rpartition(b"/")[2] for _, module, _ in lines]
+
+
 def _success(control: bytes) -> bytes:
     """What a control makes of success: ok, done, a number of modules to skip."""
     if b"=" not in control:

@@ -44,8 +44,12 @@ def change_field(label: str, current: bytes) -> bytes:
     with a NUL or without newline is none (shadow 4.13, lib/fields.c).
     """
     _write(1, b"\t" + os.fsencode(label) + b" [" + current + b"]: ")
-    line = read_line(FIELD_SIZE)
-    if not line.endswith(b"\n") or line == b"\n" or b"\0" in line:
+    return parse_field(read_line(FIELD_SIZE), current)
+
+
+def parse_field(line: bytes, current: bytes) -> bytes:
+    """What a line that was read for change_field() means."""
+    if len(line) >= FIELD_SIZE or not line.endswith(b"\n") or line == b"\n" or b"\0" in line:
         return current
     return line.strip(b" \t\n\v\f\r")
 

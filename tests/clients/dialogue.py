@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import time
 
 from tests.clients.roots import ENVIRONMENT, Result
@@ -17,10 +18,12 @@ def talk(
     command: list[str],
     say: tuple[tuple[str, str], ...] = (),
     environment: dict[str, str] | None = None,
+    seconds: float = 300,
 ) -> Result:
     """Run a command in a root (chroot) as a user; exit status and what the terminal showed.
 
     user: UID, GID, name. say: pairs of what to wait for and the line to type then. environment: more of it.
+    seconds: for all of it, on a busy machine; only a failure waits for them.
     """
     uid, gid, name = user
     pid, fd = pty.fork()
@@ -37,7 +40,7 @@ def talk(
             os._exit(99)
     shown, mark = b"", 0
     answers = list(say)
-    deadline = time.monotonic() + 300  # on a busy machine; only a failure waits for it
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answers and (at := shown.find(answers[0][0].encode(), mark)) >= 0:
             mark = at + len(answers[0][0])
@@ -48,6 +51,8 @@ def talk(
             shown += os.read(fd, 4096)
         except OSError:
             break  # the program has gone, and its terminal with it
+    else:
+        os.kill(pid, signal.SIGKILL)
     os.close(fd)
     text = shown.replace(b"\r\n", b"\n").decode(errors="replace")
     assert not answers, f"{command} never asked {answers}, but showed {text!r}"

@@ -185,6 +185,6 @@ def _all_denied(machine: Machine) -> None:
         program = "newgrp" if tool == "sg" else tool
         why = f"a set-uid program, there is no /usr/bin/{program}.distrib"
         if program != "newgrp":
-            why = f"root, there is no set-uid /usr/bin/{program}.distrib"
+            why = f"root, accounts-self.socket, or a set-uid /usr/bin/{program}.distrib"
         assert machine.call(LIZ, command) == Result(status, f"{tool}: Permission denied: this needs {why}\n")
     assert machine.etc() == before

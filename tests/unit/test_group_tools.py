@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from accounts.cli import chpasswd, setuid
+from accounts.cli import chpasswd, remote, setuid
 from accounts.cli.batch import LINE_SIZE, CryptOptions, split_lines
 from accounts.cli.newgrp import parse_arguments
 from accounts.cli.run import Run
@@ -275,6 +275,7 @@ def test_others_get_the_diverted_program(
     monkeypatch.setattr(posix, caller, lambda: 1000)
     monkeypatch.setattr(posix, "execv", execv)
     monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
+    monkeypatch.setattr(remote, "run_by_service", lambda *_: None)
     with pytest.raises(Fail):
         setuid.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
     assert calls == [(str(program), [b"gpasswd", b"-a", b"\xff", b"own"])] * trusted

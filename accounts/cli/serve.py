@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""`accounts serve`: the service of accounts-self.socket, at sockets of systemd or of others."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from accounts.cli.run import program
+from accounts.cli.tool import HELP, Given, Option, Tool
+from accounts.errors import E_BAD_ARG, E_NOPERM, Fail
+from accounts.system.notify import set_ident
+from accounts.text import fsdecode
+
+if TYPE_CHECKING:
+    from accounts.service.server import Peer, Serve
+    from accounts.service.session import Dialogue, Outcome
+
+USAGE = """\
+Usage: accounts serve [options]
+
+Let everybody change what is theirs, without set-uid: password, login shell,
+GECOS field, groups that they administer. Speaks Varlink.
+
+Options:
+  -h, --help                    display this help message and exit
+      --idle SECONDS            end after so long without a connection
+      --listen FD|PATH          a listening socket, or where to make one; may
+                                be given more than once; by default those that
+                                systemd passes
+"""
+# The first descriptor that systemd passes, as in sd_listen_fds(3).
+LISTEN_FDS_START = 3
+SOCKET_MODE = 0o666
+BACKLOG = 4096
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+def take_seconds(_: Given, value: bytes) -> float:
+    """A positive number of seconds."""
+    if not value.isdigit() or not 0 < int(value) < 1 << 31:
+        raise Fail(E_BAD_ARG, f"invalid number of seconds '{fsdecode(value)}'")
+    return float(value)
+
+
+def take_listener(given: Given, value: bytes) -> list[bytes]:
+    """One more of them."""
+    return [*given.values.get("listen", ()), value]
+
+
+TOOL = Tool(
+    "accounts serve",
+    USAGE,
+    (HELP, Option("", "idle", "idle", take_seconds), Option("", "listen", "listen", take_listener)),
+    {"E_USAGE": 2, "E_BAD_ARG": 3},
+    operands=(0, 0),
+)
+
+
+@program(TOOL)
+def main(given: Given) -> None:
+    """Serve."""
+    if os.geteuid():
+        raise Fail(E_NOPERM, "this needs root")
+    named = given.values.get("listen")
+    listeners = [open_listener(value) for value in named] if named else passed_listeners()
+    if not listeners:
+        raise Fail(E_BAD_ARG, "no socket to listen at: give --listen, or start accounts-self.socket")
+    from accounts.service.server import Server
+
+    set_ident("accounts")
+    Server(listeners, prepare(), given.values.get("idle")).run()
+
+
+def passed_listeners() -> list[socket.socket]:
+    """The sockets of sd_listen_fds(3). Raises Fail."""
+    count, pid = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_PID", "")
+    if not count.isdigit() or pid != str(os.getpid()):
+        return []
+    return [check_listener(LISTEN_FDS_START + number) for number in range(min(int(count), 64))]
+
+
+def open_listener(value: bytes) -> socket.socket:
+    """The listening socket of a descriptor's number, or made at a path. Raises Fail."""
+    if value.isdigit():
+        return check_listener(int(value[:9]))
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        if is_stale(value):
+            os.unlink(value)
+        made.bind(value)
+        os.chmod(value, SOCKET_MODE)
+        made.listen(BACKLOG)
+    except OSError as error:
+        raise Fail(E_BAD_ARG, f"cannot listen at {fsdecode(value)}: {error.strerror}") from None
+    return made
+
+
+def is_stale(path: bytes) -> bool:
+    """Whether a socket is there at which nobody listens any more."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
+    except OSError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass
+        return False
+
+
+def check_listener(fd: int) -> socket.socket:
+    """The socket of a descriptor. Raises Fail unless it is a unix stream socket that listens."""
+    try:
+        listener = socket.socket(fileno=fd)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise Fail(E_BAD_ARG, f"descriptor {fd} is no socket: {error.strerror}") from None
+    if listener.family != socket.AF_UNIX or listener.type != socket.SOCK_STREAM or not listens:
+        raise Fail(E_BAD_ARG, f"descriptor {fd} is no unix stream socket that listens")
+    listener.set_inheritable(False)
+    return listener
+
+
+def prepare() -> Serve:
+    """The function that answers a connection in a child, with all loaded that it needs.
+
+    Nothing of the environment counts for what runs as root.
+    """
+    from accounts.cli.served import run_tool
+    from accounts.service import pwaccess, pwupd, tools
+    from accounts.service.session import Session
+    from accounts.system import hashers, libxcrypt, pamapp
+    from accounts.system.coredump import forbid_core_dumps
+    from accounts.system.varlink import Channel
+
+    os.chdir("/")
+    os.umask(0o077)
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
+    forbid_core_dumps()
+    libxcrypt.load()
+    pamapp.load()
+    hashers.context()
+    methods = {**pwaccess.METHODS, **pwupd.METHODS, **tools.METHODS}
+
+    def serve(connection: socket.socket, peer: Peer, buffer: bytes) -> bool:
+        def run_for_peer(name: str, arguments: Sequence[bytes], dialogue: Dialogue) -> Outcome:
+            return run_tool(name, arguments, dialogue, peer.uid)
+
+        return Session(Channel(connection, buffer), peer, methods, run_for_peer).run()
+
+    # Children share what is there; none of it has to be looked at for garbage.
+    gc.collect()
+    gc.freeze()
+    return serve

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""The tools for a caller elsewhere: a console at the other end of a connection, and PAM in place of root's rights.
+
+While a tool runs, the real UID is the caller's and the effective one root's, as of a set-uid program: PAM modules, the
+rules of the tools and access(2) of a shell look at the real one. What changes account files is done as root alone, so
+that the caller has no process that could be stopped while it holds a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import syslog
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from accounts.cli import chage, chfn, chsh, expiry, gpasswd, passwd
+from accounts.cli.console import Console
+from accounts.cli.run import Run, execute
+from accounts.cli.tool import Tool
+from accounts.edit.materialize import CopyUsers, DropCopies
+from accounts.errors import E_NOPERM, E_PAM_ERR, BadArgument, Fail
+from accounts.model.records import SHADOWED
+from accounts.service.session import Dialogue, Outcome
+from accounts.system import pamapp
+from accounts.system.attempts import Attempts, TooManyAttempts
+from accounts.system.notify import LOG_ERR, LOG_NOTICE, set_ident
+from accounts.system.notify import syslog as log
+from accounts.system.pam import modules
+from accounts.system.terminal import parse_field
+from accounts.text import fsdecode
+
+if TYPE_CHECKING:
+    from accounts.edit.request import Report, Request
+    from accounts.model.records import Passwd, Shadow
+
+MODULES = {module.TOOL.name: module for module in (chage, chfn, chsh, expiry, gpasswd, passwd)}
+OWN_MODULE = b"pam_accounts.so"
+# Why a root of the caller's choice is none.
+NO_ROOT = "unable to chroot to directory {}: Operation not permitted"
+
+
+class ServedConsole(Console):
+    """Prints and asks through a dialogue. uid: the caller's."""
+
+    def __init__(self, tool: Tool, prog: str, dialogue: Dialogue, uid: int) -> None:
+        super().__init__(tool, prog)
+        self.dialogue = dialogue
+        self.uid = uid
+
+    def print(self, text: str) -> None:
+        self.dialogue.write(1, text)
+
+    def complain(self, text: str) -> None:
+        self.dialogue.write(2, text)
+
+    def is_terminal(self) -> bool:
+        return bool(getattr(self.dialogue, "is_terminal", False))
+
+    def converse(self, prompt: str) -> bytearray | None:
+        return _secret(self.dialogue.ask("secret", prompt))
+
+    def read_password(self, prompt: str) -> bytearray | None:
+        return _secret(self.dialogue.ask("terminal", prompt))
+
+    def change_field(self, label: str, current: bytes) -> bytes:
+        line = self.dialogue.ask("field", f"\t{label} [{fsdecode(current)}]: ")
+        return parse_field(line or b"", current)
+
+
+def _secret(answer: bytes | None) -> bytearray | None:
+    return None if answer is None else bytearray(answer)
+
+
+class ServedRun(Run):
+    """A run for a caller who is not root."""
+
+    def do(self, request: Request) -> Report:
+        with real_root():
+            return super().do(request)
+
+    def select_root(self, argv: list[bytes]) -> None:
+        """The running system's, whatever the command line asks for: a root of the caller's choice would be trusted."""
+        super().select_root([])
+        for row in self.tool.options:
+            if row.long == "root":
+                from accounts.cli.tool import find_value
+
+                value = find_value(argv, row)
+                if value is not None and row.letter == "R":
+                    raise BadArgument(NO_ROOT.format(fsdecode(value)))
+            elif row.long == "prefix" and row.since <= self.release < row.until:
+                from accounts.cli.tool import find_value
+
+                if find_value(argv, row) is not None:
+                    raise BadArgument("prefix: Operation not permitted")
+
+
+@contextmanager
+def real_root() -> Iterator[None]:
+    """Root is the real user, too, for a while."""
+    uid = os.getuid()
+    os.setresuid(0, 0, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(uid, 0, 0)
+
+
+def run_tool(name: str, arguments: Sequence[bytes], dialogue: Dialogue, uid: int) -> Outcome:
+    """Run a tool for a caller; how it ended. To be called once in a process."""
+    module = MODULES[name]
+    tool: Tool = module.TOOL
+    set_ident(name)
+    # PAM modules log by what is open.
+    syslog.openlog(name, syslog.LOG_PID, syslog.LOG_AUTHPRIV)
+    console = ServedConsole(tool, name, dialogue, uid)
+    if not uid:
+        run = Run(tool, name, console=console)
+    else:
+        run = ServedRun(tool, name, console=console)
+        os.setresuid(uid, 0, 0)
+    return Outcome(execute(run, module.main.__wrapped__, list(arguments)), run.error)
+
+
+def run_again(console: Console, name: str, arguments: list[bytes]) -> int:
+    """The exit status of another tool for the same caller."""
+    assert isinstance(console, ServedConsole)
+    return run_tool(name, arguments, console.dialogue, console.uid).status
+
+
+class Attempt:
+    """One proof of the caller's password: counted before it is tried, so that parallel tries count too."""
+
+    def __init__(self, uid: int) -> None:
+        self._attempts = Attempts(uid)
+        self._ended = False
+
+    def begin(self) -> None:
+        """Raises Fail when the caller has to wait."""
+        try:
+            self._attempts.begin()
+        except TooManyAttempts as error:
+            log(LOG_NOTICE, f"UID {os.getuid()} has to wait for {error.seconds} seconds")
+            raise Fail(E_NOPERM, str(error)) from None
+
+    def succeed(self) -> None:
+        """The password was right."""
+        self._ended = True
+        self._attempts.succeed()
+
+    def end(self, tried: bool) -> None:
+        """tried: whether any password has been given."""
+        if not tried and not self._ended:
+            self._attempts.cancel()
+
+
+@contextmanager
+def transaction(run: Run, user: bytes) -> Iterator[tuple[pamapp.Application, Attempt]]:
+    """A PAM transaction of the tool's service, and the attempt that it is. Raises Fail."""
+    console = run.console
+    assert isinstance(console, ServedConsole)
+    attempt = Attempt(console.uid)
+    attempt.begin()
+    tried = False
+    try:
+        with pamapp.Application(run.tool.name, user, console.dialogue.speak) as pam:
+            try:
+                yield pam, attempt
+            finally:
+                tried = pam.secrets > 0
+    finally:
+        attempt.end(tried)
+
+
+def authenticate(run: Run) -> None:
+    """Have the caller prove who it is, by the PAM stack of the tool's name. Raises Fail."""
+    from accounts.cli.caller import find_caller
+
+    caller = find_caller(run.facts.view(("passwd",))).name
+    with transaction(run, caller) as (pam, attempt):
+        status = pam.authenticate()
+        if status == pamapp.SUCCESS:
+            attempt.succeed()
+            status = pam.check_account()
+        if status != pamapp.SUCCESS:
+            why = pam.describe(status)
+            log(LOG_ERR, why)
+            raise Fail(E_NOPERM, f"PAM: {why}")
+
+
+def change_token(run: Run, rows: tuple[Passwd, Shadow | None], *, quiet: bool, expired: bool) -> None:
+    """A new password by the PAM stack of passwd, as passwd(1) does. Raises Fail."""
+    user = rows[0]
+    flags = pamapp.SILENT * quiet | pamapp.CHANGE_EXPIRED_AUTHTOK * expired
+    with transaction(run, user.name) as (pam, attempt), local_rows(run, user):
+        status = pam.change_token(flags)
+        if status != pamapp.SUCCESS:
+            raise Fail(E_PAM_ERR, pam.describe(status), "password unchanged")
+        attempt.succeed()
+    run.console.warn("password updated successfully")
+
+
+@contextmanager
+def local_rows(run: Run, user: Passwd) -> Iterator[None]:
+    """A user of the image has rows in /etc for pam_unix(8), unless our module is there: it knows both layers."""
+    tables = missing_tables(run, user)
+    if not tables or OWN_MODULE in modules(run.facts.target, run.tool.name.encode()):
+        yield
+        return
+    run.do(CopyUsers(names=(user.name,)))
+    try:
+        yield
+    finally:
+        run.do(DropCopies(name=user.name, tables=tables))
+
+
+def missing_tables(run: Run, user: Passwd) -> tuple[str, ...]:
+    """Those of passwd and shadow that have a row of the user's in the image only."""
+    database = run.facts.view(("passwd", "shadow"))
+    names = ("passwd", "shadow") if user.passwd == SHADOWED else ("passwd",)
+    return tuple(
+        name
+        for name in names
+        if database.tables[name].local.find(user.name) is None and database.tables[name].get(user.name) is not None
+    )
