@@ -19,8 +19,8 @@ from accounts.image.findings import RULES, SEVERITIES
 from accounts.image.outcome import Outcome
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `accounts image ARGV`; returns the exit status."""
+def make_parser() -> Parser:
+    """The parser of `accounts image`."""
     parser = Parser(prog="accounts image", description="Build an image with stateless accounts.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, (add_arguments, run, purpose) in COMMANDS.items():
@@ -28,6 +28,12 @@ def main(argv: Sequence[str]) -> int:
         add_arguments(command)
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(run=run, prog=command.prog)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `accounts image ARGV`; returns the exit status."""
+    parser = make_parser()
     # Rows have no cycles; looking for some among 60,000 accounts is a quarter of the time of seed.
     gc.disable()
     try:

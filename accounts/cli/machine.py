@@ -64,25 +64,29 @@ class Run(Listener):
             self.say(words.format_diff(written.diffs, self.painter))
 
 
-def main(argv: Sequence[str], commands: Commands | None = None) -> int:
-    """Run `accounts ARGV`, the command first, of these commands; returns the exit status."""
-    name = argv[0]
-    add_arguments, run = (commands or COMMANDS)[name]
+def make_parser(name: str, commands: Commands | None = None) -> Parser:
+    """The parser of `accounts NAME`, which is one of these commands."""
     purpose = PURPOSES[name][1]
     parser = Parser(prog=f"accounts {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     parser.add_argument(
         "-R", "--root", type=Path, default=Path("/"), metavar="DIR", help="the root directory to work on (default: /)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON (docs/schemas)")
-    add_arguments(parser)
+    (commands or COMMANDS)[name][0](parser)
     parser.set_defaults(prog=parser.prog)
+    return parser
+
+
+def main(argv: Sequence[str], commands: Commands | None = None) -> int:
+    """Run `accounts ARGV`, the command first, of these commands; returns the exit status."""
+    run = (commands or COMMANDS)[argv[0]][1]
 
     def at_work(arguments: argparse.Namespace) -> int:
         command = Run(arguments)
         with command.change:
             return run(command)
 
-    return run_command(parser, argv[1:], at_work)
+    return run_command(make_parser(argv[0], commands), argv[1:], at_work)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
