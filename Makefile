@@ -26,7 +26,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all demo test test-deps venv pip bench clients lint install install-image-tool image clean
+.PHONY: all demo test test-deps venv pip bench clients lint install install-doc install-image-tool image clean
 
 all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(DEPS)
 
@@ -67,6 +67,16 @@ install: all
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 	$(PYTHON) -ISXno_debug_ranges scripts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)
 
+# Manuals and the shells' completions. Those of tools that the distribution's packages have, too, are in DATADIR for bash:
+# bash-completion(1) has files of the same names.
+install-doc:
+	$(PYTHON) -IS scripts/manuals.py $(DESTDIR)$(PREFIX)/share/man
+	$(PYTHON) -IS scripts/completions.py $(DESTDIR)$(DATADIR)/completions
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(DATADIR)/completions/bash/accounts
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(DESTDIR)$(DATADIR)/completions/zsh/_*
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(DATADIR)/completions/fish/*.fish
+	rm -rf $(DESTDIR)$(DATADIR)/completions/zsh $(DESTDIR)$(DATADIR)/completions/fish
+
 # For a build host that makes images of other roots: `accounts` alone; the host keeps its own useradd and the rest.
 install-image-tool: $(DEPS)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR)
@@ -90,7 +100,7 @@ $(VENV)/stamp: pyproject.toml | pip
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
 TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 python3-venv openssl openssh-client git \
-    fakeroot fakechroot proot bindfs e2fsprogs patch
+    fakeroot fakechroot proot bindfs e2fsprogs mandoc man-db zsh fish patch
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \

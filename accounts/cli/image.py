@@ -31,6 +31,12 @@ def make_parser() -> Parser:
     return parser
 
 
+def subcommands(parser: Parser) -> dict[str, argparse.ArgumentParser]:
+    """Word -> parser of the command that it names."""
+    actions = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(next(actions).choices)
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `accounts image ARGV`; returns the exit status."""
     parser = make_parser()

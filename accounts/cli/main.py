@@ -7,6 +7,7 @@ import os
 import sys
 
 from accounts.cli.console import missing_module, write_all
+from accounts.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ def main() -> NoReturn:
     if not argv:
         write_all(2, format_usage())
         sys.exit(USAGE_ERROR)
+    if argv[0] == "--version":
+        write_all(1, f"accounts {VERSION}\n")
+        sys.exit(0)
     if argv[0] not in COMMANDS:
-        write_all(2, f"accounts: there is no command '{argv[0]}': {', '.join(COMMANDS)}\n")
+        write_all(2, f"accounts: there is no command '{argv[0]}'{_suggest(argv[0])}; see accounts --help\n")
         sys.exit(USAGE_ERROR)
     name = COMMANDS[argv[0]][0]
     try:
@@ -61,7 +65,18 @@ def main() -> NoReturn:
     os._exit(status)
 
 
+def _suggest(word: str) -> str:
+    from difflib import get_close_matches
+
+    likely = get_close_matches(word, COMMANDS, n=1)
+    return f", did you mean '{likely[0]}'?" if likely else ""
+
+
 def format_usage() -> str:
     """The commands, one a line."""
     lines = [f"  {name:12} {purpose}\n" for name, (_, purpose) in COMMANDS.items()]
-    return "Usage: accounts COMMAND [OPTIONS]\n\nCommands:\n" + "".join(lines)
+    return (
+        "Usage: accounts COMMAND [OPTIONS]\n       accounts --version\n\nCommands:\n" + "".join(lines) +
+        "\nBegin with `accounts status`, which shows what this machine differs by;\n"
+        "`accounts COMMAND --help` and accounts(8) have the rest.\n"
+    )  # fmt: skip

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+"""The version of the whole project; pyproject.toml and the packages take it from here."""
+
+VERSION = "0.2.0.dev0"
