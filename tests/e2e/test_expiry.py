@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""expiry(1) as root beside the real one, over all states that a row of shadow(5) can be in."""
+"""expiry(1) as root beside the real one, over all states that a row of shadow(5) can be in.
+
+-f in a fourth of them, others each day; ACCOUNTS_FULL: in all.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,12 @@ def _differences() -> tuple[list[str], int]:
     answers = set()
     with open("/etc/shadow") as file:
         others = [line for line in file if not line.startswith("root:")]
-    for fields in itertools.product(*FIELDS.values()):
+    for number, fields in enumerate(itertools.product(*FIELDS.values())):
         row = f"root:x:{':'.join(fields)}:\n"
         with open("/etc/shadow", "w") as file:
             file.writelines([row, *others])
-        for option in ("-c", "-f"):
+        forced = "ACCOUNTS_FULL" in os.environ or number % 4 == TODAY % 4
+        for option in ("-c", "-f") if forced else ("-c",):
             real, ours = (run_tool(f"{directory}/expiry", option) for directory in (REAL, "/usr/bin"))
             answers.add((real.returncode, real.stdout))
             if (real.returncode, real.stdout, real.stderr) != (ours.returncode, ours.stdout, ours.stderr):

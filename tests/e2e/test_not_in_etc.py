@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tests.support.overlay import REAL, in_overlay, run_tool
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
+Answer = tuple[int, str, str]
 USER_TOOLS = ("passwd", "chage", "chsh", "chfn", "gpasswd")
 OF_NSS_USERS = """
 passwd -S zed
@@ -61,17 +65,22 @@ def test_a_prefix_that_is_not_there_and_a_root_without_etc() -> None:
     assert not differing, "\n".join(differing)
 
 
-def _compare(commands: list[str]) -> list[str]:
-    differing = []
-    for command in commands:
-        tool, *arguments = command.split()
-        results = []
-        for directory in (REAL, "/usr/bin" if tool in USER_TOOLS else "/usr/sbin"):
-            done = run_tool(f"{directory}/{tool}", *arguments)
-            results.append((done.returncode, done.stdout, re.sub(r"\.\d+:", ".PID:", done.stderr)))
-        if results[0] != results[1]:
-            differing.append(f"{command}:\nreal {results[0]}\nours {results[1]}")
-    return differing
+def _run(directory: str, command: str) -> Answer:
+    tool, *arguments = command.split()
+    done = run_tool(f"{directory}/{tool}", *arguments)
+    return done.returncode, done.stdout, re.sub(r"\.\d+:", ".PID:", done.stderr)
+
+
+def _ours(command: str) -> str:
+    return "/usr/bin" if command.split()[0] in USER_TOOLS else "/usr/sbin"
+
+
+def _differences(commands: list[str], real: Iterable[Answer], ours: Iterable[Answer]) -> list[str]:
+    return [
+        f"{command}:\nreal {theirs}\nours {mine}"
+        for command, theirs, mine in zip(commands, real, ours, strict=True)
+        if theirs != mine
+    ]
 
 
 def _nss_users() -> list[str]:
@@ -90,10 +99,16 @@ def _nss_users() -> list[str]:
     secret.write_text(json.dumps({"privileged": {"hashedPassword": ["$6$salt$hash"]}}))
     secret.chmod(0o600)
     assert run_tool("getent", "shadow", "zed").stdout.startswith("zed:$6$salt$hash:19000:"), "nss-systemd"
-    return _compare(OF_NSS_USERS)
+    answers = [[_run(directory, command) for directory in (REAL, _ours(command))] for command in OF_NSS_USERS]
+    return _differences(OF_NSS_USERS, *zip(*answers, strict=True))
 
 
 def _without_etc() -> list[str]:
     Path("/srv/bare").mkdir()
     places = ("-P /srv/missing", "-P /srv/bare", "-R /srv/bare")
-    return _compare([command.replace("PLACE", place) for place in places for command in WITHOUT_ETC])
+    commands = [command.replace("PLACE", place) for place in places for command in WITHOUT_ETC]
+    # Nothing can be changed there, so they do not meet; some wait fifteen seconds for a lock.
+    with ThreadPoolExecutor(16) as pool:
+        real = pool.map(_run, itertools.repeat(REAL), commands)
+        ours = pool.map(_run, map(_ours, commands), commands)
+        return _differences(commands, real, ours)
