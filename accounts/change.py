@@ -23,6 +23,8 @@ from accounts.text import fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from accounts.edit.request import Record, Request, Step
     from accounts.model.release import Release
 
@@ -85,12 +87,15 @@ class Change:
         self.release()
         self.target.close()
 
-    def do(self, request: Request) -> Report:
+    def do(self, request: Request, ask: Any = None) -> Report:
         """Take a request all the way; what came of it, which is nothing where there is nothing to do.
 
+        ask: whom the request asks under the locks, where it says that it does.
         Raises AccountsError; then no account file has changed, unless a step after the commit is what failed.
         """
         report = self.report = Report()
+        report.performer = self._perform
+        self.facts.ask = ask
         request.validate(self.facts)
         hooks = request.HOOKS if self.facts.release >= request.HOOKS_SINCE else ""
         if hooks and not request.HOOKS_LATE:
@@ -131,7 +136,7 @@ class Change:
             plan = request.check(facts, report, plan)
             request.edit(database, plan, facts, report)
             self._warn(report)
-            self._run_steps(report, report.before)
+            self._run_steps(report.before)
             report.changed = self.store.commit(database, request.no_backup(report), request.BACKS_UP)
         except Done:
             raise
@@ -155,14 +160,16 @@ class Change:
             syslog(LOG_INFO, line)
         for record in report.audit:
             self.audit(record)
-        self._run_steps(report, report.steps)
+        self._run_steps(report.steps)
 
-    def _run_steps(self, report: Report, steps: list[Step]) -> None:
-        if steps:
-            import accounts.publish as publish
+    def _run_steps(self, steps: list[Step]) -> None:
+        for name, arguments in steps:
+            self._perform(name, arguments)
 
-            for name, arguments in steps:
-                getattr(publish, name)(self.facts, report, self.audit, *arguments)
+    def _perform(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        import accounts.publish as publish
+
+        return getattr(publish, name)(self.facts, self.report, self.audit, *arguments)
 
     def _tell_failure(self, error: AccountsError, report: Report) -> None:
         for entry in reversed(report.failed):

@@ -107,6 +107,17 @@ def run_all_steps(facts: Facts, report: Report, audit: Audit, reports: list[Repo
         raise Fail(E_FAILURE, "not all of what follows a change could be done")
 
 
+def make_home(facts: Facts, report: Report, audit: Audit, number: int, user: Passwd) -> None:
+    """Make the home of the user in a line of newusers, empty."""
+    from accounts.system.homes import make_home
+
+    mode = facts.defs.get_int("HOME_MODE", 0o777 & ~facts.defs.get_int("UMASK", 0o022)) & 0o7777
+    try:
+        make_home(facts.target.root, user.home, user.uid, user.gid, mode)
+    except OSError as error:
+        facts.warn(f"line {number}: mkdir {fsdecode(user.home)} failed: {error.strerror}")
+
+
 def create_mail(
     facts: Facts, report: Report, audit: Audit, name: bytes, uid: int, gid: int, mail_gid: int | None
 ) -> None:

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What chpasswd, chgpasswd and newusers have in common: how to hash, and reading "name:password" by lines."""
+"""What chpasswd and chgpasswd, and in part newusers, have in common: the options, and what PAM says of a failure."""
 
 from __future__ import annotations
 
-import posix
-
+from accounts.cli.console import Console
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, SOME_PREFIX, Given, Option, Tool, as_given
-from accounts.errors import E_FAILURE, BadArgument, Fail, Usage
+from accounts.errors import Usage
 from accounts.model.records import parse_long
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from accounts.edit.batch import Failure
 
 USAGE = """\
 Usage: {} [options]
@@ -35,8 +35,6 @@ OLD_METHODS = (b"DES", b"MD5")
 NO_MD5 = (4, 20)
 PREFIX_LINE = "4.14+|  -P, --prefix PREFIX_DIR       directory prefix\n"
 COSTLY = (b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
-# BUFSIZ of stdio: what fgets(3) takes at once, NUL included.
-LINE_SIZE = 8192
 
 
 def crypt_tool(name: str, prefix: bool) -> Tool:
@@ -85,49 +83,14 @@ class CryptOptions:
         """Whether the passwords are to be hashed; else they are taken as they are."""
         return not self.encrypted and self.method != b"NONE"
 
-    def hash_all(self, given: Given, plains: Sequence[bytes], salts: int) -> list[bytes]:
-        """The hashes of the passwords, on all processors. salts: how many shadow makes. Raises Fail."""
-        from accounts.system.hashing import hash_many, settings_from
 
-        method = None if self.method is None else fsdecode(self.method)
-        settings = settings_from(given.run.facts.defs, method, self.rounds)
-        # shadow complains with each salt that it makes.
-        given.run.console.complain("".join(settings.notes) * salts)
-        try:
-            return hash_many(plains, settings)
-        except BadArgument as error:
-            raise Fail(E_FAILURE, str(error)) from None
-
-
-def read_all(fd: int) -> bytes:
-    """All that can be read from a descriptor."""
-    pieces = []
-    while piece := posix.read(fd, 1 << 20):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def split_lines(text: bytes, drop_rest: bool, open_end: bool) -> Iterator[bytes | None]:
-    """The lines without newline as fgets(3) into a buffer of BUFSIZ gives them; None for one too long.
-
-    drop_rest: the rest of a line that is too long is passed over (chpasswd), else it counts as further lines.
-    open_end: the last line may lack its newline (chpasswd, newusers), else it counts as too long.
-    """
-    position = 0
-    while position < len(text):
-        end = text.find(b"\n", position, position + LINE_SIZE - 1)
-        if end >= 0:
-            line = text[position:end]
-            position = end + 1
-            # For C the string ends at a NUL, and then it has no newline.
-            yield None if b"\0" in line else line
-            continue
-        piece = text[position : position + LINE_SIZE - 1]
-        position += len(piece)
-        if open_end and position >= len(text):
-            yield piece.partition(b"\0")[0]
-            return
-        if drop_rest:
-            end = text.find(b"\n", position)
-            position = end + 1 if end >= 0 else len(text)
-        yield None
+def show_failure(console: Console, number: int, failure: Failure) -> None:
+    """Say what PAM has said of a line of the input."""
+    name, why = failure
+    user = fsdecode(name)
+    if not is_root():
+        console.print(f"Changing password for {user}.\n")
+    console.complain(why)
+    console.warn(f"(user {user}) pam_chauthtok() failed, error:")
+    console.complain("Authentication token manipulation error\n")
+    console.warn(f"(line {number}, user {user}) password not changed")

@@ -17,8 +17,8 @@ from accounts.edit.ageing import (
     SetAgeing,
     check_shadowed,
     find_ageing,
+    list_lines,
 )
-from accounts.edit.passwords import is_endless
 from accounts.errors import E_FAILURE, E_NOPERM, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
@@ -84,38 +84,6 @@ TOOL = Tool(
     {"E_USAGE": 2, "E_BAD_ARG": 3, "E_SHADOW_NOTFOUND": 15},
     setuid=True,
 )
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-MUST_CHANGE = "password must be changed"
-
-
-def list_lines(row: Shadow, iso: bool, release: Release) -> str:
-    """What -l prints."""
-    expires = inactive = "never"
-    if row.lstchg == 0:
-        expires = inactive = MUST_CHANGE
-    elif row.lstchg > 0 and not is_endless(row.max, release):
-        expires = show_day(row.lstchg + row.max, iso)
-        if row.inactive >= 0:
-            inactive = show_day(row.lstchg + row.max + row.inactive, iso)
-    least = f"Minimum number of days between password change\t\t: {row.min}\n" if release < NO_MIN else ""
-    changed = "never" if row.lstchg < 0 else show_day(row.lstchg, iso) if row.lstchg else MUST_CHANGE
-    return (
-        f"Last password change\t\t\t\t\t: {changed}\n"
-        f"Password expires\t\t\t\t\t: {expires}\n"
-        f"Password inactive\t\t\t\t\t: {inactive}\n"
-        f"Account expires\t\t\t\t\t\t: {show_day(row.expire, iso) if row.expire >= 0 else 'never'}\n"
-        f"{least}"
-        f"Maximum number of days between password change\t\t: {row.max}\n"
-        f"Number of days of warning before password expires\t: {row.warn}\n"
-    )
-
-
-def show_day(day: int, iso: bool) -> str:
-    """A day since the epoch as -l shows it, with -i as YYYY-MM-DD."""
-    if iso:
-        return format_day(day)
-    date = time.gmtime(day * DAY)
-    return f"{MONTHS[date.tm_mon - 1]} {date.tm_mday:02}, {date.tm_year}"
 
 
 def ask_changes(console: Console, row: Shadow, release: Release) -> dict[str, int]:
@@ -187,4 +155,4 @@ def main(given: Given) -> None:
     def ask(row: Shadow) -> dict[str, int]:
         return ask_changes(run.console, row, run.release)
 
-    run.do(SetAgeing(name=given.operands[0], days=given.values, ask=ask, today=today))
+    run.do(SetAgeing(name=given.operands[0], days=given.values, today=today), ask)

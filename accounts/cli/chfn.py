@@ -6,14 +6,11 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.caller import find_account
-from accounts.cli.console import Console
 from accounts.cli.run import program
 from accounts.cli.setuid import is_root
 from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool, show_usage
-from accounts.edit.person import SetGecos
+from accounts.edit.person import MAX_LENGTH, PARTS, SetGecos, check_parts, join_gecos, split_gecos
 from accounts.errors import E_FAILURE, E_NOPERM, Fail
-from accounts.model.names import valid_field
-from accounts.model.release import Release
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -33,16 +30,7 @@ Options:
   -w, --work-phone WORK_PHONE   change user's office phone number
 
 """
-# The parts of the GECOS field in their order; what is left over and what holds a "=" is the last.
-PARTS = "frwho"
 LABELS = {"f": "Full Name", "r": "Room Number", "w": "Work Phone", "h": "Home Phone", "o": "Other"}
-# How messages call a part, and whether bytes that are not ASCII are only warned about.
-CHECKS = (
-    ("f", "name", True), ("r", "room number", True), ("w", "work phone", False), ("h", "home phone", False),
-)  # fmt: skip
-MAX_LENGTH = 80
-# From here on the parts are where the commas are, which count, and a NUL, in MAX_LENGTH.
-PLAIN_PARTS = (4, 19)
 
 
 def may_change(given: Given, letter: str) -> bool:
@@ -98,34 +86,6 @@ TOOL = Tool(
 )
 
 
-def split_gecos(gecos: bytes, given: dict[str, bytes], release: Release) -> dict[str, bytes]:
-    """The parts of a GECOS field, those given in place of the old ones.
-
-    Until 4.19 a piece with "=" goes to the last part wherever it stands.
-    """
-    parts = dict.fromkeys(PARTS, b"") | given
-    if release >= PLAIN_PARTS:
-        return dict.fromkeys(PARTS, b"") | dict(zip(PARTS, gecos.split(b",", 4), strict=False)) | given
-    other = [parts["o"]] if parts["o"] else []
-    rest: list[bytes] = gecos.split(b",")
-    for letter in PARTS[:-1]:
-        while rest and b"=" in rest[0]:
-            other.append(rest.pop(0))
-        if rest:
-            piece = rest.pop(0)
-            if letter not in given:
-                parts[letter] = piece
-    if rest and "o" not in given:
-        other.append(b",".join(rest))
-    parts["o"] = b",".join(other)
-    return parts
-
-
-def join_gecos(parts: dict[str, bytes]) -> bytes:
-    """The GECOS field of the parts."""
-    return b",".join(parts[letter] for letter in PARTS if letter != "o" or parts["o"])
-
-
 def ask_parts(given: Given, name: bytes, parts: dict[str, bytes]) -> dict[str, bytes]:
     """All parts, asked for one by one; those that are not the caller's to change are shown."""
     console, root = given.run.console, is_root()
@@ -138,28 +98,6 @@ def ask_parts(given: Given, name: bytes, parts: dict[str, bytes]) -> dict[str, b
         elif letter != "o":
             console.print(f"\t{LABELS[letter]}: {fsdecode(parts[letter])}\n")
     return parts | asked
-
-
-def check_parts(console: Console, parts: dict[str, bytes], release: Release) -> None:
-    """Whether the parts may stand in passwd(5). Raises Fail."""
-    for letter, what, foreign in CHECKS:
-        shown = fsdecode(parts[letter])
-        valid = valid_field(parts[letter], b":,=\n")
-        if valid < 0 or (valid > 0 and not foreign):
-            # 4.20 ends before it can say so of the name.
-            lines = () if letter == "f" and release >= (4, 20) else (f"invalid {what}: '{shown}'",)
-            raise Fail(E_FAILURE, *lines)
-        if valid > 0:
-            console.warn(f"{what} with non-ASCII characters: '{shown}'")
-    shown = fsdecode(parts["o"])
-    valid = valid_field(parts["o"], b":\n")
-    if valid < 0:
-        raise Fail(E_FAILURE, f"'{shown}' contains illegal characters")
-    if valid > 0:
-        console.warn(f"'{shown}' contains non-ASCII characters")
-    length = len(join_gecos(parts)) + 1 if release >= PLAIN_PARTS else sum(map(len, parts.values()))
-    if length > MAX_LENGTH:
-        raise Fail(E_FAILURE, "fields too long")
 
 
 @program(TOOL)
@@ -176,5 +114,5 @@ def main(given: Given) -> None:
     parts = split_gecos(user.gecos, given.values, release)
     if not given.values:
         parts = ask_parts(given, user.name, parts)
-    check_parts(console, parts, release)
+    check_parts(parts, release, console.warn)
     given.run.do(SetGecos(name=user.name, gecos=join_gecos(parts)))

@@ -7,21 +7,23 @@ Debian's chpasswd leaves the passwords to pam_unix.
 
 from __future__ import annotations
 
-from accounts.cli.batch import CryptOptions, crypt_tool, read_all, split_lines
+from accounts.cli.batch import CryptOptions, crypt_tool, show_failure
 from accounts.cli.run import Run, program
-from accounts.cli.tokens import Tokens
+from accounts.cli.setuid import is_root
 from accounts.cli.tool import Given
 from accounts.edit.batch import SetPasswords, SetTokens
+from accounts.system.lines import read_all, split_lines
+from accounts.system.pam import make_tokens
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.cli.tokens import Entry
+    from accounts.edit.batch import Failure, Row
 
 TOOL = crypt_tool("chpasswd", True)
 
 
-def parse_input(text: bytes) -> tuple[list[Entry], dict[int, str]]:
+def parse_input(text: bytes) -> tuple[list[Row], dict[int, str]]:
     """(the good lines; line -> what to say of it, for the others)."""
     entries = []
     problems = {}
@@ -34,20 +36,20 @@ def parse_input(text: bytes) -> tuple[list[Entry], dict[int, str]]:
     return entries, problems
 
 
-def change_alone(run: Run, entries: list[Entry], problems: dict[int, str]) -> int:
+def change_alone(run: Run, entries: list[Row], problems: dict[int, str]) -> int:
     """Set the passwords that can be set; the exit status."""
-    tokens = Tokens(run, entries)
+    tokens = make_tokens(run.facts, run.tool.name, entries, is_root())
     entries.clear()
-    run.do(SetTokens(apply=tokens.apply))
-    for number in sorted(problems.keys() | tokens.failures.keys()):
+    failures: dict[int, Failure] = run.do(SetTokens(tokens=tokens)).result
+    for number in sorted(problems.keys() | failures.keys()):
         if number in problems:
             run.console.warn(problems[number])
         else:
-            tokens.show_failure(number)
-    return 1 if problems or tokens.failures else 0
+            show_failure(run.console, number, failures[number])
+    return 1 if problems or failures else 0
 
 
-def check_hashes(entries: list[Entry], problems: dict[int, str]) -> list[Entry]:
+def check_hashes(entries: list[Row], problems: dict[int, str]) -> list[Row]:
     """The entries whose passwords can be hashes; the others go to problems."""
     from accounts.model.hashes import is_valid_hash
 
@@ -60,13 +62,13 @@ def check_hashes(entries: list[Entry], problems: dict[int, str]) -> list[Entry]:
     return good
 
 
-def change_together(given: Given, options: CryptOptions, entries: list[Entry], problems: dict[int, str]) -> None:
+def change_together(given: Given, options: CryptOptions, entries: list[Row], problems: dict[int, str]) -> None:
     """Set all passwords or, when anything is wrong, none. Raises AccountsError."""
     passwords = [password for _, _, password in entries]
     names = [(number, name) for number, name, _ in entries]
     entries.clear()
     if options.hashes:
-        passwords = options.hash_all(given, passwords, 1)
+        passwords = given.run.facts.hash_all(passwords, options.method, options.rounds, 1)
     rows = [(number, name, passwd) for (number, name), passwd in zip(names, passwords, strict=True)]
     given.run.do(SetPasswords(rows=rows, problems=problems))
 

@@ -10,7 +10,7 @@ from accounts.cli.console import Console
 from accounts.cli.run import program
 from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, Given, Option, Tool
-from accounts.edit.passwords import expiry_state
+from accounts.edit.passwords import expiry_state, expiry_warning
 from accounts.errors import Usage
 from accounts.model.records import Passwd, Shadow
 
@@ -36,19 +36,6 @@ TOOL = Tool(
 )
 STATES = ("", "Your password has expired.", "Your password is inactive.", "Your login has expired.")
 PASSWD = "/bin/passwd"
-
-
-def warning(shadow: Shadow, today: int) -> str:
-    """What -c prints of a password that ends soon (shadow's agecheck)."""
-    if -1 in (shadow.lstchg, shadow.max, shadow.warn):
-        return ""
-    if shadow.lstchg == 0:
-        return "You must change your password.\n"
-    left = shadow.lstchg + shadow.max - today
-    if left > shadow.warn or left < 0:
-        return ""
-    when = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
-    return f"Your password will expire {when}.\n"
 
 
 def force_change(console: Console, user: Passwd, shadow: Shadow, state: int) -> int:
@@ -82,6 +69,6 @@ def main(given: Given) -> int:
     today = facts.today()
     state = expiry_state(user, shadow, today, given.run.release)
     if "c" in given.letters:
-        console.print(warning(shadow, today))
+        console.print(expiry_warning(shadow, today))
         return state
     return force_change(console, user, shadow, state) if state else 0

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
+from accounts.cli.checking import OPTIONS, run_checks, shown_files
 from accounts.cli.run import program
 from accounts.cli.tool import Given, Option, Tool
-from accounts.edit.checks import Checks
-from accounts.edit.groupck import GroupCheck, sort_groups
-from accounts.model.database import Database
+from accounts.edit.groupck import CheckGroups
 
 USAGE = """\
 Usage: grpck [options] [group [gshadow]]
@@ -35,20 +33,7 @@ TOOL = Tool(
 @program(TOOL)
 def main(given: Given) -> int:
     """Check group and gshadow."""
-    names = shown_files(given, ("group", "gshadow"))
-    facts = given.run.facts
-
-    def check(database: Database, users: Database) -> Checks | None:
-        if "s" in given.letters:
-            sort_groups(database)
-            return None
-
-        def has_user(name: bytes) -> bool:
-            return users.passwd.get(name) is not None or facts.find_user(name) is not None
-
-        quiet = "S" in given.letters
-        checks = GroupCheck(database, CheckConsole(given), has_user, names[0], names[1], quiet, facts.release)
-        checks.run()
-        return checks
-
-    return run_checks(given, ("group", "gshadow"), ("passwd",), check)
+    letters = given.letters
+    return run_checks(
+        given, CheckGroups(shown=shown_files(given, CheckGroups), quiet="S" in letters, sort="s" in letters)
+    )

@@ -10,16 +10,15 @@ import posix
 import time
 
 from accounts.cli.caller import check_named, find_caller
-from accounts.cli.console import Console
 from accounts.cli.run import Run, program
 from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
 from accounts.edit.passwords import can_set_token, expiry_state
-from accounts.edit.status import ChangeStatus, SetToken, token_error
+from accounts.edit.status import ChangeStatus, SetToken, status_line, token_error
 from accounts.errors import E_CONFLICT, E_NOPERM, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
-from accounts.model.dates import DAY, format_day
-from accounts.model.records import Passwd, Shadow, parse_long
-from accounts.model.release import NO_MIN, Release
+from accounts.model.dates import DAY
+from accounts.model.records import parse_long
+from accounts.model.release import NO_MIN
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.text import fsdecode
 
@@ -49,7 +48,6 @@ Options:
 4.15+|  -s, --stdin                   read new token from stdin
 
 """
-TRIES = 3
 # Options that change the status of an account.
 CHANGES = frozenset("deilnuwx")
 
@@ -119,32 +117,18 @@ def check_options(given: Given) -> None:
         raise Usage(why=E_CONFLICT)
 
 
-def status_line(user: Passwd, shadow: Shadow | None, release: Release) -> str:
-    """The line of -S."""
-    name = fsdecode(user.name)
-    if shadow is None:
-        return f"{name} {kind_of(user.passwd)}\n"
-    day = format_day(shadow.lstchg)
-    least = shadow.min if release < NO_MIN else -1
-    return f"{name} {kind_of(shadow.passwd)} {day} {least} {shadow.max} {shadow.warn} {shadow.inactive}\n"
-
-
-def kind_of(passwd: bytes) -> str:
-    """L for locked, NP for no password, P for a password."""
-    return "L" if passwd[:1] in (b"*", b"!") else "P" if passwd else "NP"
-
-
 def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False) -> None:
     """Ask for a new password and set it. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, wipe
     from accounts.system.pam import settings_for
+    from accounts.system.terminal import ask_new_password, read_new_password
 
     facts = run.facts
     if not can_set_token(facts.view(("passwd", "shadow")), name):
         raise token_error()
     forbid_core_dumps()
-    password = read_stdin(run.console) if from_stdin else ask_password(run.console)
+    password = (read_new_password if from_stdin else ask_new_password)(run.console.converse, run.console.complain)
     if password is None:
         raise token_error()
     try:
@@ -155,36 +139,6 @@ def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False)
         wipe(password)
     run.do(SetToken(name=name, passwd=hashed, caller=caller))
     run.console.warn("password updated successfully")
-
-
-def ask_password(console: Console) -> bytearray | None:
-    """A password typed twice, never an empty one; None when it was not."""
-    from accounts.system.hashing import wipe
-
-    for _ in range(TRIES):
-        first = console.converse("New password: ")
-        second = None if first is None else console.converse("Retype new password: ")
-        if first is not None and first == second:
-            wipe(second)
-            if first:
-                return first
-            console.complain("No password has been supplied.\n")
-            continue
-        aborted = second is None
-        wipe(first or bytearray())
-        wipe(second or bytearray())
-        console.complain("Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n")
-        return None
-    return None
-
-
-def read_stdin(console: Console) -> bytearray | None:
-    """The first line of standard input; None when there is no password in it."""
-    password = console.converse("")
-    if not password:
-        console.complain("No password has been supplied.\n")
-        return None
-    return password
 
 
 @program(TOOL)

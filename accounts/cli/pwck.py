@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import posix
 import time
 
-from accounts.cli.checking import OPTIONS, CheckConsole, run_checks, shown_files
+from accounts.cli.checking import OPTIONS, run_checks, shown_files
 from accounts.cli.run import program
 from accounts.cli.tool import Given, Option, Tool
-from accounts.edit.checks import Checks
-from accounts.edit.passwdck import PasswdCheck, System, sort_users
-from accounts.model.database import Database
+from accounts.edit.passwdck import CheckUsers
 from accounts.model.dates import DAY
-from accounts.model.records import Shadow
-from accounts.system.known import Facts
 
 USAGE = """\
 Usage: pwck [options] [passwd [shadow]]
@@ -49,38 +44,16 @@ TOOL = Tool(
 )
 
 
-def surroundings(facts: Facts, groups: Database) -> System:
-    """What the checks ask besides the two files."""
-    system = System()
-    defs = facts.defs
-    gids = groups.group.ids()
-    system.has_gid = lambda gid: gid in gids or facts.has_gid(gid)
-    system.exists = lambda path: facts.target.is_accessible(path, posix.F_OK)
-    system.new_row = lambda name: Shadow(name, b"", facts.today() or -1, *facts.defs.ageing())
-    # shadow does not look at SOURCE_DATE_EPOCH here.
-    system.today = int(time.time()) // DAY
-    system.system_uids = range(defs.get_ulong("SYS_UID_MIN", 101), defs.get_ulong("SYS_UID_MAX", 999) + 1)
-    system.nonexistent = defs.get("NONEXISTENT")
-    system.release = facts.release
-    return system
-
-
 @program(TOOL)
 def main(given: Given) -> int:
     """Check passwd and shadow."""
-    names = shown_files(given, ("passwd", "shadow"))
-    quiet = not given.letters.isdisjoint("eq")
-
-    def check(database: Database, groups: Database) -> Checks | None:
-        if "s" in given.letters:
-            sort_users(database)
-            return None
-        system = surroundings(given.run.facts, groups)
-        system.passwd_file, system.shadow_file = names
-        checks = PasswdCheck(
-            database, CheckConsole(given), system, quiet, "b" in given.letters, database.shadow.present
-        )
-        checks.run()
-        return checks
-
-    return run_checks(given, ("passwd", "shadow"), ("group",), check)
+    letters = given.letters
+    request = CheckUsers(
+        shown=shown_files(given, CheckUsers),
+        quiet=not letters.isdisjoint("eq"),
+        badname="b" in letters,
+        sort="s" in letters,
+        # shadow does not look at SOURCE_DATE_EPOCH here.
+        today=int(time.time()) // DAY,
+    )
+    return run_checks(given, request)

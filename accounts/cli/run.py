@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from accounts.cli.tool import Given, Tool
     from accounts.edit.request import Report, Request
@@ -56,9 +56,9 @@ class Run:
         """What is known about the target."""
         return self.change.facts
 
-    def do(self, request: Request) -> Report:
-        """Take a request all the way. Raises AccountsError."""
-        return self.change.do(request)
+    def do(self, request: Request, ask: Any = None) -> Report:
+        """Take a request all the way. ask: as Change.do() has it. Raises AccountsError."""
+        return self.change.do(request, ask)
 
     def select_root(self, argv: list[bytes]) -> None:
         """--root and --prefix, found before all other options as shadow does, and the release.

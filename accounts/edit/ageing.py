@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
-from accounts.edit.passwords import change_ageing
+import time
+
+from accounts.edit.passwords import change_ageing, is_endless
 from accounts.edit.request import Request
 from accounts.errors import E_NOTFOUND, E_SHADOW_NOTFOUND, Fail
+from accounts.model.dates import DAY, format_day
 from accounts.model.records import Shadow
+from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any, ClassVar
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
     from accounts.model.records import Passwd
+    from accounts.model.release import Release
 
 FILES = ("passwd", "shadow")
 AGEING_AUDIT = "USER_CHAUTHTOK"
@@ -26,21 +31,22 @@ AUDITED = {
     "max": "change max age", "min": "change min age", "lstchg": "change last change date",
     "warn": "change passwd warning", "inactive": "change inactive days", "expire": "change passwd expiration",
 }  # fmt: skip
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MUST_CHANGE = "password must be changed"
 
 
 class SetAgeing(Request):
     """Fields of a user's shadow row that are days.
 
-    days: field of shadow(5) -> days since the epoch, or a number of them; -1 for none. ask: called under the locks, as
-    shadow asks, with the row as it is when days is empty; answers days. today: days since the epoch, by the clock that
-    PAM reads.
+    days: field of shadow(5) -> days since the epoch, or a number of them; -1 for none. When it is empty, facts.ask is
+    called under the locks, as shadow asks, with the row as it is, and answers days. today: days since the epoch, by the
+    clock that PAM reads.
     """
 
-    __slots__ = ("ask", "days", "name", "today")
-    DEFAULTS: ClassVar[dict[str, Any]] = {"ask": None, "days": {}}
+    __slots__ = ("days", "name", "today")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"days": {}}
     name: bytes
     days: Mapping[str, int]
-    ask: Callable[[Shadow], Mapping[str, int]] | None
     today: int
 
     def validate(self, facts: Facts) -> None:
@@ -58,7 +64,7 @@ class SetAgeing(Request):
         user, row = find_ageing(database, self.name, facts)
         report.failed.clear()
         report.if_failed(FAILED_AUDIT, b"", user.uid)
-        days = self.days or (self.ask(row) if self.ask is not None else {})
+        days = self.days or (facts.ask(row) if facts.ask is not None else {})
         change_ageing(database, user, row.replace(**days), self.today)
         report.uid = user.uid
         if self.days:
@@ -82,3 +88,33 @@ def find_ageing(database: Database, name: bytes, facts: Facts) -> tuple[Passwd, 
     if user is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist in {facts.shown('passwd')}")
     return user, database.shadow.get(name) or Shadow(name, b"")
+
+
+def list_lines(row: Shadow, iso: bool, release: Release) -> str:
+    """What -l prints."""
+    expires = inactive = "never"
+    if row.lstchg == 0:
+        expires = inactive = MUST_CHANGE
+    elif row.lstchg > 0 and not is_endless(row.max, release):
+        expires = show_day(row.lstchg + row.max, iso)
+        if row.inactive >= 0:
+            inactive = show_day(row.lstchg + row.max + row.inactive, iso)
+    least = f"Minimum number of days between password change\t\t: {row.min}\n" if release < NO_MIN else ""
+    changed = "never" if row.lstchg < 0 else show_day(row.lstchg, iso) if row.lstchg else MUST_CHANGE
+    return (
+        f"Last password change\t\t\t\t\t: {changed}\n"
+        f"Password expires\t\t\t\t\t: {expires}\n"
+        f"Password inactive\t\t\t\t\t: {inactive}\n"
+        f"Account expires\t\t\t\t\t\t: {show_day(row.expire, iso) if row.expire >= 0 else 'never'}\n"
+        f"{least}"
+        f"Maximum number of days between password change\t\t: {row.max}\n"
+        f"Number of days of warning before password expires\t: {row.warn}\n"
+    )
+
+
+def show_day(day: int, iso: bool) -> str:
+    """A day since the epoch as -l shows it, with -i as YYYY-MM-DD."""
+    if iso:
+        return format_day(day)
+    date = time.gmtime(day * DAY)
+    return f"{MONTHS[date.tm_mon - 1]} {date.tm_mday:02}, {date.tm_year}"

@@ -13,12 +13,16 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
 
     Row = tuple[int, bytes, bytes]
+    # Line of the input, user, and a hash, or what pam_unix says in place of setting one.
+    Token = tuple[int, bytes, bytes | str]
+    # User, and what pam_unix says of it.
+    Failure = tuple[bytes, str]
 
 USER_FILES = ("passwd", "shadow")
 GROUP_FILES = ("group", "gshadow")
@@ -47,39 +51,82 @@ class SetPasswords(Request):
 
 
 class SetGroupPasswords(Request):
-    """All passwords are set, or none when anything is wrong. read: gives the rows, under the locks."""
+    """All passwords are set, or none when anything is wrong.
 
-    __slots__ = ("read",)
-    read: Callable[[Database], Sequence[Row]]
+    lines: "group:password", None for one that is too long. hashes: whether they are in clear, to be hashed by method
+    and rounds, as facts.hash_all() has them.
+    """
+
+    __slots__ = ("hashes", "lines", "method", "rounds")
+    lines: Sequence[bytes | None]
+    hashes: bool
+    method: bytes | None
+    rounds: int | None
 
     def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return GROUP_FILES, ()
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         found: dict[int, str | DuplicateRow] = {}
-        for number, name, passwd in self.read(database):
+        for number, name, passwd in self._rows(database, facts):
             try:
                 gshadow.update_password(database, name, passwd)
             except DuplicateRow as error:
                 found[number] = error
         _tell(found, facts)
 
+    def _rows(self, database: Database, facts: Facts) -> list[Row]:
+        rows = []
+        for number, line in enumerate(self.lines, 1):
+            name, colon, passwd = (line or b"").partition(b":")
+            if line is None:
+                problem = "line too long"
+            elif not colon:
+                problem = "missing new password"
+            elif database.group.get(name) is None:
+                problem = f"group '{fsdecode(name)}' does not exist"
+            else:
+                rows.append((number, name, passwd))
+                continue
+            facts.warn(f"line {number}: {problem}")
+        if len(rows) < len(self.lines):
+            raise Fail(E_FAILURE, "error detected, changes ignored")
+        if not self.hashes:
+            return rows
+        made = facts.hash_all([plain for _, _, plain in rows], self.method, self.rounds, len(rows))
+        return [(number, name, passwd) for (number, name, _), passwd in zip(rows, made, strict=True)]
+
 
 class SetTokens(Request):
-    """Passwords are set as pam_unix(8) sets them, each by itself. apply: sets those that can be set."""
+    """Passwords are set as pam_unix(8) sets them, each by itself. The report's result: line -> Failure."""
 
-    __slots__ = ("apply",)
-    apply: Callable[[Database], None]
+    __slots__ = ("tokens",)
+    tokens: Sequence[Token]
 
     def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return USER_FILES, ()
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
-        self.apply(database)
+        report.result = set_tokens(database, self.tokens, facts)
 
     def no_backup(self, report: Report) -> Collection[str]:
         # pam_unix keeps none.
         return USER_FILES
+
+
+def set_tokens(database: Database, tokens: Sequence[Token], facts: Facts, stops: bool = False) -> dict[int, Failure]:
+    """Set those that can be set; line -> Failure of the others. stops: at the first of these."""
+    failures = {}
+    today = facts.today() if tokens else 0
+    for number, name, token in tokens:
+        settable = passwords.can_set_token(database, name)
+        if settable and isinstance(token, bytes):
+            passwords.set_token(database, name, token, today)
+            continue
+        failures[number] = name, token if settable and isinstance(token, str) else ""
+        if stops:
+            break
+    return failures
 
 
 def _tell(found: Mapping[int, str | DuplicateRow], facts: Facts) -> None:

@@ -12,7 +12,7 @@ from accounts.edit.request import Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any, Protocol
 
     from accounts.edit.request import Facts, Report
@@ -42,22 +42,26 @@ ENTRIES = {
 LOGGED = {"passwd": "passwd", "shadow": "shadow", "group": "group", "gshadow": "shadow"}
 
 
-class RepairFiles(Request):
-    """What pwck and grpck change. names: the databases; others: those looked at besides; repair: checks and changes.
+class CheckFiles(Request):
+    """What pwck and grpck look at, and repair as the answers are. facts.ask: the Console.
 
-    What is changed depends on the answers that repair asks for under the locks.
+    shown: what to call the two files. sort: order their rows, nothing else. The report's result: Checks, or None.
     """
 
-    __slots__ = ("names", "others", "repair")
-    names: tuple[str, ...]
-    others: tuple[str, ...]
-    repair: Callable[[Database], None]
+    FILES: tuple[str, str]
+    OTHERS: tuple[str, ...]
+    shown: tuple[str, str]
+    sort: bool
 
     def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        return self.names, self.others
+        return self.FILES, self.OTHERS
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
-        self.repair(database)
+        report.result = self.check_files(database, database, facts, facts.ask)
+
+    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+        """Check the files of a database, repair them as the console answers. others: has the databases in OTHERS."""
+        raise NotImplementedError
 
 
 class Checks:

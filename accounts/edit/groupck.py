@@ -3,44 +3,51 @@
 
 from __future__ import annotations
 
-from accounts.edit.checks import Checks, text_of
+from accounts.edit.checks import CheckFiles, Checks, text_of
 from accounts.model.names import is_valid_group_name
 from accounts.model.records import MAX_ID, Gshadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from accounts.edit.checks import Console
+    from accounts.edit.request import Facts
     from accounts.model.database import Database, Layered
     from accounts.model.records import Group
-    from accounts.model.release import Release
     from accounts.model.table import Table
 
 
-class GroupCheck(Checks):
-    """One run of the checks.
+class CheckGroups(CheckFiles):
+    """group and gshadow, as grpck(8). quiet: without the warnings that count as no error."""
 
-    group_file, gshadow_file: what to call the local files. is_user: whether NSS knows a user. quiet: without
-    the warnings that count as no error. release: of shadow, whose names are meant.
-    """
+    __slots__ = ("quiet", "shown", "sort")
+    FILES = ("group", "gshadow")
+    OTHERS = ("passwd",)
+    quiet: bool
+
+    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+        if self.sort:
+            sort_groups(database)
+            return None
+        checks = GroupCheck(self, database, others, facts, console)
+        checks.run()
+        return checks
+
+
+class GroupCheck(Checks):
+    """One run of the checks."""
 
     def __init__(
-        self,
-        database: Database,
-        console: Console,
-        is_user: Callable[[bytes], bool],
-        group_file: str,
-        gshadow_file: str,
-        quiet: bool,
-        release: Release,
+        self, request: CheckGroups, database: Database, users: Database, facts: Facts, console: Console
     ) -> None:
         super().__init__(database, console)
-        self._is_user = is_user
-        self._group_file = group_file
-        self._gshadow_file = gshadow_file
-        self._quiet = quiet
-        self._release = release
+        self._users = users
+        self._facts = facts
+        self._group_file, self._gshadow_file = request.shown
+        self._quiet = request.quiet
+        self._release = facts.release
+
+    def _is_user(self, name: bytes) -> bool:
+        return self._users.passwd.get(name) is not None or self._facts.find_user(name) is not None
 
     def run(self) -> None:
         """Check group and, where it is in use, gshadow."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from accounts.edit.batch import set_tokens
 from accounts.edit.request import Request
 from accounts.edit.useradd import subid_failure
 from accounts.errors import E_FAILURE, DuplicateRow, Fail, NoId
@@ -13,10 +14,12 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
+    from accounts.edit.batch import Failure, Row, Token
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
+    from accounts.model.release import Release
 
 SUBIDS = (("subuid", "UID", "user"), ("subgid", "GID", "group"))
 
@@ -24,25 +27,23 @@ SUBIDS = (("subuid", "UID", "user"), ("subgid", "GID", "group"))
 class AddUsers(Request):
     """All lines are done, or none when one cannot be.
 
-    lines: without newline, None for one that is too long. make_home: called with the line's number and the user, as
-    shadow makes the home line by line, so that it stays when a later line is bad; answers whether its path will do.
-    set_passwords: sets those of the lines, when all else is done. new_shadow_rows: filled with the names of new rows.
+    lines: without newline, None for one that is too long. tokens: what becomes of their passwords, which are set when
+    all else is done. The report's result: NewUsers.
     """
 
-    __slots__ = ("badname", "lines", "make_home", "new_shadow_rows", "set_passwords", "system")
+    __slots__ = ("badname", "lines", "system", "tokens")
     lines: Sequence[bytes | None]
     system: bool
     badname: bool
-    make_home: Callable[[int, Passwd], bool]
-    set_passwords: Callable[[Database], None]
-    new_shadow_rows: list[bytes]
+    tokens: Sequence[Token]
 
     def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
         subids = () if self.system else ("subuid", "subgid")
         return ("passwd", "shadow", "group", "gshadow", *subids), ()
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
-        batch = _Batch(self, facts, database)
+        batch = _Batch(self, facts, database, report)
+        report.result = batch.result
         for number, line in enumerate(self.lines, 1):
             batch.do_line(number, line)
             # At first all lines that are bad were told of.
@@ -51,18 +52,43 @@ class AddUsers(Request):
         if batch.failed:
             raise Fail(E_FAILURE, "error detected, changes ignored")
         batch.finish()
-        self.set_passwords(database)
+        # At first the lines behind one that PAM fails had their passwords all the same.
+        batch.result.failures = set_tokens(database, self.tokens, facts, stops=facts.release >= (4, 14))
 
     def no_backup(self, report: Report) -> Collection[str]:
         # pam_unix keeps no backups, so shadow has one only where rows are new.
-        return () if self.new_shadow_rows else ("shadow",)
+        return () if report.result.shadow_rows else ("shadow",)
+
+
+class NewUsers:
+    """What came of AddUsers. failures: line -> Failure, of its password. shadow_rows: the names of new rows."""
+
+    __slots__ = ("failures", "shadow_rows")
+
+    def __init__(self) -> None:
+        self.failures: dict[int, Failure] = {}
+        self.shadow_rows: list[bytes] = []
+
+
+def find_passwords(lines: Sequence[bytes | None], release: Release) -> list[Row]:
+    """(line, user, password in clear) of the lines; none of them when one look at the lines shows that it will fail."""
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        fields = (line or b"").split(b":")
+        if len(fields) != 7:
+            return []
+        if fields[1] or release < (4, 19):
+            rows.append((number, fields[0], fields[1]))
+    return rows
 
 
 class _Batch:
     """The lines of one run, done one after the other on a Database."""
 
-    def __init__(self, request: AddUsers, facts: Facts, database: Database) -> None:
+    def __init__(self, request: AddUsers, facts: Facts, database: Database, report: Report) -> None:
         self.failed = False
+        self.result = NewUsers()
+        self._report = report
         self._request = request
         self._facts = facts
         self._database = database
@@ -208,12 +234,16 @@ class _Batch:
         # As in shadow: other values than elsewhere where login.defs is silent.
         endless = 10000 if self._facts.release < (4, 19) else -1
         ageing = (defs.get_int("PASS_MIN_DAYS", 0), defs.get_int("PASS_MAX_DAYS", endless))
-        self._request.new_shadow_rows.append(user.name)
+        self.result.shadow_rows.append(user.name)
         shadow.put(Shadow(user.name, b"!", self.today, *ageing, defs.get_int("PASS_WARN_AGE", -1)))
 
     def _check_home(self, number: int, user: Passwd) -> None:
-        if not self._request.make_home(number, user):
+        if self._facts.exists(user.home):
+            return
+        if not user.home.startswith(b"/"):
             raise Fail(E_FAILURE, "homedir must be an absolute path")
+        # As in shadow it stays when a later line is bad.
+        self._report.perform("make_home", number, user)
 
     def _add_subids(self, name: bytes, uid: int) -> None:
         for pool, words in self._subids:

@@ -3,51 +3,56 @@
 
 from __future__ import annotations
 
-from accounts.edit.checks import Checks, text_of
+from accounts.edit.checks import CheckFiles, Checks, text_of
 from accounts.model.names import is_valid_user_name
 from accounts.model.records import MAX_ID, Shadow
-from accounts.model.release import DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from accounts.edit.checks import Console
+    from accounts.edit.request import Facts
     from accounts.model.database import Database
     from accounts.model.records import Passwd
 
 
-class System:
-    """What pwck asks besides the two files.
+class CheckUsers(CheckFiles):
+    """passwd and shadow, as pwck(8). quiet: errors only. badname: any name will do. today: days since the epoch."""
 
-    has_gid: whether NSS knows a GID. exists: whether a path does. new_row: the shadow row for a user that has
-    none, without its password. today: days since the epoch. system_uids: the UIDs whose homes are not looked
-    at. nonexistent: a home that need not exist. passwd_file, shadow_file: what to call the local files.
-    release: of shadow, whose names are meant.
-    """
+    __slots__ = ("badname", "quiet", "shown", "sort", "today")
+    FILES = ("passwd", "shadow")
+    OTHERS = ("group",)
+    badname: bool
+    quiet: bool
+    today: int
 
-    has_gid: Callable[[int], bool]
-    exists: Callable[[bytes], bool]
-    new_row: Callable[[bytes], Shadow]
-    today = 0
-    system_uids: range = range(0)
-    nonexistent: bytes | None = None
-    passwd_file = ""
-    shadow_file = ""
-    release = DEFAULT
+    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+        if self.sort:
+            sort_users(database)
+            return None
+        checks = PasswdCheck(self, database, others, facts, console)
+        checks.run()
+        return checks
 
 
 class PasswdCheck(Checks):
-    """One run of the checks. quiet: errors only. badname: any name will do. shadowed: look at shadow too."""
+    """One run of the checks."""
 
     def __init__(
-        self, database: Database, console: Console, system: System, quiet: bool, badname: bool, shadowed: bool
+        self, request: CheckUsers, database: Database, groups: Database, facts: Facts, console: Console
     ) -> None:
         super().__init__(database, console)
-        self._system = system
-        self._quiet = quiet
-        self._badname = badname
-        self._shadowed = shadowed
+        self._facts = facts
+        self._quiet = request.quiet
+        self._badname = request.badname
+        self._today = request.today
+        self._passwd_file, self._shadow_file = request.shown
+        self._shadowed = database.shadow.present
+        self._gids = groups.group.ids()
+        # Users whose homes are not looked at, and a home that need not exist.
+        self._system_uids = range(
+            facts.defs.get_ulong("SYS_UID_MIN", 101), facts.defs.get_ulong("SYS_UID_MAX", 999) + 1
+        )
+        self._nonexistent = facts.defs.get("NONEXISTENT")
 
     def run(self) -> None:
         """Check passwd and, where it is in use, shadow."""
@@ -68,7 +73,7 @@ class PasswdCheck(Checks):
                 continue
             if self._is_deleted_duplicate(passwd, position, line, user.name, image):
                 continue
-            release = self._system.release
+            release = self._facts.release
             if not is_valid_user_name(user.name, self._badname, release):
                 # Since 4.17 only where that helps.
                 helps = release < (4, 17) or is_valid_user_name(user.name, True, release)
@@ -82,32 +87,32 @@ class PasswdCheck(Checks):
 
     def _check_references(self, user: Passwd, image: bool) -> None:
         """Group, home and shell."""
-        system = self._system
         who = f"user '{text_of(user.name)}'"
-        if not system.has_gid(user.gid):
+        if user.gid not in self._gids and not self._facts.has_gid(user.gid):
             self._report(f"{who}: no group {user.gid}", image)
         if (
-            user.uid not in system.system_uids
-            and user.home not in (b"", system.nonexistent)
-            and not system.exists(user.home)
+            user.uid not in self._system_uids
+            and user.home not in (b"", self._nonexistent)
+            and not self._facts.exists(user.home)
         ):
             self._report(f"{who}: directory '{text_of(user.home)}' does not exist", image)
-        if user.shell and not system.exists(user.shell):
+        if user.shell and not self._facts.exists(user.shell):
             self._report(f"{who}: program '{text_of(user.shell)}' does not exist", image)
 
     def _check_shadow_row(self, user: Passwd, image: bool) -> None:
-        system, database = self._system, self._database
+        database = self._database
         name = text_of(user.name)
         if database.shadow.get(user.name) is None:
-            self._report(f"no matching password file entry in {system.shadow_file}", image)
-            if self._console.ask(f"add user '{name}' in {system.shadow_file}? ", True):
+            self._report(f"no matching password file entry in {self._shadow_file}", image)
+            if self._console.ask(f"add user '{name}' in {self._shadow_file}? ", True):
                 self.changed = True
-                database.shadow.put(system.new_row(user.name).replace(passwd=user.passwd))
+                day = self._facts.today() or -1
+                database.shadow.put(Shadow(user.name, user.passwd, day, *self._facts.defs.ageing()))
                 database.passwd.put(user.replace(passwd=b"x"))
         elif not self._quiet and user.passwd != b"x":
             self._report(
-                f"user {name} has an entry in {system.shadow_file}, "
-                f"but its password field in {system.passwd_file} is not set to 'x'",
+                f"user {name} has an entry in {self._shadow_file}, "
+                f"but its password field in {self._passwd_file} is not set to 'x'",
                 image,
             )
 
@@ -132,7 +137,7 @@ class PasswdCheck(Checks):
     # shadow
 
     def _check_shadow_rows(self, image: bool) -> None:
-        shadow, system = self._database.shadow, self._system
+        shadow = self._database.shadow
         for position, line, row in self._rows(shadow, image):
             # A row that was added above needs no look, a row of the image none where a local one stands for it.
             if position < 0 or (image and shadow.local.find(row.name) is not None):
@@ -140,10 +145,10 @@ class PasswdCheck(Checks):
             if self._is_deleted_duplicate(shadow, position, line, row.name, image):
                 continue
             if self._database.passwd.get(row.name) is None:
-                finding = f"no matching password file entry in {system.passwd_file}"
+                finding = f"no matching password file entry in {self._passwd_file}"
                 if self._offer_deletion(shadow, position, line, finding, image):
                     continue
-            if not self._quiet and row.lstchg > system.today:
+            if not self._quiet and row.lstchg > self._today:
                 self._report(f"user {text_of(row.name)}: last password change in the future", image)
 
 

@@ -142,6 +142,19 @@ def expiry_state(user: Passwd, shadow: Shadow | None, today: int, release: Relea
     return 1 if today >= ends else 0
 
 
+def expiry_warning(shadow: Shadow, today: int) -> str:
+    """What expiry -c prints of a password that ends soon (shadow's agecheck)."""
+    if -1 in (shadow.lstchg, shadow.max, shadow.warn):
+        return ""
+    if shadow.lstchg == 0:
+        return "You must change your password.\n"
+    left = shadow.lstchg + shadow.max - today
+    if left > shadow.warn or left < 0:
+        return ""
+    when = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
+    return f"Your password will expire {when}.\n"
+
+
 # pwconv, pwunconv
 
 

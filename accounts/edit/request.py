@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any, ClassVar, Protocol
 
     from accounts.errors import AccountsError
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
         def useradd_defaults(self) -> Defaults: ...
         def complain(self, text: str) -> None: ...
         def warn(self, line: str) -> None: ...
+
+        # Who is asked under the locks for what only a person can say, as shadow asks: the caller of Change.do().
+        ask: Any
+
+        def exists(self, path: bytes) -> bool: ...
+        def hash_all(
+            self, plains: Sequence[bytes], method: bytes | None, rounds: int | None, salts: int
+        ) -> list[bytes]: ...
         def view(self, names: Sequence[str], strict: Sequence[str] = ()) -> Database: ...
         def is_present(self, name: str) -> bool: ...
         def shown(self, name: str) -> str: ...
@@ -68,18 +76,22 @@ class Report:
     first (shadow's stack of clean-ups). notes: lines behind the error's.
     unfinished: the exit status, by its name in errors.py, of what was done but for its end. changed: whether
     anything was written.
+    result: what the request has found out, where it says that it does.
     kind, uid: of the audit records, where a step does not say otherwise. unwritable: whether shadow itself could not
     write the new passwd row (a colon, a control character).
     """
 
     __slots__ = (
-        "audit", "before", "changed", "failed", "kind", "log", "notes", "steps", "uid", "unfinished", "unwritable",
-        "warnings",
+        "audit", "before", "changed", "failed", "kind", "log", "notes", "performer", "result", "steps",
+        "uid", "unfinished", "unwritable", "warnings",
     )  # fmt: skip
 
     def __init__(self, kind: str = "", uid: int | None = None) -> None:
         self.kind = kind
         self.uid = uid
+        # What does a step at once; accounts.change has it.
+        self.performer: Callable[..., Any] | None = None
+        self.result: Any = None
         self.warnings: list[str] = []
         self.log: list[str] = []
         self.audit: list[Record] = []
@@ -101,6 +113,13 @@ class Report:
     def if_failed(self, operation: str, name: bytes, uid: int | None = None, kind: str = "") -> None:
         """Note the audit record for the case that anything from here on fails."""
         self.failed.append((kind or self.kind, operation, name, uid, False))
+
+    def perform(self, name: str, *arguments: Any) -> Any:
+        """Do a step at once, as shadow does between its edits, and answer as it does; where nobody can, note it."""
+        if self.performer is None:
+            self.before.append((name, arguments))
+            return None
+        return self.performer(name, arguments)
 
 
 class Request:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from accounts.edit.passwords import can_set_token, put_ageing, set_token
 from accounts.edit.request import Request
 from accounts.errors import E_NOTFOUND, E_PAM_ERR, E_PW_UPDATE, Fail
+from accounts.model.dates import format_day
+from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
+    from accounts.model.records import Passwd, Shadow
+    from accounts.model.release import Release
 
 FILES = ("passwd", "shadow")
 
@@ -128,3 +132,18 @@ def changed_line(name: bytes, caller: bytes) -> str:
 def token_error() -> Fail:
     """The error that says what PAM said."""
     return Fail(E_PAM_ERR, "Authentication token manipulation error", "password unchanged")
+
+
+def status_line(user: Passwd, shadow: Shadow | None, release: Release) -> str:
+    """The line of -S."""
+    name = fsdecode(user.name)
+    if shadow is None:
+        return f"{name} {kind_of(user.passwd)}\n"
+    day = format_day(shadow.lstchg)
+    least = shadow.min if release < NO_MIN else -1
+    return f"{name} {kind_of(shadow.passwd)} {day} {least} {shadow.max} {shadow.warn} {shadow.inactive}\n"
+
+
+def kind_of(passwd: bytes) -> str:
+    """L for locked, NP for no password, P for a password."""
+    return "L" if passwd[:1] in (b"*", b"!") else "P" if passwd else "NP"

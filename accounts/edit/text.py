@@ -8,21 +8,18 @@ from accounts.errors import E_FAILURE, Done, Fail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from accounts.edit.request import Facts, Report
-    from accounts.model.database import Database, Layered
+    from accounts.model.database import Database
 
 
 class EditText(Request):
-    """Another text for the local file of a database. change: gives it, under the lock; None for no change.
+    """Another text for the local file of a database. copy: the path of what was edited, for syslog.
 
-    copy: the path of what was edited, for syslog.
+    Under the lock facts.ask gets the layers, and gives the text, or None for no change.
     """
 
-    __slots__ = ("change", "copy", "database")
+    __slots__ = ("copy", "database")
     database: str
-    change: Callable[[Layered], bytes | None]
     copy: str
 
     def look(self, facts: Facts, report: Report) -> None:
@@ -34,7 +31,7 @@ class EditText(Request):
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         layered = database.tables[self.database]
-        text = self.change(layered)
+        text = facts.ask(layered)
         if text is None:
             raise Done
         layered.replace_text(text)

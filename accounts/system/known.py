@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.errors import ConfigError
+from accounts.errors import E_FAILURE, BadArgument, ConfigError, Fail
 from accounts.model.records import MAX_ULONG, parse_id, scan_integer
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
@@ -35,7 +35,8 @@ LEDGERS = (b"usr/share/accounts/ids", b"etc/accounts/applied")
 class Facts:
     """Answers about one target. Before the locks from the files as they are then, under them from what was opened.
 
-    database: the opened one, None before the locks. release: of shadow-utils, (4, 13), as its callers expect it.
+    database: the opened one, None before the locks. ask: who answers for the person at work, or None.
+    release: of shadow-utils, (4, 13), as its callers expect it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Facts:
         self.complain = complain
         self.warn = warn
         self.database: Database | None = None
+        self.ask: Any = None
         self.store = Store(target, warn, lambda: self.defs)
         self._loaded: Database | None = None
         self._names: set[str] = set()
@@ -206,6 +208,24 @@ class Facts:
         return IdPool(kind, system, self.defs, used, nss.has_uid if kind == "UID" else nss.has_gid)
 
     # The rest of the machine
+
+    def exists(self, path: bytes) -> bool:
+        """Whether the target has such a path."""
+        return self.target.is_accessible(path, posix.F_OK)
+
+    def hash_all(self, plains: Sequence[bytes], method: bytes | None, rounds: int | None, salts: int) -> list[bytes]:
+        """The hashes of passwords, on all processors; as login.defs has it where method or rounds are None.
+
+        salts: how many shadow makes, and complains with each. Raises Fail.
+        """
+        from accounts.system.hashing import hash_many, settings_from
+
+        settings = settings_from(self.defs, None if method is None else fsdecode(method), rounds)
+        self.complain("".join(settings.notes) * salts)
+        try:
+            return hash_many(plains, settings)
+        except BadArgument as error:
+            raise Fail(E_FAILURE, str(error)) from None
 
     def find_process(self, name: bytes, uid: int) -> int | None:
         """A process of the user in the target, or None; never one under --prefix."""

@@ -11,17 +11,22 @@ import re
 
 from accounts.model.records import LONG_MAX
 from accounts.model.release import DEFAULT
-from accounts.system.hashing import COSTS, METHODS, HashSettings, preferred_method, settings_from
+from accounts.system.hashing import COSTS, MAX_LENGTH, METHODS, HashSettings, hash_many, preferred_method, settings_from
 from accounts.system.target import LOGIN_DEFS
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from accounts.model.release import Release
+    from accounts.system.known import Facts
     from accounts.system.logindefs import LoginDefs
     from accounts.system.target import Target
+
+    # Line of the input, user, password in clear; and in its place a hash, or what pam_unix says.
+    Row = tuple[int, bytes, bytes]
+    Token = tuple[int, bytes, bytes | str]
 
     # Control, name of the module, its arguments.
     Line = tuple[bytes, bytes, list[bytes]]
@@ -34,6 +39,8 @@ METHOD_OF = {
     b"md5": "MD5", b"bigcrypt": "BIGCRYPT", b"sha256": "SHA256", b"sha512": "SHA512", b"blowfish": "BCRYPT",
     b"gost_yescrypt": "GOST_YESCRYPT", b"yescrypt": "YESCRYPT",
 }  # fmt: skip
+# pam_unix asks so often for something better than nothing.
+TRIES = 3
 _TOKEN = re.compile(rb"\[((?:\\\]|[^\]])*)\]|(\S+)")
 _INTEGER = re.compile(rb"\s*[+-]?0*\d{1,10}")
 INT_MIN, INT_MAX = -0x80000000, 0x7FFFFFFF
@@ -56,6 +63,31 @@ def settings_for(target: Target, service: str, login_defs: LoginDefs, release: R
     if named:
         return settings_from(login_defs)
     return default_settings(preferred_method())
+
+
+def make_tokens(facts: Facts, service: str, entries: Sequence[Row], is_root: bool) -> list[Token]:
+    """What becomes of new passwords given in clear through a PAM service: for each its hash, or what pam_unix says.
+
+    pam_unix asks a caller who is not root for the old password, and gets none. Hashing takes long, and needs no lock.
+    """
+    usable = [plain for _, _, plain in entries if is_root and 0 < len(plain) <= MAX_LENGTH]
+    made: list[bytes] = []
+    if usable:
+        made = hash_many(usable, settings_for(facts.target, service, facts.defs, facts.release))
+    hashes = iter(made)
+    tokens: list[Token] = []
+    for number, name, plain in entries:
+        token: bytes | str
+        if not is_root:
+            token = ""
+        elif not plain:
+            token = "No password has been supplied.\n" * TRIES
+        elif len(plain) > MAX_LENGTH:
+            token = f"failed to crypt password: it is longer than {MAX_LENGTH} bytes\n"
+        else:
+            token = next(hashes)
+        tokens.append((number, name, token))
+    return tokens
 
 
 def default_settings(method: str) -> HashSettings:

@@ -9,9 +9,11 @@ reader, and no buffer keeps a password.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 FIELD_SIZE = 200  # of shadow's change_field(), newline and NUL included
 ANSWER_SIZE = 80  # of yes_or_no()
+TRIES = 3  # of pam_unix, for something better than nothing
 PASSWORD_SIZE = 4096  # longest line of a terminal in canonical mode; far above what can be hashed
 
 
@@ -35,6 +37,39 @@ def read_password(prompt: str) -> bytearray | None:
 def converse(prompt: str) -> bytearray | None:
     """The same on standard input and standard error, as PAM's misc_conv(3) does, so passwd(1) on Debian."""
     return _ask(0, 2, prompt)
+
+
+def ask_new_password(ask: Callable[[str], bytearray | None], complain: Callable[[str], None]) -> bytearray | None:
+    """A password typed twice, never an empty one, in the words of pam_unix(8); None when it was not.
+
+    ask: as converse().
+    """
+    from accounts.system.hashing import wipe
+
+    for _ in range(TRIES):
+        first = ask("New password: ")
+        second = None if first is None else ask("Retype new password: ")
+        if first is not None and first == second:
+            wipe(second)
+            if first:
+                return first
+            complain("No password has been supplied.\n")
+            continue
+        aborted = second is None
+        wipe(first or bytearray())
+        wipe(second or bytearray())
+        complain("Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n")
+        return None
+    return None
+
+
+def read_new_password(ask: Callable[[str], bytearray | None], complain: Callable[[str], None]) -> bytearray | None:
+    """The first line of standard input; None when there is no password in it."""
+    password = ask("")
+    if not password:
+        complain("No password has been supplied.\n")
+        return None
+    return password
 
 
 def change_field(label: str, current: bytes) -> bytes:

@@ -18,7 +18,6 @@ TOP = Path(__file__).resolve().parents[2]
 DOORS = {"system/paths.py", "system/target.py"}
 # Module -> whose descriptors it works on.
 RELATIVE = {
-    "cli/vipw.py": "etc of the Target",
     "image/inodes.py": "directories and files that the Tree has open",
     "image/entries.py": "directories of the Tree",
     "image/layers.py": "directories of the Tree's root, step by step from it; etc of the Target",
@@ -32,6 +31,7 @@ RELATIVE = {
     "system/btrfs.py": "descriptors that system.homes opened",
     "system/commit.py": "etc of the Target",
     "system/contents.py": "descriptors that system.commit opened",
+    "system/editor.py": "etc of the Target",
     "system/copies.py": "homes, by system.paths",
     "system/homes.py": "homes, by system.paths",
     "system/locks.py": "etc of the Target",

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from accounts.cli import chpasswd, remote, setuid
-from accounts.cli.batch import LINE_SIZE, CryptOptions, split_lines
+from accounts.cli.batch import CryptOptions
 from accounts.cli.newgrp import parse_arguments
 from accounts.cli.run import Run
 from accounts.cli.tool import parse
 from accounts.errors import Fail, Usage
+from accounts.system.lines import LINE_SIZE, split_lines
 from tests.support.prefix import Prefix
 
 REPO = Path(__file__).parents[2]

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from accounts.cli.batch import split_lines
-from accounts.cli.chfn import join_gecos, split_gecos
 from accounts.edit import passwords
+from accounts.edit.person import join_gecos, split_gecos
 from accounts.edit.request import edit
 from accounts.edit.status import ChangeStatus
 from accounts.errors import DuplicateRow, Fail, Refusal
@@ -22,6 +21,7 @@ from accounts.model.ids import IdPool, SubidPool, allocate_id
 from accounts.model.policy import parse_nsswitch
 from accounts.model.records import Passwd, Shadow, Subid
 from accounts.model.table import Table
+from accounts.system.lines import split_lines
 from tests.support import hashes
 from tests.support.database import make_database
 from tests.support.prefix import Prefix
