@@ -31,6 +31,8 @@ from accounts.system.terminal import parse_field
 from accounts.text import fsdecode
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from accounts.edit.request import Report, Request
     from accounts.model.records import Passwd, Shadow
 
@@ -75,9 +77,9 @@ def _secret(answer: bytes | None) -> bytearray | None:
 class ServedRun(Run):
     """A run for a caller who is not root."""
 
-    def do(self, request: Request) -> Report:
+    def do(self, request: Request, ask: Any = None) -> Report:
         with real_root():
-            return super().do(request)
+            return super().do(request, ask)
 
     def select_root(self, argv: list[bytes]) -> None:
         """The running system's, whatever the command line asks for: a root of the caller's choice would be trusted."""

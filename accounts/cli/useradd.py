@@ -21,7 +21,6 @@ from accounts.cli.values import (
 from accounts.edit.useradd import AddUser
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.model.records import parse_id
-from accounts.model.useradd_defaults import KEYS
 from accounts.text import fsdecode
 
 # Debian builds 4.17 and later without lastlog.
@@ -70,7 +69,6 @@ Options:
 
 """
 # What contradicts -D, and what it can change: the field of Defaults -> where Given.values has it.
-SYSLOGGED = frozenset(key for key, _, since in KEYS if since == (4, 13))
 NOT_WITH_DEFAULTS = frozenset("uGdcm")
 CHANGE_DEFAULTS = {"group": "gid", "home": "base", "inactive": "inactive", "expire": "expire_text", "shell": "shell"}
 
@@ -191,24 +189,14 @@ TOOL = Tool(
 
 def show_or_write_defaults(run: Run, given: Given) -> None:
     """useradd -D: print the defaults, or write them when an option changes one. Raises AccountsError."""
-    facts, target = run.facts, run.change.target
-    defaults = facts.useradd_defaults
+    facts = run.facts
     changes = {field: given.values[value] for field, value in CHANGE_DEFAULTS.items() if value in given.values}
     if not changes:
-        run.console.print(fsdecode(b"".join(b"%s=%s\n" % item for item in defaults.items())))
+        run.console.print(fsdecode(b"".join(b"%s=%s\n" % item for item in facts.useradd_defaults.items())))
         return
-    from accounts.model.useradd_defaults import FILE
-    from accounts.system.notify import LOG_INFO, syslog
-    from accounts.system.useradd_defaults import write_useradd_defaults
+    from accounts.system.useradd_defaults import change_useradd_defaults
 
-    for field, value in changes.items():
-        setattr(defaults, field, value)
-    text = defaults.render(facts.useradd_text)
-    # mkstemp(3)'s mode at first.
-    write_useradd_defaults(target, text, facts.shown(FILE), 0o600 if run.release < (4, 17) else 0o644)
-    shown = [item for item in defaults.items() if item[0] in SYSLOGGED]
-    values = ", ".join(f"{fsdecode(key)}={fsdecode(value)}" for key, value in shown)
-    syslog(LOG_INFO, f"useradd defaults: {values}")
+    change_useradd_defaults(facts, changes)
     run.change.audit(("USYS_CONFIG", "changing useradd defaults", b"", 0xFFFFFFFF, True))
 
 

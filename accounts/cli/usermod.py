@@ -19,8 +19,6 @@ from accounts.cli.values import (
 from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_BAD_ARG, E_NOTFOUND, Fail, Usage
 from accounts.model.names import is_valid_user_name, name_error
-from accounts.model.records import LONG_MAX, MAX_ID, MAX_ULONG, scan_integer
-from accounts.model.release import DEFAULT, Release
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -106,6 +104,8 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
     """-v, -V, -w, -W: one more range. The real tool works from the last to the first."""
 
     def take(given: Given, value: bytes) -> list[tuple[int, int]]:
+        from accounts.model.ranges import parse_range
+
         found = parse_range(value, given.run.release)
         if found is None:
             kind = SUBIDS[option][0].removeprefix("sub")
@@ -113,42 +113,6 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
         return [found, *given.values.get(option, ())]
 
     return take
-
-
-def parse_range(text: bytes, release: Release = DEFAULT) -> tuple[int, int] | None:
-    """(first, last) of FIRST-LAST, or None. As strtoll(3) reads them: blanks, signs and nothing (0) are fine.
-
-    Since 4.15 they have to be ids, since 4.17 numbers.
-    """
-    if release >= (4, 17):
-        return _parse_ids(text)
-    first, rest = _parse_number(text)
-    if first is None or not text or not rest.startswith(b"-"):
-        return None
-    last, rest = _parse_number(rest[1:])
-    if last is None or rest or first > last:
-        return None
-    # From here on the real tool has them unsigned.
-    first, last = first & MAX_ULONG, last & MAX_ULONG
-    if release >= (4, 15) and last > MAX_ID:
-        return None
-    return (first, last) if first <= last else None
-
-
-def _parse_ids(text: bytes) -> tuple[int, int] | None:
-    first, rest = scan_integer(text)
-    last, end = scan_integer(rest[1:])
-    if first is None or last is None or rest[:1] != b"-" or end or not 0 <= first <= last <= MAX_ID:
-        return None
-    return first, last
-
-
-def _parse_number(text: bytes) -> tuple[int | None, bytes]:
-    """(value, what is behind it) as strtoll(3) in base 10; no digits are 0 and all of text, None is ERANGE."""
-    value, rest = scan_integer(text)
-    if value is None:
-        return 0, rest
-    return (value if -LONG_MAX - 1 <= value <= LONG_MAX else None), rest
 
 
 EXITS = {

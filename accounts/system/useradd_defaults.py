@@ -10,14 +10,34 @@ import os
 import time
 
 from accounts.errors import AccountsError
+from accounts.model.useradd_defaults import FILE, KEYS
 from accounts.system import shield
+from accounts.system.notify import LOG_INFO, syslog
+from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from accounts.system.known import Facts
     from accounts.system.target import Target
 
 DIRECTORY = b"default"
 NAME = "useradd"
+
+
+def change_useradd_defaults(facts: Facts, changes: Mapping[str, Any]) -> None:
+    """Write the defaults with these changes, field of Defaults -> value, and tell syslog. Raises AccountsError."""
+    defaults = facts.useradd_defaults
+    for field, value in changes.items():
+        setattr(defaults, field, value)
+    text = defaults.render(facts.useradd_text)
+    # mkstemp(3)'s mode at first.
+    write_useradd_defaults(facts.target, text, facts.shown(FILE), 0o600 if facts.release < (4, 17) else 0o644)
+    logged = {key for key, _, since in KEYS if since == (4, 13)}
+    values = ", ".join(f"{fsdecode(key)}={fsdecode(value)}" for key, value in defaults.items() if key in logged)
+    syslog(LOG_INFO, f"useradd defaults: {values}")
 
 
 def write_useradd_defaults(target: Target, text: bytes, shown: str, mode: int) -> None:

@@ -48,7 +48,6 @@ FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
     "cli/image.py": "operands",
     "cli/machine.py": "the default of ROOT",
-    "cli/newgrp.py": "the caller's shell and home, on the running system only",
     "cli/remote.py": "the service's socket in /run",
     "cli/serve.py": "sockets that options name",
     "cli/setuid.py": "the diverted program and files that everybody may read, on the running system only",
@@ -65,6 +64,7 @@ FOREIGN = {
     "machine/source.py": "directories and the archive that options name",
     "system/attempts.py": "the counts in /run",
     "system/editor.py": "/bin/sh",
+    "system/newgroup.py": "the caller's shell and home, on the running system only",
     "system/loginrecords.py": "pam_tally2, on the running system only",
     "system/notify.py": "programs, on the running system only",
 }

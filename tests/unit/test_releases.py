@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from accounts.change import Change
-from accounts.cli.newgrp import Request, check_group
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupdel import RemoveGroup
 from accounts.errors import AccountsError, Fail
+from accounts.system.newgroup import NewGroup, check_group
 from tests.support.prefix import Prefix
 
 ROWS = {
@@ -104,7 +104,7 @@ def test_vipw_says_how_its_editor_ended(machine: Prefix) -> None:
 
 
 def test_names_of_groups_are_looked_at_by_newgrp_since_4_17() -> None:
-    request = Request()
+    request = NewGroup()
     request.group = "a b"
     check_group(request, (4, 16))
     with pytest.raises(Fail, match="not a valid group name"):

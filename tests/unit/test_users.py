@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from accounts.cli.usermod import parse_range
 from accounts.edit.request import Report
 from accounts.edit.useradd import add_user
 from accounts.edit.userdel import delete_user
 from accounts.edit.usermod import UserChange, change_user
 from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Fail, FileError, Refusal
 from accounts.model.database import Database
+from accounts.model.ranges import parse_range
 from accounts.model.records import MAX_ULONG, Passwd, Shadow
 from accounts.model.useradd_defaults import Defaults
 from tests.support.database import Files, changes, make_database
