@@ -78,15 +78,19 @@ def create_home(
 
 
 def create_homes(facts: Facts, report: Report, audit: Audit, homes: list[tuple[Any, ...]]) -> None:
-    """Many homes, each of create_home()'s arguments; one that fails is told of and keeps none from the others.
+    """Many homes, each of create_home()'s arguments, then whether what is there was left unfinished by a killed run.
 
-    Raises HomeError at the end.
+    One that fails is told of and keeps none from the others. Raises HomeError at the end.
     """
+    from accounts.system.unfinished import remove_unfinished
+
     failed = 0
-    for arguments in homes:
+    for *arguments, unfinished in homes:
         try:
+            if unfinished:
+                remove_unfinished(facts.target.root, arguments[1])
             create_home(facts, report, audit, *arguments)
-        except HomeError as error:
+        except (HomeError, OSError) as error:
             facts.warn(str(error))
             failed += 1
     if failed:

@@ -16,8 +16,8 @@ from accounts.model.records import parse_id, parse_integer
 HEADER = b"# What accounts apply has made: see machine.md. Do not edit.\n"
 PRESENT, LOCKED, REMOVED = "present", "locked", "removed"
 # made: the account was not there before. remove, keep: what the entry said of `remove`. held: the password was locked
-# before apply did.
-FLAGS = ("made", "remove", "keep", "held")
+# before apply did. home: the home is being made, or was when apply was killed.
+FLAGS = ("made", "remove", "keep", "held", "home")
 
 
 @dataclass

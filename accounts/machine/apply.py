@@ -7,7 +7,7 @@ with their rules. What is not declared stays; what was, and is no more, is locke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupmod import ChangeGroup
 from accounts.edit.request import Report, Request
 from accounts.errors import E_GID_IN_USE, E_UID_IN_USE, AccountsError, BadArgument, Done
-from accounts.machine.applied import Line, format_memory, parse_memory
+from accounts.machine.applied import PRESENT, Line, Memory, format_memory, parse_memory
 from accounts.machine.applyfacts import BatchFacts
 from accounts.machine.applygone import Gone
 from accounts.machine.applymembers import Members
@@ -23,6 +23,7 @@ from accounts.machine.applysubids import Subids
 from accounts.machine.applyusers import Users
 from accounts.machine.declaration import Declaration, Entry
 from accounts.machine.delta import FILES
+from accounts.machine.edits import EditAll
 from accounts.machine.words import shown
 from accounts.model.database import APPLIED, Database
 from accounts.model.records import Group, Passwd
@@ -67,14 +68,15 @@ class ApplyDeclaration(Request):
     """Make a declaration true.
 
     passwords: name of a user -> its hash; read_memory: gives the bytes of /etc/accounts/applied, None for no file;
-    is_there: whether a path exists in the root; outcome: is filled.
+    is_there, is_unfinished: whether a path exists in the root, or is a home that was not finished; outcome: is filled.
     """
 
-    __slots__ = ("declaration", "is_there", "outcome", "passwords", "read_memory")
+    __slots__ = ("declaration", "is_there", "is_unfinished", "outcome", "passwords", "read_memory")
     declaration: Declaration
     passwords: Mapping[bytes, bytes]
     read_memory: Callable[[], bytes | None]
     is_there: Callable[[bytes], bool]
+    is_unfinished: Callable[[bytes], bool]
     outcome: Outcome
 
     @property
@@ -99,7 +101,7 @@ class Convergence:
     def __init__(self, request: ApplyDeclaration, database: Database, facts: Facts, report: Report) -> None:
         self.declaration = request.declaration
         self.passwords = request.passwords
-        self.is_there = request.is_there
+        self.is_there, self.is_unfinished = request.is_there, request.is_unfinished
         self.outcome = request.outcome
         self.database = database
         self.report = report
@@ -127,9 +129,7 @@ class Convergence:
         self._remember_groups()
         members.remember()
         subids.finish()
-        new = format_memory(self.memory)
-        if new != (self._old or b""):
-            self.database.others.append((APPLIED, self._old, new or None))
+        put_memory(self.database, self._old, self.memory)
         if self.followed:
             self.report.steps.append(("run_all_steps", (self.followed,)))
         if self.homes:
@@ -248,6 +248,10 @@ class Convergence:
         if line is not None and line.id != number:
             self.memory.bury(database, name)
 
+    def finish_home(self, name: bytes) -> None:
+        """The home is there."""
+        finish_home(self.memory, name)
+
     def flag(self, database: str, entry: Entry) -> None:
         """Remember what an entry says of `remove`."""
         line = self.memory.lines.get((database, entry.name))
@@ -258,3 +262,34 @@ class Convergence:
     def _remember_groups(self) -> None:
         for entry in self.declaration.groups.values():
             self.flag("group", entry)
+
+
+class FinishHomes(EditAll):
+    """The homes of some users have been made. Arguments as ApplyDeclaration's."""
+
+    __slots__ = ("names", "read_memory")
+    names: Collection[bytes]
+    read_memory: Callable[[], bytes | None]
+
+    def edit(self, database: Database, plan: None, facts: Any, report: Report) -> None:
+        old = self.read_memory()
+        memory = parse_memory(old or b"")
+        for name in self.names:
+            finish_home(memory, name)
+        put_memory(database, old, memory)
+
+
+def finish_home(memory: Memory, name: bytes) -> None:
+    """Forget that a home is being made, and all of an account of which there is nothing else to remember."""
+    line = memory.lines.get(("passwd", name))
+    if line is not None and "home" in line.flags:
+        line.flags -= {"home"}
+        if not line.made and line.state == PRESENT:
+            del memory.lines["passwd", name]
+
+
+def put_memory(database: Database, old: bytes | None, memory: Memory) -> None:
+    """Have the memory written with the rows, where it has changed."""
+    new = format_memory(memory)
+    if new != (old or b""):
+        database.others.append((APPLIED, old, new or None))

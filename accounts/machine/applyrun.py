@@ -12,7 +12,7 @@ from typing import Any
 from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
-from accounts.machine.apply import Action, ApplyDeclaration, Outcome
+from accounts.machine.apply import Action, ApplyDeclaration, FinishHomes, Outcome
 from accounts.machine.applysources import read_sources
 from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
@@ -20,7 +20,8 @@ from accounts.machine.edits import read
 from accounts.machine.source import Placed, write_files
 from accounts.model.database import APPLIED, BASE, HIDDEN, Database
 from accounts.model.release import NO_MIN
-from accounts.system.target import NOT_THERE
+from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE
+from accounts.system.unfinished import is_unfinished
 
 
 @dataclass
@@ -57,10 +58,14 @@ class Apply:
         self._request = ApplyDeclaration(
             declaration=sources.declaration,
             passwords=sources.passwords,
-            read_memory=lambda: self._target.read(b"etc/" + APPLIED.encode()),
+            read_memory=self._read_memory,
             is_there=self._is_there,
+            is_unfinished=lambda home: is_unfinished(self._target.root, home),
             outcome=self._outcome,
         )
+
+    def _read_memory(self) -> bytes | None:
+        return self._target.read(b"etc/" + APPLIED.encode(), MAX_ACCOUNT_FILE)
 
     def _is_there(self, path: bytes) -> bool:
         try:
@@ -71,9 +76,22 @@ class Apply:
 
     def run(self) -> Applied:
         """Make it true. Raises AccountsError; a home that could not be made comes after the commit."""
-        report = self._change.do(self._request)
+        try:
+            report = self._change.do(self._request)
+        finally:
+            self._finish_homes()
         self.result.changed = report.changed or bool(report.steps)
         return self.result
+
+    def _finish_homes(self) -> None:
+        """Remember which homes are done: of the others the next run knows that they may be half made."""
+        root, done = self._target.root, []
+        for step, arguments in self._change.report.steps:
+            for name, home, ids, *_ in arguments[0] if step == "create_homes" else ():
+                if self._is_there(home) and (ids[0] == 0 or not is_unfinished(root, home)):
+                    done.append(name)
+        if done:
+            self._change.do(FinishHomes(names=done, read_memory=self._read_memory))
 
     def tell(self) -> Applied:
         """What run() would do; nothing is locked or written."""

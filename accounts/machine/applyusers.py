@@ -210,12 +210,20 @@ class Users:
         line = run.memory.lines.get(("passwd", name))
         usual = line is not None and line.made and not entry.get("system", False)
         row = run.user(name)
-        if not entry.values.get("create-home", usual) or not row.home.startswith(b"/") or run.is_there(row.home):
+        began = line is not None and "home" in line.flags
+        # Of root's it cannot be seen.
+        unfinished = began and row.uid != 0 and run.is_unfinished(row.home)
+        if not entry.values.get("create-home", usual) or not row.home.startswith(b"/"):
             return
+        if run.is_there(row.home) and not unfinished:
+            run.finish_home(name)
+            return
+        line = run.memory.lines.setdefault(("passwd", name), Line(row.uid))
+        line.flags |= {"home"}
         request = AddUser(name=name)
         plan = UserPlan(request, run.facts)
         subvolume = request.is_subvolume(row.uid, plan, run.facts)
-        run.homes.append((name, row.home, (row.uid, row.gid), plan.skel, subvolume))
+        run.homes.append((name, row.home, (row.uid, row.gid), plan.skel, subvolume, unfinished))
         run.outcome.note("home", "user", name, f"home {shown(row.home)} made")
 
 

@@ -41,6 +41,7 @@ RELATIVE = {
     "system/shells.py": "shells.d of the Target",
     "system/shield.py": "whatever its callers have open",
     "system/trees.py": "homes, by system.paths",
+    "system/unfinished.py": "homes, by system.paths",
     "system/useradd_defaults.py": "etc/default, from etc of the Target",
 }
 # Module -> what its paths are, as they are no target's.
