@@ -28,6 +28,11 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
         "--check", action="store_true", help="only tell whether anything is to be done: then exit with 1"
     )
     parser.add_argument(
+        "--boot",
+        action="store_true",
+        help="what credentials of systemd declared once, and do no more, is gone; else such accounts stay",
+    )
+    parser.add_argument(
         "--to", type=Path, metavar="DIR",
         help="write the files that change into DIR and leave /etc alone: for an overlay, or a confext's etc",
     )  # fmt: skip
@@ -43,7 +48,7 @@ def _apply(run: Run) -> int:
     arguments = run.arguments
     if arguments.to is not None and arguments.check:
         raise Usage("--check writes nothing, so that --to has no meaning")
-    command = Apply(run.change, arguments.directories)
+    command = Apply(run.change, arguments.directories, has_credentials=arguments.boot)
     for note in command.result.notes:
         run.warn(note)
     if arguments.to is not None:

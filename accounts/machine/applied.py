@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """/etc/accounts/applied: what `accounts apply` has made, so that it can be undone, and no id given twice. Pure.
 
-A line is DATABASE:NAME:ID:STATE:FLAGS:EXPIRE or member:USER:GROUP. STATE is present, locked or removed; EXPIRE the
-expiry of shadow(5) that a lock has replaced. useradd and the rest avoid these ids (accounts.model.ids.parse_ledger).
+A line is DATABASE:NAME:ID:STATE:FLAGS:EXPIRE or member:USER:GROUP:FLAGS. STATE is present, locked or removed; EXPIRE
+is the expiry of shadow(5) that a lock has replaced. useradd avoids these ids (accounts.model.ids.parse_ledger).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ HEADER = b"# What accounts apply has made: see machine.md. Do not edit.\n"
 PRESENT, LOCKED, REMOVED = "present", "locked", "removed"
 # made: the account was not there before. remove, keep: what the entry said of `remove`. held: the password was locked
 # before apply did. home: the home is being made, or was when apply was killed.
-FLAGS = ("made", "remove", "keep", "held", "home")
+FLAGS = ("made", "remove", "keep", "held", "home", "passed", "named")
+# Of these, where it was declared: only by a credential; in a directory that was named.
+ORIGINS = frozenset(("passed", "named"))
 
 
 @dataclass
@@ -37,11 +39,14 @@ class Line:
 
 @dataclass
 class Memory:
-    """The file. lines: (database, name) -> what is there; removed: the same -> former ids; members: (user, group)."""
+    """The file. lines: (database, name) -> what is there; removed: the same -> former ids.
+
+    members: (user, group) -> where it was declared, of ORIGINS.
+    """
 
     lines: dict[tuple[str, bytes], Line] = field(default_factory=dict)
     removed: dict[tuple[str, bytes], set[int]] = field(default_factory=dict)
-    members: set[tuple[bytes, bytes]] = field(default_factory=set)
+    members: dict[tuple[bytes, bytes], frozenset[str]] = field(default_factory=dict)
 
     def ids(self, database: str) -> dict[int, set[bytes]]:
         """Id -> whose it is or was."""
@@ -77,8 +82,8 @@ def parse_memory(text: bytes) -> Memory:
     memory = Memory()
     for raw in text.split(b"\n"):
         fields = raw.split(b":")
-        if fields[0] == b"member" and len(fields) == 3 and all(fields):
-            memory.members.add((fields[1], fields[2]))
+        if fields[0] == b"member" and len(fields) == 4 and all(fields[:3]):
+            memory.members[fields[1], fields[2]] = _parse_flags(fields[3]) & ORIGINS
             continue
         database = fields[0].decode("ascii", "replace")
         if database not in ID_FIELDS or len(fields) != 6 or not fields[1]:
@@ -90,9 +95,12 @@ def parse_memory(text: bytes) -> Memory:
         if state == REMOVED:
             memory.retire(database, fields[1], number)
         elif state in (PRESENT, LOCKED):
-            flags = frozenset(fields[4].decode("ascii", "replace").split(",")) & frozenset(FLAGS)
-            memory.lines[database, fields[1]] = Line(number, state, flags, expire)
+            memory.lines[database, fields[1]] = Line(number, state, _parse_flags(fields[4]), expire)
     return memory
+
+
+def _parse_flags(text: bytes) -> frozenset[str]:
+    return frozenset(text.decode("ascii", "replace").split(",")) & frozenset(FLAGS)
 
 
 def format_memory(memory: Memory) -> bytes:
@@ -103,7 +111,7 @@ def format_memory(memory: Memory) -> bytes:
     ]
     for (database, name), numbers in memory.removed.items():
         lines += [b"%s:%s:%d:removed::" % (database.encode(), name, number) for number in numbers]
-    lines += [b"member:%s:%s" % pair for pair in memory.members]
+    lines += [b"member:%s:%s:%s" % (*pair, _flags(flags)) for pair, flags in memory.members.items()]
     return HEADER + b"".join(line + b"\n" for line in sorted(lines)) if lines else b""
 
 

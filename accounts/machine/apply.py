@@ -15,7 +15,7 @@ from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupmod import ChangeGroup
 from accounts.edit.request import Report, Request
 from accounts.errors import E_GID_IN_USE, E_UID_IN_USE, AccountsError, BadArgument, Done
-from accounts.machine.applied import PRESENT, Line, Memory, format_memory, parse_memory
+from accounts.machine.applied import ORIGINS, PRESENT, Line, Memory, format_memory, parse_memory
 from accounts.machine.applyfacts import BatchFacts
 from accounts.machine.applygone import Gone
 from accounts.machine.applymembers import Members
@@ -69,15 +69,28 @@ class ApplyDeclaration(Request):
 
     passwords: name of a user -> its hash; read_memory: gives the bytes of /etc/accounts/applied, None for no file;
     is_there, is_unfinished: whether a path exists in the root, or is a home that was not finished; outcome: is filled.
+    has_credentials: whether what only credentials declared once, and is declared no more, is gone: else nobody knows.
+    named: whether it comes from directories that were named; it has nothing to do with what the standard ones declare.
     """
 
-    __slots__ = ("declaration", "is_there", "is_unfinished", "outcome", "passwords", "read_memory")
+    __slots__ = (
+        "declaration",
+        "has_credentials",
+        "is_there",
+        "is_unfinished",
+        "named",
+        "outcome",
+        "passwords",
+        "read_memory",
+    )
     declaration: Declaration
     passwords: Mapping[bytes, bytes]
     read_memory: Callable[[], bytes | None]
     is_there: Callable[[bytes], bool]
     is_unfinished: Callable[[bytes], bool]
     outcome: Outcome
+    has_credentials: bool
+    named: bool
 
     @property
     def CREATES(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -107,6 +120,7 @@ class Convergence:
         self.report = report
         self._old = request.read_memory()
         self.memory = parse_memory(self._old or b"")
+        self._named, self._has_credentials = request.named, request.has_credentials
         self.facts = BatchFacts(facts, database, self.memory, self._reserved())
         # The reports of requests whose steps come after the commit, and homes: arguments of publish.create_home.
         self.followed: list[Report] = []
@@ -252,12 +266,20 @@ class Convergence:
         """The home is there."""
         finish_home(self.memory, name)
 
+    def origin(self, entry: Entry) -> frozenset[str]:
+        """Where an entry comes from, as memory has it."""
+        return frozenset(("passed",) * entry.passed + ("named",) * self._named)
+
+    def is_ours(self, origin: frozenset[str]) -> bool:
+        """Whether this run has read where something was declared once: what it does not find there is gone."""
+        return ("named" in origin) == self._named and ("passed" not in origin or self._has_credentials)
+
     def flag(self, database: str, entry: Entry) -> None:
-        """Remember what an entry says of `remove`."""
+        """Remember what an entry says of `remove`, and where it comes from."""
         line = self.memory.lines.get((database, entry.name))
         if line is not None:
             said = {True: {"remove"}, False: {"keep"}, None: set[str]()}[entry.values.get("remove")]
-            line.flags = line.flags - {"remove", "keep"} | said
+            line.flags = line.flags - {"remove", "keep"} - ORIGINS | said | self.origin(entry)
 
     def _remember_groups(self) -> None:
         for entry in self.declaration.groups.values():

@@ -11,7 +11,7 @@ from accounts.edit.userdel import RemoveUser
 from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_GROUP_BUSY, E_USER_BUSY, AccountsError, Fail
 from accounts.machine.applied import LOCKED, Line
-from accounts.machine.applyusers import EXPIRED
+from accounts.machine.applyusers import EXPIRED, is_locked
 from accounts.model.database import ID_FIELDS
 from accounts.text import fsdecode
 
@@ -31,8 +31,9 @@ class Gone:
         memory, declaration = self._run.memory, self._run.declaration
         for kind, entries in (("passwd", declaration.users), ("group", declaration.groups)):
             for database, name in sorted(memory.lines):
-                if database == kind and name not in entries:
-                    self._end(kind, name, memory.lines[database, name])
+                line = memory.lines[database, name]
+                if database == kind and name not in entries and self._run.is_ours(line.flags):
+                    self._end(kind, name, line)
 
     def _end(self, database: str, name: bytes, line: Line) -> None:
         layered, memory = self._database.tables[database], self._run.memory
@@ -86,9 +87,9 @@ class Gone:
         database = self._database
         shadow = database.shadow.get(name) if database.shadow.present else None
         row = self._run.user(name)
-        held = (row.passwd if shadow is None else shadow.passwd).startswith(b"!")
+        current = row.passwd if shadow is None else shadow.passwd
         try:
-            if not held:
+            if not current.startswith(b"!"):
                 self._run.do(ChangeUser(name=name, lock=True), None)
             expire = -1 if shadow is None else shadow.expire
             if database.shadow.present and expire != EXPIRED:
@@ -97,5 +98,5 @@ class Gone:
             error.message = f"{fsdecode(name)}, which is declared no more, cannot be locked: {error}"
             raise
         line.state, line.expire = LOCKED, expire
-        line.flags |= {"held"} if held else set()
+        line.flags |= {"held"} if is_locked(current) else set()
         self._run.outcome.note("locked", "user", name, "locked: it is declared no more")

@@ -43,16 +43,20 @@ class Members:
                 groups[group] = [], []
             self._check_user(user, group)
             groups[group][0].append(user)
-        for user, group in sorted(run.memory.members):
-            if (user, group) not in self._wanted:
+        for (user, group), origin in sorted(run.memory.members.items()):
+            if (user, group) not in self._wanted and run.is_ours(origin):
                 groups.setdefault(group, ([], []))[1].append(user)
         for group, (joining, leaving) in groups.items():
             self._change(group, joining, leaving)
 
     def remember(self) -> None:
         """What apply has added, as far as it is declared."""
-        kept = {pair for pair in self._run.memory.members if pair in self._wanted}
-        self._run.memory.members = kept | self._added
+        run = self._run
+        kept = {pair: origin for pair, origin in run.memory.members.items() if not run.is_ours(origin)}
+        for pair, (entry, _) in self._wanted.items():
+            if pair in self._added or pair in run.memory.members:
+                kept[pair] = run.origin(entry)
+        run.memory.members = kept
 
     def _check_group(self, user: bytes, group: bytes) -> None:
         entry, key = self._wanted[user, group]

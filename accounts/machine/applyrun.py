@@ -13,7 +13,7 @@ from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
 from accounts.machine.apply import Action, ApplyDeclaration, FinishHomes, Outcome
-from accounts.machine.applysources import read_sources
+from accounts.machine.applysources import credentials, read_sources
 from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
 from accounts.machine.edits import read
@@ -48,8 +48,11 @@ class Applied:
 class Apply:
     """One run on the root of a change."""
 
-    def __init__(self, change: Change, directories: Sequence[Path] = ()) -> None:
-        """Reads the declaration. Raises BadArgument, "FILE:LINE: what is wrong"; OSError."""
+    def __init__(self, change: Change, directories: Sequence[Path] = (), *, has_credentials: bool = False) -> None:
+        """Reads the declaration. Raises BadArgument, "FILE:LINE: what is wrong"; OSError.
+
+        has_credentials: as ApplyDeclaration's; where systemd gives some, they are all.
+        """
         self._change = change
         self._target = change.target
         sources = read_sources(self._target, directories)
@@ -62,6 +65,8 @@ class Apply:
             is_there=self._is_there,
             is_unfinished=lambda home: is_unfinished(self._target.root, home),
             outcome=self._outcome,
+            named=bool(directories),
+            has_credentials=has_credentials or (credentials() is not None and not directories),
         )
 
     def _read_memory(self) -> bytes | None:

@@ -131,6 +131,7 @@ def _take(declaration: Declaration, source: Source, specifiers: Specifiers) -> N
     if not source.secret:
         _check_owner(status, source.shown)
     where = shown(os.fsencode(source.shown))
+    declaration.passed = source.secret
     if source.name.endswith(".toml"):
         document, place_of = parse_toml(data, where)
         declaration.take(document, place_of)

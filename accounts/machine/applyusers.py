@@ -160,7 +160,7 @@ class Users:
             lock = "held" in line.flags
         if lock is None:
             # An administrator's lock stays, whatever the hash; a mark for "no password" is none.
-            lock = _locks(current) or (declared is None and current.startswith(b"!"))
+            lock = is_locked(current) or (declared is None and current.startswith(b"!"))
         # Without anything behind the lock everybody would get in.
         return b"!" + bare if lock or not bare else bare
 
@@ -191,11 +191,11 @@ class Users:
         run, name = self._run, entry.name
         locked = bool(entry.values.get("locked"))
         if locked and (line is None or line.state != LOCKED):
-            held = {"held"} if _locks(current) else set[str]()
+            held = {"held"} if is_locked(current) else set[str]()
             made = run.memory.lines.setdefault(("passwd", name), Line(run.user(name).uid))
             made.state, made.flags = LOCKED, made.flags | held
             made.expire = -1 if expire == EXPIRED else expire
-            if not _locks(current) or expire != EXPIRED:
+            if not is_locked(current) or expire != EXPIRED:
                 run.outcome.note("locked", "user", name, "locked")
         elif not locked and line is not None and line.state == LOCKED:
             line.state, line.flags, line.expire = PRESENT, line.flags - {"held"}, -1
@@ -227,7 +227,7 @@ class Users:
         run.outcome.note("home", "user", name, f"home {shown(row.home)} made")
 
 
-def _locks(passwd: bytes) -> bool:
+def is_locked(passwd: bytes) -> bool:
     """Whether a password field holds a hash that is locked."""
     return passwd.startswith(b"!") and bool(passwd.strip(b"!*"))
 

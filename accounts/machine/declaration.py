@@ -55,6 +55,7 @@ class Entry:
     """A user or group. values: by key, as bytes, int, bool and tuples.
 
     initial: what a new account has where values say nothing. path: its keys in the document that named it first.
+    passed: whether only credentials say it.
     """
 
     name: bytes
@@ -62,6 +63,7 @@ class Entry:
     place_of: PlaceOf
     values: dict[str, Any] = field(default_factory=dict)
     initial: dict[str, Any] = field(default_factory=dict)
+    passed: bool = False
     _places: dict[str, tuple[PlaceOf, Path]] = field(default_factory=dict)
 
     def where(self, key: str = "") -> str:
@@ -89,13 +91,14 @@ class Entry:
 class Declaration:
     """All that was declared. remove: whether what is declared no more goes, where the entry did not say.
 
-    notes: what is worth a line on standard error.
+    notes: what is worth a line on standard error. passed: whether what is taken next comes from a credential.
     """
 
     users: dict[bytes, Entry] = field(default_factory=dict)
     groups: dict[bytes, Entry] = field(default_factory=dict)
     remove: bool = False
     notes: list[str] = field(default_factory=list)
+    passed: bool = False
 
     def take(self, document: Any, place_of: PlaceOf) -> None:
         """Add a document, what a TOML file says. place_of: keys -> "FILE:LINE: a.b". Raises BadArgument."""
@@ -121,7 +124,8 @@ class Declaration:
         if sum(key in found for key in PASSWORDS) > 1:
             raise BadArgument(f"{place_of(path)}: only one of {', '.join(PASSWORDS)} can be given")
         entries: dict[bytes, Entry] = getattr(self, kind)
-        entry = entries.setdefault(name.encode(), Entry(name.encode(), path, place_of))
+        entry = entries.setdefault(name.encode(), Entry(name.encode(), path, place_of, passed=self.passed))
+        entry.passed &= self.passed
         entry.take(found, path, place_of)
 
 

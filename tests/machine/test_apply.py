@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_all_that_can_be_declared(root: Path) -> None:
     assert "subgid" not in files
     assert memory(root) == [
         "group:alice:1005:present:made:", "group:crew:2000:present:made:", "group:svc:999:present:made:",
-        "member:alice:crew", "member:alice:video", "member:daemon:crew",
+        "member:alice:crew:", "member:alice:video:", "member:daemon:crew:",
         "passwd:alice:1005:present:made:", "passwd:svc:999:present:made:",
     ]  # fmt: skip
     home = (root / "home/alice").stat()
@@ -224,6 +225,13 @@ def test_what_is_declared_no_more_is_locked(root: Path) -> None:
     assert apply(root, "[users.alice]\n").stdout == "user alice: unlocked\n"
     assert rows(root, "shadow")["alice"][0] == HASH
     assert rows(root, "shadow")["alice"][6] == "25567"
+
+
+def test_a_password_that_comes_with_the_return_is_good(root: Path) -> None:
+    apply(root, "[users.alice]\n")
+    apply(root, "")
+    apply(root, f'[users.alice]\npassword = "{HASH}"\n')
+    assert rows(root, "shadow")["alice"][0] == HASH
 
 
 @pytest.mark.parametrize("where", ["entry", "top"])
@@ -366,6 +374,22 @@ def test_directories_in_place_of_the_standard_ones(root: Path, tmp_path: Path) -
     assert list(rows(root, "passwd")) == ["b", "c"]
 
 
+def test_named_and_standard_directories_are_two_declarations(root: Path, tmp_path: Path) -> None:
+    apply(root, "[users.standard]\n[users.www]\ngroups = ['video']\n[users.daemon]\ngroups = ['video']\n")
+    named = str(declare(tmp_path, "[users.named]\ngroups = ['video']\n", "x.toml", "named").parent)
+    done = apply(root, None, named)
+    assert done.stdout.splitlines()[-1] == "user named: joins group video"
+    before = times(root)
+    assert apply(root).stdout == ""
+    assert apply(root, None, named).stdout == ""
+    assert times(root) == before
+    declare(tmp_path, "", "x.toml", "named")
+    done = apply(root, None, named)
+    assert done.stdout == "user named: leaves group video\nuser named: locked: it is declared no more\n"
+    assert apply(root, "[users.www]\n[users.standard]\n").stdout.count("leaves") == 2
+    assert memory(root)[-2:] == ["passwd:named:1001:locked:made,named:", "passwd:standard:1000:present:made:"]
+
+
 def test_sysusers_lines(root: Path) -> None:
     (root / "etc/os-release").write_text("ID=debian\n")
     lines = 'u svc 300 "A %o service" /var/lib/svc\ng dev 301\nu! ext 302:video - /bin/sh\nm svc dev\nm new video\n'
@@ -445,6 +469,29 @@ def test_credentials_of_systemd(root: Path, tmp_path: Path) -> None:
         "credential accounts.20-bob.toml:2: users.bob.password-credential: "
         "there is no credential accounts.none, so that the password is not looked at"
     ]
+
+
+def test_what_credentials_declared_stays_where_nobody_knows_them(root: Path, tmp_path: Path) -> None:
+    from accounts.change import Change
+    from accounts.machine.applyrun import Apply
+
+    declare(tmp_path, "[groups.crew]\n[users.alice]\ngroups = ['video', 'crew']\n", "accounts.toml", "credentials")
+    os.environ["CREDENTIALS_DIRECTORY"] = str(tmp_path / "credentials")
+    try:
+        with Change(os.fsencode(root)) as change:
+            # As on the running system, for the sources alone.
+            with mock.patch.object(change.target, "live", True):
+                run = Apply(change)
+            run.run()
+    finally:
+        del os.environ["CREDENTIALS_DIRECTORY"]
+    assert "passwd:alice:1000:present:made,passed:" in memory(root)
+    before = times(root)
+    assert apply(root).stdout == ""
+    assert times(root) == before
+    assert "user alice: locked: it is declared no more\n" in apply(root, None, "--boot").stdout
+    assert rows(root, "group")["crew"] == ["x", "1000", ""]
+    assert "video" not in rows(root, "group")
 
 
 def test_a_password_in_a_file(root: Path) -> None:

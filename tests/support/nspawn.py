@@ -23,10 +23,14 @@ def available() -> bool:
 
 
 class Machine:
-    """A booted root; a with block boots it and powers it off. Everything the console said is in `log`."""
+    """A booted root; a with block boots it and powers it off. Everything the console said is in `log`.
 
-    def __init__(self, root: Path) -> None:
+    arguments: further ones of systemd-nspawn(1).
+    """
+
+    def __init__(self, root: Path, *arguments: str) -> None:
         self.root = root
+        self.arguments = arguments
         self.log = b""
         self._seen = 0
         self._terminal = -1
@@ -37,7 +41,7 @@ class Machine:
         command = ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--boot", "--private-network"]
         name = f"accounts-test-{os.getpid()}-{time.monotonic_ns() % 10**9}"
         self._process = subprocess.Popen(
-            [*command, f"--machine={name}", "--uuid=" + os.urandom(16).hex(), "-D", str(self.root)],
+            [*command, f"--machine={name}", "--uuid=" + os.urandom(16).hex(), *self.arguments, "-D", str(self.root)],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
