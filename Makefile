@@ -26,12 +26,21 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all demo test test-deps venv pip bench clients lint install install-doc install-image-tool image clean
+.PHONY: all no-pam demo test test-deps venv pip bench clients lint install install-doc install-image-tool image clean
 
-all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(DEPS)
+# pam_accounts.so is made where libpam's headers are (Debian: libpam0g-dev): all else does without.
+PAM_MODULE = $(if $(shell printf '\043include <security/pam_ext.h>\n' | $(CC) $(CPPFLAGS) -E -x c - 2>/dev/null),pam/build/pam_accounts.so)
+
+all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(or $(PAM_MODULE),no-pam) $(DEPS)
 
 nss/build/libnss_altfiles.so.2: $(wildcard nss/*.c nss/*.h nss/*.map nss/Makefile common/*)
 	$(MAKE) -C nss DATADIR=$(IMAGE_DIR)
+
+pam/build/pam_accounts.so: $(wildcard pam/*.c pam/*.h pam/*.map pam/Makefile nss/*.c nss/*.h common/*)
+	$(MAKE) -C pam DATADIR=$(IMAGE_DIR) TOOL=$(BINDIR)/accounts
+
+no-pam:
+	@echo 'pam_accounts.so is not built: the headers of libpam (libpam0g-dev) are not there'
 
 subid/build/libsubid_altfiles.so: $(wildcard common/* subid/*.c subid/*.map subid/Makefile)
 	$(MAKE) -C subid DATADIR=$(IMAGE_DIR)
@@ -61,6 +70,7 @@ install: all
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
 	$(MAKE) -C subid install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
+	$(if $(PAM_MODULE),$(MAKE) -C pam install DATADIR=$(IMAGE_DIR) TOOL=$(BINDIR)/accounts DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR))
 	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR) \
 	    SHADOW_COMPAT=$(SHADOW_COMPAT)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
@@ -99,7 +109,7 @@ $(VENV)/stamp: pyproject.toml | pip
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
-TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 python3-venv openssl openssh-client git \
+TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 libpam0g-dev python3-venv openssl openssh-client git \
     fakeroot fakechroot proot bindfs e2fsprogs mandoc man-db zsh fish patch
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
@@ -147,4 +157,4 @@ image:
 	shims/accounts image check $(ROOT) $(LEDGER:%=--ledger %) $(if $(RULES),--rules $(RULES))
 
 clean:
-	rm -rf build nss/build subid/build
+	rm -rf build nss/build subid/build pam/build

@@ -190,6 +190,9 @@ def _add_wire(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="link nsswitch.conf at boot, or now; without this, at boot where the root has systemd",
     )
+    parser.add_argument(
+        "--pam", action="store_true", help="users of the image change their passwords: pam_accounts.so before pam_unix"
+    )
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -113,7 +113,7 @@ def run_wire(arguments: argparse.Namespace) -> Outcome:
     """Wire."""
     from accounts.image.wire import wire
 
-    wired = wire(arguments.root, boot=arguments.boot, source_date_epoch=source_date_epoch())
+    wired = wire(arguments.root, boot=arguments.boot, with_pam=arguments.pam, source_date_epoch=source_date_epoch())
     return outcome.tell_wire(arguments.root, wired)
 
 

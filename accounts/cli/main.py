@@ -32,10 +32,11 @@ COMMANDS = {
     "image": ("accounts.cli.image", "build an image: seed, pin, check, ..."),
     "sysusers": ("accounts.cli.sysusers", "add the members of sysusers.d that systemd-sysusers cannot add"),
     "serve": ("accounts.cli.serve", "let everybody change what is theirs, without set-uid"),
+    "set-password": ("accounts.cli.setpassword", "a new password from standard input, for pam_accounts(8)"),
     "materialize": ("accounts.cli.materialize", "rows of image users in /etc, for programs that read nothing else"),
 }
 # Commands whose main() gets what is behind their name; the others are several in a module, and find it in argv[0].
-ALONE = ("image", "sysusers", "materialize", "serve")
+ALONE = ("image", "sysusers", "set-password", "materialize", "serve")
 USAGE_ERROR = 2
 
 

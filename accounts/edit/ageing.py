@@ -65,7 +65,7 @@ class SetAgeing(Request):
         report.failed.clear()
         report.if_failed(FAILED_AUDIT, b"", user.uid)
         days = self.days or (facts.ask(row) if facts.ask is not None else {})
-        change_ageing(database, user, row.replace(**days), self.today)
+        change_ageing(database, user, row.replace(**days), self.today, facts)
         report.uid = user.uid
         if self.days:
             for field, operation in AUDITED.items():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from accounts.edit.request import Facts
     from accounts.model.release import Release
 
     # PASS_MIN_DAYS, PASS_MAX_DAYS and PASS_WARN_AGE of login.defs(5), asked for when a row is made.
@@ -51,6 +52,15 @@ def set_token(database: Database, name: bytes, passwd: bytes, today: int) -> Non
         _put_first(database, "shadow", shadow.replace(passwd=passwd, lstchg=shadow_day(today)))
     else:
         _put_first(database, "passwd", user.replace(passwd=passwd))
+
+
+def token_of(database: Database, name: bytes) -> bytes | None:
+    """The password field that counts for pam_unix(8); None where there is no such row."""
+    user = database.passwd.get(name)
+    if user is None or not _is_shadowed(user):
+        return None if user is None else user.passwd
+    shadow = database.shadow.get(name)
+    return None if shadow is None else shadow.passwd
 
 
 def _is_shadowed(user: Passwd) -> bool:
@@ -92,7 +102,7 @@ def update_password(database: Database, name: bytes, passwd: bytes, today: int, 
 # chage, expiry
 
 
-def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int) -> None:
+def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int, facts: Facts) -> None:
     """Give a user the days of a Shadow row (its password does not matter), as chage does.
 
     Without a row in shadow one is made that takes over the password of passwd. today: by the clock that PAM reads.
@@ -101,13 +111,17 @@ def change_ageing(database: Database, user: Passwd, ageing: Shadow, today: int) 
     if shadow is None:
         database.passwd.put(user.replace(passwd=SHADOWED))
         shadow = Shadow(user.name, user.passwd)
-    put_ageing(database, shadow, ageing.replace(passwd=shadow.passwd, flag=shadow.flag), today)
+    put_ageing(database, shadow, ageing.replace(passwd=shadow.passwd, flag=shadow.flag), today, facts)
 
 
-def put_ageing(database: Database, old: Shadow, new: Shadow, today: int) -> None:
-    """Put a shadow row; when that makes the password expire, an image user gets a local passwd row as well."""
+def put_ageing(database: Database, old: Shadow, new: Shadow, today: int, facts: Facts) -> None:
+    """Put a shadow row; when that makes the password expire, an image user gets a local passwd row as well.
+
+    Not where PAM changes passwords by pam_accounts, which needs none.
+    """
     database.shadow.put(new)
-    if must_change(new, today) and not must_change(old, today):
+    expires = must_change(new, today) and not must_change(old, today)
+    if expires and database.passwd.image.find(new.name) is not None and not facts.has_pam_accounts():
         materialize(database, new.name)
 
 

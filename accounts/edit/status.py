@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.edit.passwords import can_set_token, put_ageing, set_token
+from accounts.edit.passwords import can_set_token, put_ageing, set_token, token_of
 from accounts.edit.request import Request
-from accounts.errors import E_NOTFOUND, E_PAM_ERR, E_PW_UPDATE, Fail
+from accounts.errors import E_NOPERM, E_NOTFOUND, E_PAM_ERR, E_PW_UPDATE, Fail
 from accounts.model.dates import format_day
 from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
@@ -68,7 +68,7 @@ class ChangeStatus(Request):
         user = None if plan else database.passwd.get(self.name)
         if shadow is not None:
             row = shadow.replace(passwd=self.apply(shadow.passwd), **self.ageing())
-            put_ageing(database, shadow, row, self.today)
+            put_ageing(database, shadow, row, self.today, facts)
         elif user is not None:
             database.passwd.put(user.replace(passwd=self.apply(user.passwd)))
         else:
@@ -100,12 +100,18 @@ class ChangeStatus(Request):
 
 
 class SetToken(Request):
-    """A new password, already encrypted, as pam_unix(8) sets it. caller: who asks, for syslog."""
+    """A new password, already encrypted, as pam_unix(8) sets it.
 
-    __slots__ = ("caller", "name", "passwd")
+    caller: who asks, for syslog; None where PAM tells it. proven: the password field that whoever asks has proven to
+    know; None where he need not.
+    """
+
+    __slots__ = ("caller", "name", "passwd", "proven")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"proven": None}
     name: bytes
     passwd: bytes
-    caller: bytes
+    caller: bytes | None
+    proven: bytes | None
 
     def look(self, facts: Facts, report: Report) -> None:
         """It was looked at before the password was asked for."""
@@ -116,8 +122,11 @@ class SetToken(Request):
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         if not can_set_token(database, self.name):
             raise token_error()
+        if self.proven is not None and token_of(database, self.name) != self.proven:
+            raise Fail(E_NOPERM, "the password has changed since it was asked for")
         set_token(database, self.name, self.passwd, facts.today())
-        report.log.append(changed_line(self.name, self.caller))
+        if self.caller is not None:
+            report.log.append(changed_line(self.name, self.caller))
 
     def no_backup(self, report: Report) -> Collection[str]:
         # pam_unix keeps none.

@@ -38,6 +38,7 @@ from accounts.image.rules import Rules
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
+from accounts.image.wirepam import check_stacks
 from accounts.model.policy import (
     DATABASES,
     IMAGE_SERVICE,
@@ -107,6 +108,7 @@ def check(
         _check_ledger(layers, findings, result, machine)
         _check_module(layers, findings, result)
         _check_nsswitch(layers, root, findings, result)
+        check_stacks(layers.tree, lambda rule, message, path: findings.add(rule, message, files=[path]))
         _check_first_boot(layers, findings)
         if rpm.needs_macros(tree) and not rpm.has_macros(tree, layers.image_dir):
             message = f"{rpm.MACROS} is not there: rpm gives files of image users to root; run accounts image wire"

@@ -44,6 +44,8 @@ RULES = {
     "module": ("fail", "the NSS module is missing or of another architecture"),
     "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
     "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),
+    "pam-module": ("fail", "PAM is to ask pam_accounts.so for new passwords, and cannot"),
+    "pam-stack": ("warn", "pam_unix is asked for a new password before pam_accounts, or without it"),
     "first-boot": ("fail", "systemd-firstboot asks on the console, and the boot waits for an answer"),
     "rpm": ("warn", "rpm does not look into the image layer for the owners of a package's files"),
     "ledger": ("warn", "the image's id ledger is missing or behind"),

@@ -28,3 +28,8 @@ def add_helper(text: bytes) -> bytes:
     assert first is not None
     at = block.start() if block is not None else first.start()
     return text[:at] + COMMENT + LINE + text[at:]
+
+
+def drop_helper(text: bytes) -> bytes:
+    """The file without the helper's line and its comment."""
+    return text.replace(COMMENT + LINE, b"")

@@ -22,6 +22,7 @@ from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries,
 from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
+from accounts.image.wirepam import check_module, find_stacks, is_wired, wire_pam
 
 # The vendor files: nss-data/ of the source, and of an installation beside the package; in a wheel they are in it.
 VENDOR_DATA = Path(__file__).resolve().parents[2] / "nss-data"
@@ -55,11 +56,14 @@ class Wired:
     notes: list[str] = field(default_factory=list)
 
 
-def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None = None) -> Wired:
+def wire(
+    root: Path, *, boot: bool | None = None, with_pam: bool = False, source_date_epoch: int | None = None
+) -> Wired:
     """Wire a root directory.
 
     boot: take nsswitch.conf out of /etc and leave it to the boot unit; False leaves a link there, for
     containers and for chroots that look names up; None chooses by whether the root has systemd.
+    with_pam: put pam_accounts.so in front of pam_unix in the password stacks, in place of the helper's line.
     source_date_epoch: seconds, the time that written files get.
 
     Raises BadArgument, before anything changes, when the root has no NSS module for its C library: without
@@ -73,11 +77,15 @@ def wire(root: Path, *, boot: bool | None = None, source_date_epoch: int | None 
         if boot is None:
             boot = _first(tree, SYSTEMD) is not None
         run = _Wiring(tree, Wired(boot, notes=notes))
+        if with_pam:
+            check_module(tree)
         run.write_nsswitch()
         if boot:
             run.install_unit()
         run.guard_first_boot(image_dir)
         run.tell_rpm(image_dir)
+        if with_pam:
+            wire_pam(tree, run.result, VENDOR_DATA)
         run.add_pam_helper()
         run.move_pam()
         run.result.changed = sorted(set(run.result.changed))
@@ -161,13 +169,11 @@ class _Wiring:
         """Let PAM copy the rows of image users whose password has expired, where the root has what that needs."""
         if self.tree.lstat(pam.COMMAND) is None or not find_libraries(self.tree, f"security/{pam.MODULE}"):
             return
-        for directory in (PAM, VENDOR_PAM):
-            for name in self.tree.names(directory):
-                path = f"{directory}/{name}"
-                status = self.tree.lstat(path)
-                text = self._read(path) if status is not None and stat.S_ISREG(status.st_mode) else None
-                if text is not None and (new := pam.add_helper(text)) != text:
-                    self._write(path, new)
+        if is_wired(self.tree):
+            return
+        for path, text in list(find_stacks(self.tree)):
+            if (new := pam.add_helper(text)) != text:
+                self._write(path, new)
 
     def move_pam(self) -> None:
         """Move the PAM services to libpam's vendor directory.

@@ -11,6 +11,7 @@ from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH, shipped_nsswitch
+from accounts.image.wirepam import check_stacks
 from accounts.machine.findings import Findings
 from accounts.system.module import honours_hides
 from accounts.text import fsdecode
@@ -28,6 +29,7 @@ def check_wiring(change: Change, findings: Findings) -> None:
             _check_subid(change, tree, text, findings)
         if find_libraries(tree, PAM_LIBRARY) and not any(tree.names(path) for path in PAM_DIRECTORIES):
             findings.add("pam", "there is no service in /etc/pam.d, nor in /usr/lib/pam.d")
+        check_stacks(tree, lambda code, message, path: findings.add(code, message, files=[path]))
 
 
 def _check_module(change: Change, tree: Tree, findings: Findings) -> None:

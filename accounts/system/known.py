@@ -245,6 +245,12 @@ class Facts:
         except OSError:
             return "none"
 
+    def has_pam_accounts(self) -> bool:
+        """Whether PAM changes passwords of image users (accounts.system.pam). Raises ConfigError."""
+        from accounts.system.pam import has_pam_accounts
+
+        return has_pam_accounts(self.target)
+
     def now(self) -> int:
         """Seconds since the epoch: SOURCE_DATE_EPOCH where it is valid, as shadow's gettime()."""
         current = int(time.time())

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Line = tuple[bytes, bytes, list[bytes]]
 
 DIRECTORIES = (b"etc/pam.d/", b"usr/lib/pam.d/", b"usr/etc/pam.d/")
+ACCOUNTS = b"pam_accounts.so"
 MAX_DEPTH = 16  # of includes, as libpam's
 MODULES = (b"pam_unix.so", b"pam_unix_passwd.so")
 # What an option or ENCRYPT_METHOD has to begin with; methods as in hashing.METHODS.
@@ -94,6 +95,15 @@ def default_settings(method: str) -> HashSettings:
     """A method at its default cost."""
     cost = COSTS[method][2] if method in COSTS else 0
     return HashSettings(method, cost, cost)
+
+
+def has_pam_accounts(target: Target) -> bool:
+    """Whether users of the image change their passwords at the login: login(1), or any service, asks pam_accounts.
+
+    Raises ConfigError.
+    """
+    stack = list(_stack(target, b"login", 0)) or _stack(target, b"other", 0)
+    return any(module.rpartition(b"/")[2] == ACCOUNTS for _, module, _ in stack)
 
 
 # Pam.d(5)

@@ -55,8 +55,9 @@ def ageing() -> tuple[int, int, int]:
 class Facts:
     """What a request asks of a database at hand."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pam: bool = False) -> None:
         self._database = database
+        self.pam = pam
 
     def is_present(self, name: str) -> bool:
         return self._database.tables[name].present
@@ -66,6 +67,9 @@ class Facts:
 
     def shown(self, name: str) -> str:
         return f"/etc/{name}"
+
+    def has_pam_accounts(self) -> bool:
+        return self.pam
 
 
 def apply_status(name: bytes, **options: Any) -> Callable[[Database], object]:
@@ -178,27 +182,36 @@ EDITS: list[tuple[str, Callable[[Database], object], dict[str, str | None]]] = [
     (
         "chage of an image user keeps password and flag",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 1, 2, 99999, 4, 5, 6), TODAY
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 1, 2, 99999, 4, 5, 6), TODAY, Facts(database)
         ),
         {"shadow": BOB + "alice:!old:1:2:99999:4:5:6:\n"},
     ),
     (
         "chage that makes the password of an image user expire",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 0, 0, 99999, 7), TODAY
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 0, 0, 99999, 7), TODAY, Facts(database)
         ),
         {"passwd": LOCAL["passwd"] + ALICE, "shadow": BOB + "alice:!old:0:0:99999:7:::\n"},
     ),
     (
+        "the same where PAM changes passwords of image users by itself",
+        lambda database: passwords.change_ageing(
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 0, 0, 99999, 7), TODAY, Facts(database, True)
+        ),
+        {"shadow": BOB + "alice:!old:0:0:99999:7:::\n"},
+    ),
+    (
         "chage back to the image's days writes nothing",
         lambda database: passwords.change_ageing(
-            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 19000, 0, 99999, 7), TODAY
+            database, database.passwd.get(b"alice"), Shadow(b"alice", b"", 19000, 0, 99999, 7), TODAY, Facts(database)
         ),
         {},
     ),
     (
         "chage of a user without a shadow row moves the password there",
-        lambda database: passwords.change_ageing(database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1), TODAY),
+        lambda database: passwords.change_ageing(
+            database, database.passwd.get(b"eve"), Shadow(b"eve", b"", 1), TODAY, Facts(database)
+        ),
         {"passwd": "bob:x:1001:1001:::\neve:x:1002:1002:::\n", "shadow": BOB + "eve:clear:1::::::\n"},
     ),
     (
