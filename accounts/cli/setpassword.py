@@ -56,9 +56,9 @@ def main(given: Given) -> None:
 
     run, name = given.run, given.operands[0]
     facts = run.facts
-    password, proven = read_fields()
     if not is_root():
         raise Fail(E_NOPERM, "this needs root")
+    password, proven = read_fields()
     if facts.view(("passwd",)).passwd.get(name) is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
     service = fsdecode(given.values.get("service", b"other")).rpartition("/")[2]

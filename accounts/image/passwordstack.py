@@ -16,8 +16,9 @@ UNIX = ("pam_unix.so", "pam_unix_passwd.so")
 REST = "user_unknown=ignore default=die"
 # The name of the profile in pam-configs.
 PROFILE = "accounts"
-# Words of pam_unix that mean the same here; hash methods are read from its own line (accounts.system.pam).
-WORDS = ("use_authtok", "try_first_pass", "use_first_pass", "obscure", "nodelay", "debug")
+# Words of pam_unix that mean the same here. Hash methods are read from its own line (accounts.system.pam); obscure of
+# Debian's pam_unix does nothing (docs/decisions/pam.md), and here it would.
+WORDS = ("use_authtok", "try_first_pass", "use_first_pass", "nodelay", "debug")
 VALUES = ("minlen=", "authtok_type=")
 FIRST_WORDS = ("use_authtok", "try_first_pass")
 _LINE = re.compile(

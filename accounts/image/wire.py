@@ -20,6 +20,7 @@ from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries, find_modules
 from accounts.image.nsswitch import merge_nsswitch
+from accounts.image.passwordstack import PROFILE
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
 from accounts.image.wirepam import check_module, find_stacks, is_wired, wire_pam
@@ -85,7 +86,7 @@ def wire(
         run.guard_first_boot(image_dir)
         run.tell_rpm(image_dir)
         if with_pam:
-            wire_pam(tree, run.result, VENDOR_DATA)
+            wire_pam(tree, run.result, (VENDOR_DATA / "pam-configs" / PROFILE).read_bytes())
         run.add_pam_helper()
         run.move_pam()
         run.result.changed = sorted(set(run.result.changed))

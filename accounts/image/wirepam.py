@@ -28,7 +28,6 @@ from accounts.image.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from accounts.image.tree import Tree
     from accounts.image.wire import Wired
@@ -95,9 +94,12 @@ def check_stacks(tree: Reader, complain: Callable[[str, str, str], None]) -> Non
             complain("pam-stack", f"{path} asks {name} for a new password before {MODULE}, or without it", path)
 
 
-def wire_pam(tree: Tree, result: Wired, data: Path) -> None:
-    """Put the module into the password stacks, and take the helper's line away. data: nss-data. Raises OSError."""
-    write_profile(tree, result, data)
+def wire_pam(tree: Tree, result: Wired, profile: bytes) -> None:
+    """Put the module into the password stacks, and take the helper's line away. Raises OSError.
+
+    profile: what pam-auth-update is to know of it.
+    """
+    write_profile(tree, result, profile)
     for path, text in list(find_stacks(tree)):
         name = path.rpartition("/")[2]
         try:
@@ -112,11 +114,11 @@ def wire_pam(tree: Tree, result: Wired, data: Path) -> None:
         result.notes.append(f"pam.d is authselect's: authselect select {PROFILE} --force, with the features it has now")
 
 
-def write_profile(tree: Tree, result: Wired, data: Path) -> None:
+def write_profile(tree: Tree, result: Wired, profile: bytes) -> None:
     """The profile for those who make the files of pam.d: pam-auth-update, authselect."""
     files = {}
     if tree.lstat(PAM_CONFIGS) is not None:
-        files[f"{PAM_CONFIGS}/{PROFILE}"] = (data / "pam-configs" / PROFILE).read_bytes()
+        files[f"{PAM_CONFIGS}/{PROFILE}"] = profile
     base = _base_profile(tree)
     for name in tree.names(f"{AUTHSELECT}/default/{base}"):
         text = tree.read(f"{AUTHSELECT}/default/{base}/{name}")

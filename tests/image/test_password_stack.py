@@ -27,7 +27,7 @@ SUFFICIENT = "password sufficient pam_unix.so sha512 shadow nullok use_authtok\n
     [
         # Debian, OpenEmbedded
         ("password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt\n" + DENY,
-         f"password\t[success=2 {REST} obscure\n"
+         f"password\t[success=2 {REST}\n"
          f"password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt\n{DENY}"),
         # with modules before it that jump over it, or not
         ("password\t[success=3 default=1]\tpam_krb5.so\npassword requisite pam_pwquality.so\n"
@@ -88,10 +88,8 @@ def test_debian_s_own_notes_follow() -> None:
     text = f"{HEAD}{unix} \n{TAIL}"
     assert is_managed(text.encode(), SAVED.encode())
     new, saved = add_profile(text.encode(), SAVED.encode())
-    assert new.decode() == f"{HEAD}password\t[success=2 {REST} obscure\n{unix} use_authtok try_first_pass\n{TAIL}"
-    assert saved.decode() == (
-        f"Module: accounts\n[success=end {REST} obscure\n{SAVED.rstrip()} use_authtok try_first_pass\n"
-    )
+    assert new.decode() == f"{HEAD}password\t[success=2 {REST}\n{unix} use_authtok try_first_pass\n{TAIL}"
+    assert saved.decode() == (f"Module: accounts\n[success=end {REST}\n{SAVED.rstrip()} use_authtok try_first_pass\n")
     assert is_managed(new, saved)
     assert add_profile(new, saved) == (new, saved)
     assert not is_managed(text.replace("default=ignore", "default=bad").encode(), SAVED.encode())
@@ -179,7 +177,7 @@ def _pam_auth_update() -> dict[str, str]:
         common = top / "etc/pam.d/common-password"
         # Without move_pam: pam-auth-update knows /etc only.
         with Tree(top) as tree:
-            wire_pam(tree, Wired(), VENDOR_DATA)
+            wire_pam(tree, Wired(), (VENDOR_DATA / "pam-configs/accounts").read_bytes())
         texts = {"wired": common.read_text()}
         texts["said"] = root.check("pam-auth-update --package")
         texts["updated"] = common.read_text()
@@ -200,7 +198,7 @@ def _pam_auth_update() -> dict[str, str]:
 def test_pam_auth_update_takes_it_for_its_own() -> None:
     texts = in_child(_pam_auth_update)
     assert texts["said"] == ""
-    ours = f"password\t[success={{}} {REST} obscure"
+    ours = f"password\t[success={{}} {REST}"
     unix = "password\t[success={}{} default=ignore]\tpam_unix.so obscure "
     assert f"{HEAD}{ours.format(2)}\n{unix.format('', 1)}" in texts["wired"]
     assert f"{HEAD}{ours.format(2)}" in texts["updated"]

@@ -39,6 +39,9 @@ debian-13-rpm) include=rpm ;;
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
+# And with a module that has a say in new passwords.
+debian-12-passwdqc | debian-13-passwdqc)
+    include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,python3,libpam-passwdqc ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)
     include=adduser
