@@ -78,6 +78,7 @@ class Change:
         # Of the last request.
         self.report = Report()
         self._audited: bool | None = None
+        self._add_user_failed = False
         set_ident(listener.ident)
 
     def __enter__(self) -> Change:
@@ -191,8 +192,13 @@ class Change:
             )
         if self._audited:
             from accounts.system.audit import audit
+            from accounts.system.audit_words import later_record
 
-            audit(*record)
+            worded = later_record(record, self.facts.release)
+            # The failure of useradd has several reasons, and since 4.17 one record.
+            if worded is not None and not (worded[1] == "add-user" and not worded[4] and self._add_user_failed):
+                self._add_user_failed = worded[1] == "add-user" and not worded[4]
+                audit(*worded)
 
     def run_hooks(self, tool: str, when: str, subject: bytes) -> None:
         """The programs in /etc/shadow-maint/TOOL-pre.d or -post.d of the target; raises AccountsError if one fails.

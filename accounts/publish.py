@@ -69,12 +69,12 @@ def create_home(
         or_directory = facts.release >= (4, 20)
         created = create_home(target.root, home, *ids, mode, skels, warn, target.prefix, subvolume, or_directory)
     except (OSError, HomeError) as error:
-        audit((report.kind, "adding home directory", name, ids[0], False))
+        audit((report.kind, "adding home directory", name, ids[0], False, b""))
         if isinstance(error, HomeError):
             raise
         raise HomeError(f"cannot create directory {fsdecode(home)}") from None
     if created:
-        audit((report.kind, "adding home directory", name, ids[0], True))
+        audit((report.kind, "adding home directory", name, ids[0], True, b""))
 
 
 def create_homes(facts: Facts, report: Report, audit: Audit, homes: list[tuple[Any, ...]]) -> None:
@@ -144,7 +144,7 @@ def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change:
     root, home = target.root, change.old_home
 
     def done(operation: str) -> None:
-        audit((report.kind, operation, name, report.uid, True))
+        audit((report.kind, operation, name, report.uid, True, b""))
 
     new_uid = KEEP if change.uid is None else change.uid
     ids = Ids(change.old_uid, new_uid, change.old_gid, KEEP if change.gid is None else change.gid)
@@ -202,12 +202,12 @@ def remove_files(
     clean = remove_mailbox(root, directory, user.name, user.uid, force, warn, prefix)
     # A warning that is no failure says that there was nothing to remove.
     if directory is not None and not (clean and said):
-        audit((kind, "deleting mail file", user.name, user.uid, clean))
+        audit((kind, "deleting mail file", user.name, user.uid, clean, b""))
     said.clear()
     gone = remove_home(root, user.home, user.uid, user.name, others, warn, prefix)
     if not said:
-        audit((kind, "deleting home directory", user.name, user.uid, True))
+        audit((kind, "deleting home directory", user.name, user.uid, True, b""))
     if not (gone and clean):
         # Of the mail file, too.
-        audit((kind, "deleting home directory", user.name, None, False))
+        audit((kind, "deleting home directory", user.name, None, False, b""))
         report.unfinished = E_HOMEDIR

@@ -132,9 +132,9 @@ def show_ageing(given: Given) -> None:
         if not is_root() and posix.getuid() != user.uid:
             raise Fail(E_NOPERM, "Permission denied.")
     except AccountsError:
-        run.change.audit((AGEING_AUDIT, FAILED_AUDIT, b"", None, False))
+        run.change.audit((AGEING_AUDIT, FAILED_AUDIT, b"", None, False, b""))
         raise
-    run.change.audit((AGEING_AUDIT, "display aging info", name, user.uid, True))
+    run.change.audit((AGEING_AUDIT, "display aging info", name, user.uid, True, b""))
     run.console.print(list_lines(row, "i" in given.letters, run.release))
 
 

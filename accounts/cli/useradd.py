@@ -197,7 +197,7 @@ def show_or_write_defaults(run: Run, given: Given) -> None:
     from accounts.system.useradd_defaults import change_useradd_defaults
 
     change_useradd_defaults(facts, changes)
-    run.change.audit(("USYS_CONFIG", "changing useradd defaults", b"", 0xFFFFFFFF, True))
+    run.change.audit(("USYS_CONFIG", "changing useradd defaults", b"", 0xFFFFFFFF, True, b""))
 
 
 def read_defaults(run: Run) -> None:

@@ -70,9 +70,9 @@ class SetAgeing(Request):
         if self.days:
             for field, operation in AUDITED.items():
                 if field in self.days:
-                    report.audit.append((AGEING_AUDIT, operation, self.name, user.uid, True))
+                    report.audit.append((AGEING_AUDIT, operation, self.name, user.uid, True, b""))
         else:
-            report.audit.append((AGEING_AUDIT, "change all aging information", self.name, user.uid, True))
+            report.audit.append((AGEING_AUDIT, "change all aging information", self.name, user.uid, True, b""))
         report.log.append(f"changed password expiry for {fsdecode(self.name)}")
 
 

@@ -52,9 +52,11 @@ class AddGroup(Request):
         if facts.find_group(self.name) is not None:
             if self.force:
                 raise Done
+            report.if_failed("refusing group", self.name, kind="ADD_GROUP")
             raise Fail(E_NAME_IN_USE, f"group '{fsdecode(self.name)}' already exists")
         if self.gid is not None and not self.non_unique and facts.has_gid(self.gid):
             if not self.force:
+                report.if_failed("refusing group", self.name, kind="ADD_GROUP")
                 raise Fail(E_GID_IN_USE, f"GID '{self.gid}' already exists")
             return None
         return self.gid
@@ -65,11 +67,13 @@ class AddGroup(Request):
         try:
             gid = facts.free_id("GID", self.system) if plan is None else plan
         except NoId as error:
+            report.if_failed("refusing group", self.name)
             raise Fail(E_GID_IN_USE, str(error)) from None
         paths = group_paths(database, facts)
         for path in paths:
             report.if_failed(f"adding group to {path}", self.name)
         check_members(self.users, facts)
+        report.if_failed("refusing group", self.name)
         add_group(database, self.name, gid, self.passwd, self.users, self.users if lists_in_gshadow(facts) else ())
         name = fsdecode(self.name)
         report.uid = gid

@@ -34,6 +34,7 @@ class RemoveGroup(Request):
         """The GID of the group."""
         database = facts.view(("passwd", "group"))
         gid = facts.find_group(self.name)
+        report.if_failed("keeping group", self.name, kind="DEL_GROUP")
         if gid is None:
             raise Fail(E_NOTFOUND, f"group '{fsdecode(self.name)}' does not exist")
         if not self.force:
@@ -43,11 +44,13 @@ class RemoveGroup(Request):
 
     def edit(self, database: Database, plan: int, facts: Facts, report: Report) -> None:
         report.kind, report.uid = "DEL_GROUP", plan
+        report.failed.clear()
         report.if_failed("", self.name)
         paths = group_paths(database, facts)
         for path in paths:
             # The type of these is as odd in shadow.
             report.if_failed(f"removing group from {path}", self.name, kind="ADD_GROUP")
+        report.if_failed("keeping group", self.name)
         if not delete_group(database, self.name):
             # Only another NSS service has it.
             raise FileError("group", "remove", self.name)

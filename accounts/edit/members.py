@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from accounts.edit.request import Facts, Report
+    from accounts.edit.request import Facts, Record, Report
 
     Pair = tuple[Group, Gshadow | None]
 
@@ -58,7 +58,7 @@ class ChangeMembers(Request):
 
     def look(self, facts: Facts, report: Report) -> None:
         """What is wrong before the locks is found by who asks: the tool speaks in between."""
-        self._note_failure(report, [])
+        self._note_failure(facts, report, [])
 
     def files(self, plan: None, facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return FILES, ()
@@ -66,7 +66,7 @@ class ChangeMembers(Request):
     def check(self, facts: Facts, report: Report, looked: None) -> Pair:
         """The rows as they are to be."""
         database = facts.view(FILES)
-        self._note_failure(report, group_paths(database, facts))
+        self._note_failure(facts, report, group_paths(database, facts))
         pair = find_pair(database, self.name, facts)
         self.check_caller(pair)
         return self.apply(pair)
@@ -83,9 +83,11 @@ class ChangeMembers(Request):
 
     def edit(self, database: Database, plan: Pair, facts: Facts, report: Report) -> None:
         put_pair(database, plan)
-        for done, _ in self._describe():
-            report.log.append(done)
-            report.audit.append((self._kind(), done, self.name, None, True))
+        report.log += [done for done, _ in self._describe()]
+        if facts.release < (4, 17):
+            report.audit += [(self._kind(), done, self.name, None, True, b"") for done in report.log]
+        else:
+            report.audit += self._records(True)
 
     def apply(self, pair: Pair) -> Pair:
         """The rows as they are to be, of those that are there. Raises Fail."""
@@ -107,10 +109,13 @@ class ChangeMembers(Request):
             pair = set_members(pair, _split(self.members))
         return pair if self.passwd is None else set_password(pair, self.passwd)
 
-    def _note_failure(self, report: Report, paths: list[str]) -> None:
+    def _note_failure(self, facts: Facts, report: Report, paths: list[str]) -> None:
         """What syslog and audit are told of a failure, last one first. paths: of the files, once they are open."""
         failures = [f"{fsdecode(self.caller)} {failed}" for _, failed in self._describe()]
         for path in reversed(paths):
+            if facts.release >= (4, 17):
+                report.failed += reversed(self._records(False))
+                continue
             for failed in reversed(failures):
                 report.if_failed(f"{failed} in {path}", self.name, kind=self._kind())
         report.failed += [(LOG_ERR, failed, False) for failed in reversed(failures)]
@@ -118,6 +123,26 @@ class ChangeMembers(Request):
     def _kind(self) -> str:
         about_users = not (self.no_password or self.restrict or self.passwd is not None)
         return "USER_ACCT" if about_users else "USER_CHAUTHTOK"
+
+    def _records(self, success: bool) -> list[Record]:
+        """The audit records since 4.17."""
+        told: list[tuple[str, str, bytes]] = []
+        if self.add is not None:
+            told.append(("USER_MGMT", "add-user-to-group", self.add))
+        elif self.remove is not None:
+            told.append(("USER_MGMT", "delete-user-from-group", self.remove))
+        elif self.no_password:
+            told.append(("GRP_CHAUTHTOK", "delete-group-password", self.caller))
+        elif self.restrict:
+            told.append(("GRP_MGMT", "restrict-group", self.caller))
+        elif self.passwd is not None:
+            told.append(("GRP_CHAUTHTOK", "change-password", self.caller))
+        else:
+            if self.administrators is not None:
+                told.append(("GRP_MGMT", "set-admins-of-group", self.administrators))
+            if self.members is not None:
+                told.append(("USER_MGMT", "add-users-to-group", self.members))
+        return [(kind, operation, who, None, success, self.name) for kind, operation, who in told]
 
     def _describe(self) -> list[tuple[str, str]]:
         """(what was done, what failed) for syslog and audit."""

@@ -33,13 +33,14 @@ def change_groups(database: Database, user: bytes, change: UserChange, report: R
             if change.name is None:
                 continue
             members = join_members(drop_member(row.members, user), (new_name,))
-            report.done(f"change '{who}' to '{new_who}' in group '{group}'", "changing group member", new_name)
+            text = f"change '{who}' to '{new_who}' in group '{group}'"
+            report.done(text, "changing group member", new_name, group=row.name)
         elif was_member:
             members = drop_member(row.members, user)
-            report.done(f"delete '{who}' from group '{group}'", "removing group member", user)
+            report.done(f"delete '{who}' from group '{group}'", "removing group member", user, group=row.name)
         elif stays:
             members = join_members(row.members, (new_name,))
-            report.done(f"add '{new_who}' to group '{group}'", "adding user to group", user)
+            report.done(f"add '{new_who}' to group '{group}'", "adding user to group", user, group=row.name)
         else:
             continue
         database.group.put(row.replace(members=members))
@@ -58,20 +59,22 @@ def change_gshadow(database: Database, user: bytes, change: UserChange, report: 
                 f"change admin '{who}' to '{new_who}' in shadow group '{group}'",
                 "changing admin name in shadow group",
                 user,
+                group=row.name,
             )
         was_member = user in members
         stays = _stays(change, was_member, row.name)
         if was_member and (stays or change.groups is None):
             if change.name is not None:
                 members = join_members(drop_member(members, user), (new_name,))
-                report.done(
-                    f"change '{who}' to '{new_who}' in shadow group '{group}'", "changing member in shadow group", user
-                )
+                text = f"change '{who}' to '{new_who}' in shadow group '{group}'"
+                report.done(text, "changing member in shadow group", user, group=row.name)
         elif was_member:
             members = drop_member(members, user)
-            report.done(f"delete '{who}' from shadow group '{group}'", "removing user from shadow group", user)
+            text = f"delete '{who}' from shadow group '{group}'"
+            report.done(text, "removing user from shadow group", user, group=row.name)
         elif stays:
             members = join_members(members, (new_name,))
-            report.done(f"add '{new_who}' to shadow group '{group}'", "adding user to shadow group", new_name)
+            text = f"add '{new_who}' to shadow group '{group}'"
+            report.done(text, "adding user to shadow group", new_name, group=row.name)
         if (admins, members) != (row.admins, row.members):
             database.gshadow.put(row.replace(admins=admins, members=members))

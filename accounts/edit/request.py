@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 
     # What accounts.change does after the commit: the name of a function of accounts.publish, and its arguments.
     Step = tuple[str, tuple[Any, ...]]
-    # Kind, operation, name, id or None, success: the arguments of accounts.system.audit.audit().
-    Record = tuple[str, str, bytes, "int | None", bool]
+    # Kind, operation in the words of 4.13, name, id or None, success, group that it is about (since 4.17) or b"".
+    Record = tuple[str, str, bytes, "int | None", bool, bytes]
 
 
 class Report:
@@ -104,16 +104,24 @@ class Report:
         self.changed = False
         self.unwritable = False
 
-    def done(self, text: str, operation: str, name: bytes | None = None, kind: str = "", success: bool = True) -> None:
+    def done(
+        self,
+        text: str,
+        operation: str,
+        name: bytes | None = None,
+        kind: str = "",
+        success: bool = True,
+        group: bytes = b"",
+    ) -> None:
         """Note one step: a line for syslog, if any, and its audit record, which names the account or has its id."""
         if text:
             self.log.append(text)
         uid = self.uid if name is None else None
-        self.audit.append((kind or self.kind, operation, name or b"", uid, success))
+        self.audit.append((kind or self.kind, operation, name or b"", uid, success, group))
 
     def if_failed(self, operation: str, name: bytes, uid: int | None = None, kind: str = "") -> None:
         """Note the audit record for the case that anything from here on fails."""
-        self.failed.append((kind or self.kind, operation, name, uid, False))
+        self.failed.append((kind or self.kind, operation, name, uid, False, b""))
 
     def perform(self, name: str, *arguments: Any) -> Any:
         """Do a step at once, as shadow does between its edits, and answer as it does; where nobody can, note it."""

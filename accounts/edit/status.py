@@ -75,6 +75,26 @@ class ChangeStatus(Request):
             # Gone since it was looked at.
             raise Fail(E_NOTFOUND, f"user '{fsdecode(self.name)}' does not exist in {facts.shown('passwd')}")
         report.log.append(changed_line(self.name, self.caller))
+        if facts.release >= (4, 20):
+            self._audit(None if shadow is None else database.shadow.get(self.name), facts, report)
+
+    def _audit(self, shadow: Shadow | None, facts: Facts, report: Report) -> None:
+        """The records of what was asked for. shadow: the row as it is now, None where it was passwd's password."""
+        found = facts.find_user(self.name)
+        told = []
+        if self.lock:
+            told.append(("ACCT_LOCK", "locked-password"))
+        if self.unlock:
+            told.append(("ACCT_UNLOCK", "unlocked-password"))
+        if self.delete:
+            told.append(("USER_CHAUTHTOK", "deleted-password"))
+        if self.expire and shadow is not None:
+            told.append(("USER_MGMT", "expired-password"))
+        if shadow is not None and (self.max, self.warn, self.inactive) != (None, None, None):
+            days = f"min=-1 max={shadow.max} warn={shadow.warn} inact={shadow.inactive}"
+            told.append(("USER_MGMT", f"changed-password-aging {days}"))
+        for kind, operation in told:
+            report.audit.append((kind, operation, b"", found and found[0], True, b""))
 
     def apply(self, passwd: bytes) -> bytes:
         """The new password field. Raises Fail when unlocking would leave no password at all."""

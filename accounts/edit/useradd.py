@@ -121,6 +121,7 @@ class AddUser(Request):
             f"shell={fsdecode(plan.shell)}, from={facts.terminal()}",
             "adding user",
         )
+        report.audit[-1] = ("ADD_USER", "adding user", self.name, uid, True, b"")
         # Day 0 would mean that the password has to be changed; no ageing is better.
         shadow = Shadow(self.name, self.passwd, facts.today() or -1)
         if not self.system:
@@ -292,11 +293,14 @@ def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[
         database.passwd.put(user)
     who = fsdecode(user.name)
     names = dict.fromkeys(groups)
-    for name in names:
-        for row in database.group.rows_named(name):
+    # What the logs are told is in file order, and a row may list somebody of that name already.
+    for row in database.group.rows_about(user.name, names) if names else ():
+        if row.name in names:
             database.group.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.done(f"add '{who}' to group '{fsdecode(name)}'", "adding user to group", user.name)
-    for name in names:
-        for row in database.gshadow.rows_named(name):
+            text = f"add '{who}' to group '{fsdecode(row.name)}'"
+            report.done(text, "adding user to group", user.name, group=row.name)
+    for row in database.gshadow.rows_about(user.name, names) if names else ():
+        if row.name in names:
             database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
-            report.done(f"add '{who}' to shadow group '{fsdecode(name)}'", "adding user to shadow group", user.name)
+            text = f"add '{who}' to shadow group '{fsdecode(row.name)}'"
+            report.done(text, "adding user to shadow group", user.name, group=row.name)

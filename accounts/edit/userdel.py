@@ -102,14 +102,16 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
     for row in database.group.rows_about(name):
         if name in row.members:
             database.group.put(row.replace(members=drop_member(row.members, name)))
-            report.done(f"delete '{who}' from group '{fsdecode(row.name)}'", "deleting user from group")
+            text = f"delete '{who}' from group '{fsdecode(row.name)}'"
+            report.done(text, "deleting user from group", group=row.name)
     if private_groups:
         _delete_private_group(database, user, force, report)
     for row in database.gshadow.rows_about(name):
         if name in row.members or name in row.admins:
             members, admins = drop_member(row.members, name), drop_member(row.admins, name)
             database.gshadow.put(row.replace(members=members, admins=admins))
-            report.done(f"delete '{who}' from shadow group '{fsdecode(row.name)}'", "deleting user from shadow group")
+            text = f"delete '{who}' from shadow group '{fsdecode(row.name)}'"
+            report.done(text, "deleting user from shadow group", group=row.name)
 
 
 def _delete_private_group(database: Database, user: Passwd, force: bool, report: Report) -> None:
@@ -125,7 +127,8 @@ def _delete_private_group(database: Database, user: Passwd, force: bool, report:
         report.warnings.append(f"group {name} is the primary group of another user and is not removed.")
     else:
         database.group.remove(user.name)
-        report.done(f"removed group '{name}' owned by '{name}'", "deleting group", user.name, "DEL_GROUP")
+        text = f"removed group '{name}' owned by '{name}'"
+        report.done(text, "deleting group", user.name, "DEL_GROUP", group=user.name)
         if database.gshadow.remove(user.name):
             text = f"removed shadow group '{name}' owned by '{name}'"
-            report.done(text, "deleting shadow group", user.name, "DEL_GROUP")
+            report.done(text, "deleting shadow group", user.name, "DEL_GROUP", group=user.name)

@@ -26,8 +26,8 @@ case $name in
 debian-12-minbase) include= ;;
 # The real tools of shadow-utils 4.17 and 4.20, with the interpreter that their distribution has.
 debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
-# A fresh Debian 13 that a checkout is cloned and tested in (run-in-root.sh).
-debian-13-test) include=python3,python3-venv,passwd,login,gcc,libc6-dev,make,git,ca-certificates ;;
+# A fresh system that a checkout is cloned and tested in (run-in-root.sh).
+debian-13-test | debian-unstable-test) include=python3,python3-venv,passwd,login,gcc,libc6-dev,make,git,ca-certificates ;;
 # For a machine with a younger one: the machine of shadow-utils 4.13.
 debian-12-test) include=python3,passwd,login,strace ;;
 # What `make install` needs, to build the module and the byte code where they run.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.demo import make_root, run_quiet
-from tests.support.worker import own_release
+from tests.support.worker import own_release, system_root
 
 TOP = Path(__file__).resolve().parents[2]
 CLONE_NEWNS = 0x20000
@@ -33,14 +33,16 @@ MACHINES = {"4.13": "debian-12-test"}
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 
 
-def in_overlay(function: Callable[..., Any], *arguments: Any, stateless: bool = False, release: str = "") -> Any:
+def in_overlay(
+    function: Callable[..., Any], *arguments: Any, stateless: bool = False, release: str = "", enter: bool = True
+) -> Any:
     """Call function(*arguments) in a child, chrooted into a fresh overlay of this machine; its result.
 
     stateless: the machine's account files are moved to /usr/lib first and nsswitch.conf is ours. release: of
-    shadow-utils; where this machine has another one, it is an overlay of a machine (MACHINES) that has it. Results
-    and exceptions as in_child().
+    shadow-utils; where this machine has another one, it is an overlay of a machine (MACHINES) that has it. enter: False
+    calls function(root, *arguments) outside of it. Results and exceptions as in_child().
     """
-    return in_child(_run, function, arguments, stateless, True, machine_with(release))
+    return in_child(_run, function, arguments, stateless, True, machine_with(release), enter)
 
 
 def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -48,13 +50,15 @@ def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any
 
     system: as worker.system_root(). Nothing is installed. Results and exceptions as in_child().
     """
-    return in_child(_run, function, arguments, False, False, system)
+    return in_child(_run, function, arguments, False, False, system, True)
 
 
 def machine_with(release: str) -> str:
     """The root of a system with all that tests need that run in an overlay; "" for this machine."""
     if release in ("", own_release()):
         return ""
+    if release not in MACHINES:
+        return system_root(release)
     command = [TOP / "tests/support/make-root.sh", MACHINES[release]]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
 
@@ -86,7 +90,9 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool, install: bool, system: str) -> Any:
+def _run(
+    function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bool, install: bool, system: str, enter: bool
+) -> Any:
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -100,6 +106,8 @@ def _run(function: Callable[..., Any], arguments: tuple[Any, ...], stateless: bo
             run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
         if stateless:
             make_stateless(Path(root))
+        if not enter:
+            return function(root, *arguments)
         os.chroot(root)
         os.chdir("/")
         return function(*arguments)

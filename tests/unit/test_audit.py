@@ -98,7 +98,7 @@ def test_audit_is_loaded_only_where_somebody_can_listen(daemon: str, login: str,
             pathlib.Path("/proc/self/loginuid").write_text(login)
         from accounts.change import Change
         for name in (b"x", b"y"):
-            Change().audit(("ADD_USER", "adding user", name, None, True))
+            Change().audit(("ADD_USER", "adding user", name, None, True, b""))
         print("accounts.system.audit" in sys.modules)
         """,
         daemon, login,
@@ -112,4 +112,4 @@ def test_another_root_is_not_audited(tmp_path: os.PathLike[str], monkeypatch: py
 
     monkeypatch.setattr(posix, "access", fail)
     with Change(os.fsencode(tmp_path)) as change:
-        change.audit(("ADD_USER", "adding user", b"x", None, True))
+        change.audit(("ADD_USER", "adding user", b"x", None, True, b""))

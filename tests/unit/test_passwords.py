@@ -55,6 +55,8 @@ def ageing() -> tuple[int, int, int]:
 class Facts:
     """What a request asks of a database at hand."""
 
+    release = (4, 13)
+
     def __init__(self, database: Database, pam: bool = False) -> None:
         self._database = database
         self.pam = pam
