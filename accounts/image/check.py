@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accounts.image import rpm
+from accounts.image import dracut, rpm
 from accounts.image.configuration import LEFTOVERS, interrupted_files
 from accounts.image.entries import leftovers
 from accounts.image.findings import (
@@ -113,6 +113,9 @@ def check(
         if rpm.needs_macros(tree) and not rpm.has_macros(tree, layers.image_dir):
             message = f"{rpm.MACROS} is not there: rpm gives files of image users to root; run accounts image wire"
             findings.add("rpm", message, files=[rpm.MACROS])
+        if dracut.needs_module(tree) and not dracut.has_module(tree, layers.image_dir):
+            message = f"{dracut.MODULE} is not there: initrds lack users and groups; run accounts image wire"
+            findings.add("dracut", message, files=[dracut.MODULE])
         _check_etc(tree, rules, findings)
     result.findings = findings.found
     return result

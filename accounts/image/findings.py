@@ -48,6 +48,7 @@ RULES = {
     "pam-stack": ("warn", "pam_unix is asked for a new password before pam_accounts, or without it"),
     "first-boot": ("fail", "systemd-firstboot asks on the console, and the boot waits for an answer"),
     "rpm": ("warn", "rpm does not look into the image layer for the owners of a package's files"),
+    "dracut": ("warn", "dracut does not look into the image layer for the accounts of an initrd"),
     "ledger": ("warn", "the image's id ledger is missing or behind"),
     "account-leftovers": ("warn", "locks and backups of account files in /etc"),
     "etc-not-empty": ("warn", "an entry of /etc that no keep rule allows"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
-from accounts.image import pam, rpm, tmpfiles
+from accounts.image import dracut, pam, rpm, tmpfiles
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries, find_modules
@@ -85,6 +85,7 @@ def wire(
             run.install_unit()
         run.guard_first_boot(image_dir)
         run.tell_rpm(image_dir)
+        run.tell_dracut(image_dir)
         if with_pam:
             wire_pam(tree, run.result, (VENDOR_DATA / "pam-configs" / PROFILE).read_bytes())
         run.add_pam_helper()
@@ -149,6 +150,11 @@ class _Wiring:
         """Have rpm find the owners of a package's files in the image layer, where it does not ask NSS."""
         if rpm.needs_macros(self.tree):
             self._write(rpm.MACROS, rpm.format_macros(image_dir))
+
+    def tell_dracut(self, image_dir: str) -> None:
+        """Have dracut take the accounts of an initrd from the image layer; it looks into /etc only."""
+        if dracut.needs_module(self.tree) and self.tree.write(dracut.MODULE, dracut.format_module(image_dir), 0o755):
+            self.result.changed.append(dracut.MODULE)
 
     def install_unit(self) -> None:
         """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""

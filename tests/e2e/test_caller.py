@@ -69,7 +69,7 @@ def _become_mallory() -> None:
 def _run(program: str, arguments: list[str], stdin: str = "") -> tuple[int, str, str]:
     done = run_tool(program, *arguments, stdin=stdin, preexec_fn=_become_mallory)
     # Salts are drawn.
-    hidden = [re.sub(r"\$6\$\S+?(?=:)", "HASH", text) for text in (done.stdout, done.stderr)]
+    hidden = [re.sub(r"\$(6|y)\$\S+?(?=:)", r"HASH \1", text) for text in (done.stdout, done.stderr)]
     return done.returncode, hidden[0], hidden[1]
 
 
@@ -80,7 +80,7 @@ def _changes() -> dict[str, str]:
         new, old = Path("/etc", name), Path("/kept", name)
         text = new.read_text() if new.exists() else ""
         if text != old.read_text():
-            changed[name] = re.sub(r"\$6\$[^:]+", "HASH", text)
+            changed[name] = re.sub(r"\$(6|y)\$[^:]+", r"HASH \1", text)
         shutil.copy2(f"/kept/{name}", "/etc")
     return changed
 

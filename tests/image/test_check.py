@@ -158,6 +158,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
                       lambda root: make(root, {"etc/systemd/system/accounts-nsswitch.service -> /dev/null": None})),
      "is masked"),
     ("rpm", add("usr/lib/rpm/macros", "%_passwd_path /etc/passwd\n"), "rpm gives files of image users to root"),
+    ("dracut", add("usr/lib/dracut/modules.d/99base/module-setup.sh", ""), "initrds lack users and groups"),
     ("first-boot", add("usr/lib/systemd/system/systemd-firstboot.service", ""), "machine-id makes the boot a first"),
     ("first-boot", both(add("usr/lib/systemd/system/systemd-firstboot.service", ""),
                         add("etc/machine-id", "uninitialized\n")),

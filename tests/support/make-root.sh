@@ -34,6 +34,8 @@ debian-12-test) include=python3,passwd,login,strace ;;
 debian-12-subid | debian-13-subid) include=uidmap,passwd ;;
 debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
+# A dracut that copies rows out of /etc/passwd and /etc/group.
+debian-13-dracut) include=dracut-core,systemd,dbus,udev,kmod,cpio ;;
 # An rpm that reads account files itself, and rpmbuild.
 debian-13-rpm) include=rpm ;;
 # The same with an interpreter, for our tools to run inside.
