@@ -14,6 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from accounts.edit.ageing import SetAgeing
+from accounts.edit.groupadd import AddGroup
+from accounts.edit.members import add_member, put_pair
+from accounts.edit.request import Request, edit
+from accounts.edit.useradd import AddUser
 from accounts.errors import BadArgument, NoId
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
@@ -23,7 +28,12 @@ from accounts.image.specifiers import Specifiers
 from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, parse_range, simplify_path
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
-from accounts.model.records import Group, Gshadow, Passwd, Shadow
+from accounts.model.database import KINDS, Database
+from accounts.model.policy import default_policy
+from accounts.model.release import DEFAULT
+from accounts.model.table import Table
+from accounts.system.known import Facts
+from accounts.system.target import Target
 
 # systemd's defaults: the shell of root and of everybody else, and the lowest id it gives on its own.
 ROOT_SHELLS, NOLOGIN = ("/bin/bash", "/bin/sh"), b"/usr/sbin/nologin"
@@ -58,10 +68,11 @@ def import_sysusers(
 
     Raises BadArgument, "FILE:LINE: what is wrong", before anything changes; NoId; OSError.
     """
-    with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):
+    with Tree(root, source_date_epoch) as tree, locked(tree, root) as (target, notes):
         layers = Layers(tree, root)
         known = gather(layers, shared, previous, pins)
-        run = _Import(layers, known, -1 if source_date_epoch is None else source_date_epoch // DAY)
+        day = 0 if source_date_epoch is None else source_date_epoch // DAY
+        run = _Import(layers, known, _ImageFacts(target, layers, day))
         run.result.notes += notes
         texts = [(str(path), path.read_text("utf-8", "surrogateescape")) for path in files]
         for path, text in texts or read_all(tree, "sysusers.d", (".conf",)):
@@ -95,26 +106,60 @@ class _Item:
         return self.line.name
 
 
+class _ImageFacts(Facts):
+    """What the requests of accounts.edit ask, and the database that they change: the image layer alone.
+
+    day: the last change of the passwords that are made, since the epoch; 0 for none.
+    """
+
+    def __init__(self, target: Target, layers: Layers, day: int) -> None:
+        super().__init__(target, DEFAULT, _hear, _hear)
+        tables = {name: Table(KINDS[name], table.data, table.present) for name, table in layers.image.items()}
+        self.accounts = self.database = Database(tables, {}, default_policy())
+        # Every password is in shadow; gshadow is in use where either layer has it.
+        self.accounts.shadow.forced = True
+        self.accounts.gshadow.forced = layers.view.gshadow.present
+        self._day = day
+
+    def today(self) -> int:
+        return self._day
+
+    def is_present(self, name: str) -> bool:
+        return self.accounts.tables[name].present
+
+    def _ask_nss(self, database: str, question: str, key: Any) -> None:
+        """Nobody but the image is asked, whatever the root is."""
+
+    def do(self, request: Request) -> None:
+        """Apply a request. Raises AccountsError."""
+        edit(self.accounts, request, self)
+
+
+def _hear(text: str) -> None:
+    """What shadow warns of, ids outside of login.defs's ranges, is what a line of sysusers.d may say."""
+
+
 class _Import:
     """The lines of all files, and the image layer's rows that come of them."""
 
-    def __init__(self, layers: Layers, known: Pins, day: int) -> None:
+    def __init__(self, layers: Layers, known: Pins, facts: _ImageFacts) -> None:
         self.layers = layers
         self.known = known
-        self.day = day
+        self.facts = facts
         self.result = Imported()
         self.user_items: dict[bytes, _Item] = {}
         self.group_items: dict[bytes, _Item] = {}
         # group -> its new members, in order
         self.members: dict[bytes, dict[bytes, str]] = {}
         self.ranges: list[tuple[int, int]] = []
-        self.rows: dict[str, list[Any]] = {name: list(table) for name, table in layers.image.items()}
         self.uids = {row.name: row.uid for row in layers.view.passwd}
         self.gids = {row.name: row.gid for row in layers.view.group}
         # Whose an id is; the first of several, as in a look-up.
         self.uid_owners = {uid: name for name, uid in reversed(self.uids.items())}
         self.gid_owners = {gid: name for name, gid in reversed(self.gids.items())}
         self.new_groups: set[bytes] = set()
+        # Those with new members, which are to be in order.
+        self.grown: set[bytes] = set()
         self._specifiers = Specifiers(layers.tree.read)
         self._free: Iterator[int] | None = None
 
@@ -205,9 +250,8 @@ class _Import:
         self.gids[item.name] = gid
         self.gid_owners[gid] = item.name
         self.new_groups.add(item.name)
-        self.rows["group"].append(Group(item.name, b"x", gid, ()))
-        if self.layers.view.gshadow.present:
-            self.rows["gshadow"].append(Gshadow(item.name, LOCKED, (), ()))
+        passwd = LOCKED if self.facts.is_present("gshadow") else None
+        self.facts.do(AddGroup(name=item.name, gid=gid, passwd=passwd, non_unique=True))
         self.result.added.append(("group", item.shown))
 
     def _add_user(self, item: _Item) -> None:
@@ -228,9 +272,14 @@ class _Import:
         home = os.fsencode(line.home) or b"/"
         shell = os.fsencode(line.shell) or (self._root_shell() if uid == 0 else NOLOGIN)
         assert item.gid is not None
-        self.rows["passwd"].append(Passwd(name, b"x", uid, item.gid, os.fsencode(line.gecos), home, shell))
-        expire = EXPIRED if line.flag == "!" else -1
-        self.rows["shadow"].append(Shadow(name, LOCKED, self.day, expire=expire))
+        self.facts.do(
+            AddUser(
+                name=name, uid=uid, gid=item.gid, gecos=os.fsencode(line.gecos), home=home, shell=shell, passwd=LOCKED,
+                groups=(), user_group=False, create_home=False, system=True, non_unique=True, bad_name=True,
+            )
+        )  # fmt: skip
+        if line.flag == "!":
+            self.facts.do(SetAgeing(name=name, days={"expire": EXPIRED}, today=self.facts.today()))
         self.result.added.append(("user", item.shown))
 
     def _choose(
@@ -306,22 +355,28 @@ class _Import:
         if row is not None and user in row.members:
             return
         shown = f"{os.fsdecode(user)}:{os.fsdecode(group)}"
-        if not any(row.name == group for row in self.rows["group"]):
+        accounts = self.facts.accounts
+        there = accounts.group.get(group)
+        if there is None:
             self.result.notes.append(f"group '{os.fsdecode(group)}' is in /etc only: seed first to add members")
             return
-        for database in ("group", "gshadow"):
-            self.rows[database] = [
-                row.replace(members=tuple(sorted({*row.members, user}))) if row.name == group else row
-                for row in self.rows[database]
-            ]
+        # ChangeMember would ask for such a user, and make a row of gshadow: systemd does neither.
+        put_pair(accounts, add_member((there, accounts.gshadow.get(group)), user))
+        self.grown.add(group)
         self.result.added.append(("member", shown))
 
     def render(self) -> dict[str, bytes]:
         """The files of the image layer, in seed's order."""
-        rows = {name: sort_rows(name, self.rows[name]) for name in ("passwd", "group")}
+        accounts = self.facts.accounts
+        for group in self.grown:
+            for table in (accounts.group, accounts.gshadow):
+                row = table.get(group)
+                if row is not None:
+                    table.put(row.replace(members=tuple(sorted(set(row.members)))))
+        rows = {name: sort_rows(name, list(accounts.tables[name])) for name in ("passwd", "group")}
         for name, leading in (("shadow", "passwd"), ("gshadow", "group")):
             place = {row.name: at for at, row in enumerate(rows[leading])}
-            rows[name] = sorted(self.rows[name], key=lambda row: place.get(row.name, len(place)))
+            rows[name] = sorted(accounts.tables[name], key=lambda row: place.get(row.name, len(place)))
         return {name: format_rows(rows[name]) for name in rows}
 
     def shadow_gid(self) -> int:
