@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from accounts.edit.request import Record, Report
-    from accounts.edit.usermod import UserChange
+    from accounts.edit.userchange import UserChange
     from accounts.model.records import Passwd
     from accounts.system.known import Facts
 

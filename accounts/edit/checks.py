@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database, Layered
+    from accounts.model.records import Row
     from accounts.model.table import Table
 
     class Console(Protocol):
@@ -76,7 +77,7 @@ class Checks:
     def _rows(self, layered: Layered, image: bool) -> Iterator[tuple[int, bytes, Any]]:
         """(position, line, record) of the lines of a layer; broken ones are reported and passed over."""
         table = _table(layered, image)
-        for position, line, row in table.lines():
+        for position, line, row in lines_of(table):
             if row is not None:
                 yield position, line, row
             elif line[:1] not in (b"+", b"-") or layered.name == "gshadow":
@@ -103,7 +104,7 @@ class Checks:
     def _is_deleted_duplicate(self, layered: Layered, position: int, line: bytes, name: bytes, image: bool) -> bool:
         """Ask once for each other row of the name in that layer; whether this one has been deleted."""
         table = _table(layered, image)
-        if not table.is_duplicate(name):
+        if not is_duplicate(table, name):
             return False
         finding = f"duplicate {ENTRIES[layered.name].replace(' file', '')}"
         others = sum(1 for _, row in table.entries_with(name + b":") if row.name == name) - 1
@@ -112,6 +113,28 @@ class Checks:
 
 def _table(layered: Layered, image: bool) -> Table:
     return layered.image if image else layered.local
+
+
+def lines_of(table: Table[Row]) -> Iterator[tuple[int, bytes, Row | None]]:
+    """All lines, broken ones too, that have not been removed: (position, bytes, record or None).
+
+    What is changed while this runs is seen where it lies ahead.
+    """
+    data, position = table.data, 0
+    while position < len(data):
+        end = data.find(b"\n", position)
+        line = data[position : end if end >= 0 else None]
+        if not table.is_removed(position):
+            yield position, line, table.at(position)
+        position += len(line) + 1
+    for position, record in table.added_entries():
+        yield position, record.format_line(), record
+
+
+def is_duplicate(table: Table, name: bytes) -> bool:
+    """Whether more than one valid row has the name."""
+    first = table.find(name)
+    return first is not None and table.find(name, first) is not None
 
 
 def text_of(data: bytes) -> str:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from accounts.edit.checks import CheckFiles, Checks, text_of
+from accounts.edit.checks import CheckFiles, Checks, is_duplicate, text_of
 from accounts.model.names import is_valid_group_name
+from accounts.model.order import sort_rows, sort_rows_like
 from accounts.model.records import MAX_ID, Gshadow
 
 TYPE_CHECKING = False
@@ -88,7 +89,7 @@ class GroupCheck(Checks):
         if kept == members:
             return
         shown = layered.get(row.name)
-        if shown is None or layered.image.find(row.name) is None or table.is_duplicate(row.name):
+        if shown is None or layered.image.find(row.name) is None or is_duplicate(table, row.name):
             table.replace_at(position, row.replace(members=kept))
         else:
             # May leave a member row without members, which then goes.
@@ -163,7 +164,7 @@ class GroupCheck(Checks):
             )
             if (admins, members) != (row.admins, row.members):
                 changed = row.replace(admins=admins, members=members)
-                if table.is_duplicate(row.name):
+                if is_duplicate(table, row.name):
                     table.replace_at(position, changed)
                 else:
                     layered.put(changed)
@@ -198,6 +199,6 @@ class GroupCheck(Checks):
 
 def sort_groups(database: Database) -> None:
     """Order the local group rows by GID and the gshadow rows as the groups are."""
-    database.group.local.sort(lambda row: row.gid)
+    sort_rows(database.group.local, lambda row: row.gid)
     if database.gshadow.present:
-        database.gshadow.local.sort_like([row.name for row in database.group])
+        sort_rows_like(database.gshadow.local, [row.name for row in database.group])

@@ -9,7 +9,7 @@ from accounts.text import fsdecode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.edit.request import Report
-    from accounts.edit.usermod import UserChange
+    from accounts.edit.userchange import UserChange
     from accounts.model.database import Database
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from accounts.edit.checks import CheckFiles, Checks, text_of
 from accounts.model.names import is_valid_user_name
+from accounts.model.order import sort_rows, sort_rows_like
 from accounts.model.records import MAX_ID, Shadow
 
 TYPE_CHECKING = False
@@ -154,6 +155,6 @@ class PasswdCheck(Checks):
 
 def sort_users(database: Database) -> None:
     """Order the local passwd rows by UID and the shadow rows as the users are."""
-    database.passwd.local.sort(lambda row: row.uid)
+    sort_rows(database.passwd.local, lambda row: row.uid)
     if database.shadow.present:
-        database.shadow.local.sort_like([row.name for row in database.passwd])
+        sort_rows_like(database.shadow.local, [row.name for row in database.passwd])

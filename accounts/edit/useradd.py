@@ -299,8 +299,8 @@ def add_user(database: Database, user: Passwd, shadow: Shadow, groups: Iterable[
             database.group.put(row.replace(members=join_members(row.members, (user.name,))))
             text = f"add '{who}' to group '{fsdecode(row.name)}'"
             report.done(text, "adding user to group", user.name, group=row.name)
-    for row in database.gshadow.rows_about(user.name, names) if names else ():
-        if row.name in names:
-            database.gshadow.put(row.replace(members=join_members(row.members, (user.name,))))
-            text = f"add '{who}' to shadow group '{fsdecode(row.name)}'"
-            report.done(text, "adding user to shadow group", user.name, group=row.name)
+    for secret in database.gshadow.rows_about(user.name, names) if names else ():
+        if secret.name in names:
+            database.gshadow.put(secret.replace(members=join_members(secret.members, (user.name,))))
+            text = f"add '{who}' to shadow group '{fsdecode(secret.name)}'"
+            report.done(text, "adding user to shadow group", user.name, group=secret.name)

@@ -106,12 +106,12 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
             report.done(text, "deleting user from group", group=row.name)
     if private_groups:
         _delete_private_group(database, user, force, report)
-    for row in database.gshadow.rows_about(name):
-        if name in row.members or name in row.admins:
-            members, admins = drop_member(row.members, name), drop_member(row.admins, name)
-            database.gshadow.put(row.replace(members=members, admins=admins))
-            text = f"delete '{who}' from shadow group '{fsdecode(row.name)}'"
-            report.done(text, "deleting user from shadow group", group=row.name)
+    for shadow in database.gshadow.rows_about(name):
+        if name in shadow.members or name in shadow.admins:
+            members, admins = drop_member(shadow.members, name), drop_member(shadow.admins, name)
+            database.gshadow.put(shadow.replace(members=members, admins=admins))
+            text = f"delete '{who}' from shadow group '{fsdecode(shadow.name)}'"
+            report.done(text, "deleting user from shadow group", group=shadow.name)
 
 
 def _delete_private_group(database: Database, user: Passwd, force: bool, report: Report) -> None:

@@ -127,8 +127,8 @@ def _sysusers_lines(view: Database) -> tuple[list[str], list[str]]:
         while fields[-1] == "-":
             fields.pop()
         lines.append(" ".join(["u", _quote(user.name), *fields]))
-        secret = view.shadow.get(user.name)
-        if secret is not None and (_is_hash(secret.passwd) or not secret.passwd):
+        shadow = view.shadow.get(user.name)
+        if shadow is not None and (_is_hash(shadow.passwd) or not shadow.passwd):
             lost.append(f"user '{name}' has a password")
     names = {user.name for user in sayable_users}
     for member, group_name in _members(view, sayable_groups):

@@ -28,7 +28,7 @@ from accounts.image.specifiers import Specifiers
 from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, parse_range, simplify_path
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
-from accounts.model.database import KINDS, Database
+from accounts.model.database import KINDS, Database, Layered
 from accounts.model.policy import default_policy
 from accounts.model.release import DEFAULT
 from accounts.model.table import Table
@@ -369,7 +369,8 @@ class _Import:
         """The files of the image layer, in seed's order."""
         accounts = self.facts.accounts
         for group in self.grown:
-            for table in (accounts.group, accounts.gshadow):
+            tables: tuple[Layered, ...] = (accounts.group, accounts.gshadow)
+            for table in tables:
                 row = table.get(group)
                 if row is not None:
                     table.put(row.replace(members=tuple(sorted(set(row.members)))))

@@ -211,7 +211,7 @@ class Convergence:
     def _converge_group(self, entry: Entry) -> None:
         name, gid = entry.name, entry.values.get("gid")
         row = self.database.group.get(name)
-        self.forget_changed("group", name, row and row.gid)
+        self.forget_changed("group", name, None if row is None else row.gid)
         if row is None:
             self.facts.owner = name
             if gid is None:

@@ -13,6 +13,7 @@ from accounts.text import fsdecode
 if TYPE_CHECKING:
     from accounts.machine.apply import Convergence
     from accounts.machine.declaration import Entry
+    from accounts.model.database import Layered
 
 Pair = tuple[bytes, bytes]
 
@@ -78,12 +79,13 @@ class Members:
         if not new and not gone:
             return
         try:
-            for layered in (self._database.group, self._database.gshadow):
-                row = layered.get(group) if layered.present else None
-                if row is not None:
-                    there = set(row.members)
-                    members = tuple(user for user in row.members if user not in gone)
-                    layered.put(row.replace(members=members + tuple(user for user in new if user not in there)))
+            tables: tuple[Layered, ...] = (self._database.group, self._database.gshadow)
+            for layered in tables:
+                one = layered.get(group) if layered.present else None
+                if one is not None:
+                    there = set(one.members)
+                    members = tuple(user for user in one.members if user not in gone)
+                    layered.put(one.replace(members=members + tuple(user for user in new if user not in there)))
         except AccountsError as error:
             entry, key = self._wanted.get(((*new, *gone)[0], group), (None, ""))
             raise self._run.located(entry, error, key) from None

@@ -34,7 +34,7 @@ class Users:
         """Make the user, or change what is declared. Raises BadArgument."""
         name = entry.name
         row = self._database.passwd.get(name)
-        self._run.forget_changed("passwd", name, row and row.uid)
+        self._run.forget_changed("passwd", name, None if row is None else row.uid)
         if row is None:
             self._add(entry)
         self._change(entry)

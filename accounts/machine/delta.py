@@ -13,7 +13,7 @@ from typing import Any
 from accounts.machine.words import ORDER
 from accounts.model.database import KINDS, Database, Layered
 from accounts.model.policy import DATABASES
-from accounts.model.records import Group, Gshadow, Passwd, Shadow, Subid, parse_id
+from accounts.model.records import Group, Gshadow, Passwd, Record, Shadow, Subid, parse_id
 from accounts.model.table import Table
 
 # A line that is not longer is within every parser's limits.
@@ -57,7 +57,8 @@ class LocalRow:
         self.position = position
         self._parse = KINDS[database].parse_line
         self._line, self._image_line = line, image_line
-        self._local = self._image = None
+        self._local: Record | None = None
+        self._image: Record | None = None
         if image_line is None:
             self.kind = Kind.OWN
         elif line == image_line:

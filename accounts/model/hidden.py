@@ -36,3 +36,14 @@ def format_hidden(rows: set[tuple[str, bytes]], data: bytes) -> bytes:
         for database, name in sorted(rows, key=lambda row: (order.index(row[0]), row[1]))
     ]
     return b"".join(line + b"\n" for line in comments + lines)
+
+
+def lines_named(data: bytes, name: bytes) -> list[int]:
+    """The offsets of all lines of an account file that begin with a name and a colon."""
+    prefix = name + b":"
+    found = [0] if data.startswith(prefix) else []
+    hit = data.find(b"\n" + prefix)
+    while hit >= 0:
+        found.append(hit + 1)
+        hit = data.find(b"\n" + prefix, hit + 1)
+    return found

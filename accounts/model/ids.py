@@ -232,7 +232,9 @@ class SubidPool:
         rows = self._given
         if rows:
             self._table.extend(rows[:-1])
-            self._table.sort(lambda row: (row.start, row.count, row.name))
+            from accounts.model.order import sort_rows
+
+            sort_rows(self._table, lambda row: (row.start, row.count, row.name))
             self._table.extend(rows[-1:])
 
 
@@ -251,7 +253,9 @@ def _sort_ranges(table: Table) -> list[tuple[int, int, bytes]]:
             return ranges
     except ValueError:
         pass
-    table.sort(lambda row: (row.start, row.count, row.name))
+    from accounts.model.order import sort_rows
+
+    sort_rows(table, lambda row: (row.start, row.count, row.name))
     return [(row.start, row.count, row.name) for row in table]
 
 

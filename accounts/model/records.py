@@ -114,6 +114,15 @@ class Record:
         """Whether shadow's *_put() would write the row: no colon, newline or control character in a field."""
         return True
 
+    @classmethod
+    def parse_line(cls, line: bytes) -> Self | None:
+        """The record of a line without its newline; None when it is no row."""
+        raise NotImplementedError
+
+    def format_line(self) -> bytes:
+        """The line, without newline."""
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
@@ -125,6 +134,29 @@ class Record:
         # Never the password field: reprs end up in tracebacks and logs.
         shown = ", ".join(f"{field}={getattr(self, field)!r}" for field in self.fields() if field != "passwd")
         return f"{type(self).__name__}({shown})"
+
+
+if TYPE_CHECKING:
+    from typing import Generic
+
+    from typing_extensions import TypeVar
+
+    # A table that says no more may have rows of any kind.
+    Row = TypeVar("Row", bound=Record, default=Any)
+
+    class OfRows(Generic[Row]):
+        """What holds rows of one kind: OfRows[Passwd]."""
+
+        __slots__ = ()
+
+else:
+    Row = None
+
+    class OfRows:
+        __slots__ = ()
+
+        def __class_getitem__(cls, row: object) -> type:
+            return cls
 
 
 def join_members(members: tuple[bytes, ...], more: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -12,22 +12,22 @@ not exist; new rows go before the first NIS row; a name that occurs twice can be
 from __future__ import annotations
 
 from accounts.errors import DuplicateName
+from accounts.model.records import OfRows, Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from collections.abc import Iterable, Iterator
 
 # After this many searches of the bytes an index of all names pays.
 INDEX_AFTER = 48
 
 
-class Table:
+class Table(OfRows[Row]):
     """The rows of one file. data: its bytes; present: whether the file exists (an absent one is empty).
 
     kind is the Record class. A row is addressed by its position: the offset of its line in data, or -1, -2,
-    ... for the rows added since. append(), extend(), sort(), sort_like(), replace_text() and split_groups() rebuild
-    data: a position from before means nothing after them, nor does an iterator.
+    ... for the rows added since. append(), extend(), replace_text() and split_groups() rebuild data:
+    a position from before means nothing after them, nor does an iterator.
     """
 
     __slots__ = (
@@ -36,7 +36,7 @@ class Table:
         "data", "deleted", "kind", "original", "present",
     )  # fmt: skip
 
-    def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
+    def __init__(self, kind: type[Row], data: bytes = b"", present: bool = True) -> None:
         self.kind = kind
         self.data = data
         self.original = self._loaded = data
@@ -44,8 +44,8 @@ class Table:
         self.present = present
         self.deleted = False
         # Position in data -> the record that replaces the row there, or None when it is removed.
-        self._edits: dict[int, Any] = {}
-        self._added: list[Any] = []
+        self._edits: dict[int, Row | None] = {}
+        self._added: list[Row | None] = []
         self._added_names: dict[bytes, int] = {}
         self._finds = 0
         self._index: dict[bytes, int] | None = None
@@ -61,21 +61,17 @@ class Table:
         """
         if 0 in self.data:
             return
+        from accounts.model.splitgroups import join_rows
+
         self._max_members = max_members
-        rows: dict[Any, list[bytes]] = {}
-        for line in self.data.split(b"\n"):
-            record = self._parse(line)
-            # What does not parse stays alone, whatever it equals.
-            key = (len(rows),) if record is None else (record.name, record.passwd, record.gid)
-            rows.setdefault(key, []).append(line)
-        if any(len(lines) > 1 for lines in rows.values()):
-            # A NUL stands for the newlines inside of a record; see _parse.
-            self._reset(b"\n".join(b"\0".join(lines) for lines in rows.values()))
-            self._loaded = self.data
+        data = join_rows(self.data, self.parse)
+        if data is not None:
+            self._reset(data)
+            self._loaded = data
 
     # Looking up
 
-    def get(self, name: bytes) -> Any | None:
+    def get(self, name: bytes) -> Row | None:
         """The first valid row of that name, as a Record, or None."""
         position = self.find(name)
         return None if position is None else self.at(position)
@@ -92,21 +88,20 @@ class Table:
             return None
         return added
 
-    def at(self, position: int) -> Any | None:
+    def at(self, position: int) -> Row | None:
         """The record at a position, or None when it has been removed or does not parse."""
         if position < 0:
             return self._added[-position - 1]
         if position in self._edits:
             return self._edits[position]
         end = self.data.find(b"\n", position)
-        return self._parse(self.data[position : end if end >= 0 else None])
+        return self.parse(self.data[position : end if end >= 0 else None])
 
-    def is_duplicate(self, name: bytes) -> bool:
-        """Whether more than one valid row has the name."""
-        first = self.find(name)
-        return first is not None and self.find(name, first) is not None
+    def is_removed(self, position: int) -> bool:
+        """Whether the row at a position has been removed."""
+        return position in self._edits and self._edits[position] is None
 
-    def entries(self) -> Iterator[tuple[int, Any]]:
+    def entries(self) -> Iterator[tuple[int, Row]]:
         """All valid rows in file order: (position, record)."""
         data, position, size = self.data, 0, len(self.data)
         insert_at = self._insert_offset() if self._added else size
@@ -114,39 +109,23 @@ class Table:
         while position < size:
             if pending and position >= insert_at:
                 pending = False
-                yield from self._added_entries()
+                yield from self.added_entries()
             end = data.find(b"\n", position)
             if end < 0:
                 end = size
-            record = self._edits[position] if position in self._edits else self._parse(data[position:end])
+            record = self._edits[position] if position in self._edits else self.parse(data[position:end])
             if record is not None:
                 yield position, record
             position = end + 1
         if pending:
-            yield from self._added_entries()
+            yield from self.added_entries()
 
-    def lines(self) -> Iterator[tuple[int, bytes, Any | None]]:
-        """All lines, broken ones too, that have not been removed: (position, bytes, record or None).
-
-        What is changed while this runs is seen where it lies ahead.
-        """
-        data, position = self.data, 0
-        while position < len(data):
-            end = data.find(b"\n", position)
-            line = data[position : end if end >= 0 else None]
-            record = self.at(position)
-            if record is not None or position not in self._edits:
-                yield position, line, record
-            position += len(line) + 1
-        for position, record in self._added_entries():
-            yield position, record.format_line(), record
-
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Row]:
         """All valid records in file order."""
         for _, record in self.entries():
             yield record
 
-    def entries_with(self, token: bytes) -> Iterator[tuple[int, Any]]:
+    def entries_with(self, token: bytes) -> Iterator[tuple[int, Row]]:
         """The valid rows whose line contains token, in file order: a fast filter for members and ids."""
         data, position = self.data, 0
         while True:
@@ -158,19 +137,19 @@ class Table:
             position = end + 1 if end >= 0 else len(data)
             if start in self._edits:
                 continue
-            record = self._parse(data[start : end if end >= 0 else None])
+            record = self.parse(data[start : end if end >= 0 else None])
             if record is not None:
                 yield start, record
-        for position, record in sorted(self._edits.items(), key=_first):
+        for position, record in sorted(self._edits.items(), key=lambda edit: edit[0]):
             if record is not None and token in record.format_line():
                 yield position, record
-        for position, record in self._added_entries():
+        for position, record in self.added_entries():
             if token in record.format_line():
                 yield position, record
 
-    def first_with_id(self, attribute: str, value: int) -> Any | None:
+    def first_with_id(self, attribute: str, value: int) -> Row | None:
         """The first valid row whose uid or gid (attribute) is value, or None."""
-        best: tuple[int, Any] | None = None
+        best: tuple[int, Row] | None = None
         # The plain number, and the odd spellings that strtoll takes too: 0042, +42, " 42".
         for prefix in (b":", b"0", b"+", b" ", b"\t"):
             for position, record in self.entries_with(b"%s%d:" % (prefix, value)):
@@ -208,7 +187,7 @@ class Table:
 
     # Changing
 
-    def put(self, record: Any) -> None:
+    def put(self, record: Row) -> None:
         """Replace the row of record's name, or add it before the NIS rows. Raises DuplicateName."""
         position = self.find(record.name)
         if position is None:
@@ -218,21 +197,21 @@ class Table:
             raise DuplicateName(record.name)
         self.replace_at(position, record)
 
-    def add(self, record: Any) -> None:
+    def add(self, record: Row) -> None:
         """Add a row, whatever names there are: before the first NIS row, or at the end."""
         self._added.append(record)
         self._added_names.setdefault(record.name, -len(self._added))
 
-    def append(self, record: Any) -> None:
+    def append(self, record: Row) -> None:
         """Add a row behind all others, NIS rows included (shadow's commonio_append, for subordinate ids)."""
         self.extend((record,))
 
-    def extend(self, records: Iterable[Any]) -> None:
+    def extend(self, records: Iterable[Row]) -> None:
         """Add rows behind all others."""
         rows = b"".join(self._format(record) + b"\n" for record in records)
         self._reset(_complete(self.render()) + rows)
 
-    def replace_at(self, position: int, record: Any) -> None:
+    def replace_at(self, position: int, record: Row) -> None:
         """Replace the row at a position; its name must stay."""
         if position < 0:
             self._added[-position - 1] = record
@@ -244,7 +223,8 @@ class Table:
         if position < 0:
             record = self._added[-position - 1]
             self._added[-position - 1] = None
-            self._added_names.pop(record.name, None)
+            if record is not None:
+                self._added_names.pop(record.name, None)
         else:
             self._edits[position] = None
 
@@ -260,57 +240,17 @@ class Table:
 
     def hide(self, name: bytes) -> None:
         """Let all rows of that name be as if they were not there (the image's, which are never written)."""
-        for position in self._rows_of(name):
+        from accounts.model.hidden import lines_named
+
+        for position in lines_named(self.data, name):
             self._edits[position] = None
 
     def show(self, name: bytes) -> None:
         """Undo hide()."""
-        for position in self._rows_of(name):
+        from accounts.model.hidden import lines_named
+
+        for position in lines_named(self.data, name):
             self._edits.pop(position, None)
-
-    def _rows_of(self, name: bytes) -> list[int]:
-        """The positions of all lines that begin with a name and a colon."""
-        prefix = name + b":"
-        found = [0] if self.data.startswith(prefix) else []
-        hit = self.data.find(b"\n" + prefix)
-        while hit >= 0:
-            found.append(hit + 1)
-            hit = self.data.find(b"\n" + prefix, hit + 1)
-        return found
-
-    def sort(self, key: Callable[[Any], Any]) -> None:
-        """Order the rows by key as shadow's commonio_sort: broken rows last, NIS rows and all behind stay."""
-        lines = self.render().split(b"\n")
-        if lines and not lines[-1]:
-            lines.pop()
-        stop = next((i for i, line in enumerate(lines) if line[:1] in (b"+", b"-")), len(lines))
-        rows = []
-        broken = []
-        for line in lines[:stop]:
-            record = self._parse(line)
-            if record is None:
-                broken.append(line)
-            else:
-                rows.append((key(record), line))
-        ordered = [line for _, line in sorted(rows, key=_first)] + broken
-        if ordered != lines[:stop]:
-            self._reset(b"".join(line + b"\n" for line in ordered + lines[stop:]))
-
-    def sort_like(self, names: Iterable[bytes]) -> None:
-        """Order the rows as names are (commonio_sort_wrt): first those named, then all other lines as they were."""
-        lines = self.render().split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        places: dict[bytes, list[int]] = {}
-        for place, line in enumerate(lines):
-            record = self._parse(line)
-            if record is not None:
-                places.setdefault(record.name, []).append(place)
-        first = [places[name].pop(0) for name in names if places.get(name)]
-        rest = sorted(set(range(len(lines))).difference(first))
-        ordered = [lines[place] for place in first + rest]
-        if ordered != lines:
-            self._reset(b"".join(line + b"\n" for line in ordered))
 
     # Writing
 
@@ -319,7 +259,7 @@ class Table:
         """Whether anything was put, added or removed; render() may still equal the file."""
         return self.deleted or bool(self._edits or self._added) or self.data is not self._loaded
 
-    def written(self) -> Iterator[Any]:
+    def written(self) -> Iterator[Row]:
         """The records that were put or added."""
         for record in (*self._edits.values(), *self._added):
             if record is not None:
@@ -341,10 +281,10 @@ class Table:
         insert_at = self._insert_offset() if added else len(data)
         pieces = []
         position = 0
-        edits: list[tuple[int, Any]] = sorted(self._edits.items(), key=_first)
+        edits: list[tuple[int, Row | bytes | None]] = [*self._edits.items()]
         if added:
             edits.append((insert_at, added))
-            edits.sort(key=_first)
+        edits.sort(key=lambda edit: edit[0])
         for start, change in edits:
             if position < start:
                 pieces.append(data[position:start])
@@ -365,27 +305,28 @@ class Table:
 
     # Inside
 
-    def _parse(self, line: bytes) -> Any | None:
+    def parse(self, line: bytes) -> Row | None:
+        """The record of a line of data, None when it is no row."""
         if line[:1] in (b"+", b"-"):
             return None
         if 0 in line:
-            return self._parse_split(line.split(b"\0")) if self._max_members else None
+            if not self._max_members:
+                return None
+            from accounts.model.splitgroups import parse_rows
+
+            joined: Row = parse_rows(self.kind, line)
+            return joined
         return self.kind.parse_line(line)
 
-    def _parse_split(self, lines: list[bytes]) -> Any:
-        first, *others = (self.kind.parse_line(line) for line in lines)
-        more = (member for other in others for member in other.members if member not in first.members)
-        return first.replace(members=first.members + tuple(dict.fromkeys(more)))
+    def _format(self, record: Row) -> bytes:
+        if not self._max_members:
+            return record.format_line()
+        from accounts.model.splitgroups import format_rows
 
-    def _format(self, record: Any) -> bytes:
-        limit = self._max_members
-        if not limit or len(record.members) <= limit:
-            line: bytes = record.format_line()
-            return line
-        chunks = [record.members[at : at + limit] for at in range(0, len(record.members), limit)]
-        return b"\n".join(record.replace(members=chunk).format_line() for chunk in chunks)
+        return format_rows(record, self._max_members)
 
-    def _added_entries(self) -> Iterator[tuple[int, Any]]:
+    def added_entries(self) -> Iterator[tuple[int, Row]]:
+        """The rows that were added: (position, record)."""
         for number, record in enumerate(self._added, 1):
             if record is not None:
                 yield -number, record
@@ -454,7 +395,3 @@ class Table:
 
 def _complete(data: bytes) -> bytes:
     return data + b"\n" if data and not data.endswith(b"\n") else data
-
-
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.errors import DuplicateName
+from accounts.model.order import sort_rows
 from accounts.model.records import Group, Passwd, Subid
 from accounts.model.table import INDEX_AFTER, Table
 
@@ -126,7 +127,7 @@ def test_many_lookups_switch_to_an_index_with_the_same_answers() -> None:
 
 def test_sort_keeps_broken_rows_last_and_nis_rows_in_place() -> None:
     table = Table(Subid, b"b:200:10\nbroken\na:100:10\n+nis\nz:1:1\n")
-    table.sort(lambda row: row.start)
+    sort_rows(table, lambda row: row.start)
     assert table.render() == b"a:100:10\nb:200:10\nbroken\n+nis\nz:1:1\n"
     assert table.changed
 

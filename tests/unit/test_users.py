@@ -11,8 +11,8 @@ import pytest
 
 from accounts.edit.request import Report
 from accounts.edit.useradd import add_user
+from accounts.edit.userchange import UserChange, change_user
 from accounts.edit.userdel import delete_user
-from accounts.edit.usermod import UserChange, change_user
 from accounts.errors import E_GRP_UPDATE, E_PW_UPDATE, DuplicateRow, Fail, FileError, Refusal
 from accounts.model.database import Database
 from accounts.model.ranges import parse_range
