@@ -112,6 +112,20 @@ def _add_rebase(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--take", choices=("image", "local"), help="end conflicts, of the named accounts or all, with that side's value"
     )
+    parser.add_argument(
+        "--move-local", action="store_true",
+        help="local accounts that have an id of the image's get another one, and their files with it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--re-own", nargs="*", metavar="PATH",
+        help="give files in these directories to the ids that the image has changed; without any, those of RE_OWN",
+    )  # fmt: skip
+    parser.add_argument(
+        "--previous",
+        type=Path,
+        metavar="DIR",
+        help="the root of the earlier image, where this machine does not remember it",
+    )
     _add_names(parser)
 
 
@@ -231,25 +245,34 @@ def _check(run: Run) -> int:
 
 def _rebase(run: Run) -> int:
     from accounts.machine.merge import Take
-    from accounts.machine.rebase import rebase
+    from accounts.machine.update import update
 
     arguments = run.arguments
-    if arguments.names and arguments.take is None:
-        raise Usage("names are for --take: without it everything is rebased")
-    take = Take(arguments.take) if arguments.take else None
-    report, written = edit_files(
+    if arguments.names and arguments.take is None and not arguments.move_local:
+        raise Usage("names are for --take and --move-local: without these everything is rebased")
+    if arguments.previous is not None and arguments.re_own is None:
+        raise Usage("--previous is for --re-own")
+    updated = update(
         run.change,
-        "rebase",
-        lambda database: rebase(database, take, arguments.names),
-        lambda report: report.to_log(),
-        arguments.dry_run,
+        Take(arguments.take) if arguments.take else None,
+        arguments.names,
+        move=arguments.move_local,
+        paths=arguments.re_own,
+        previous=arguments.previous,
+        dry_run=arguments.dry_run,
     )
     if arguments.json:
-        print_json({"steps": report.to_json(), **written.to_json()})
+        print_json(updated.to_json())
     else:
-        run.say(words.format_steps(report, run.painter))
-        run.say_diff(written)
-    return FOUND if report.open else FINE
+        run.say(words.format_steps(updated.report, run.painter))
+        run.say_diff(updated.written)
+        if updated.walk is not None:
+            run.say(words.format_walk(updated.walk))
+            for note in updated.walk.notes:
+                run.warn(note)
+            if updated.walk.more:
+                run.warn(f"and {updated.walk.more} more")
+    return FOUND if updated.report.open or (updated.walk is not None and updated.walk.notes) else FINE
 
 
 def _adopt(run: Run) -> int:

@@ -1,37 +1,32 @@
 # SPDX-License-Identifier: MIT
 """`accounts image pin`: give the accounts of a root the ids that are known of them, and their files with them.
 
-All files are walked before the account files are written, so a run that was interrupted is finished by the
-next one; but where an id is both given up and taken (two accounts that swap theirs) the files that were
-done could not be told from the others, so a marker then refuses the half-done root.
+All files are walked (accounts.system.reown) before the account files are written; the journal of the walk has what
+these will be, so that a run which was interrupted is finished by the next one.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import struct
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
 from accounts.image.index import write_indexes
-from accounts.image.layers import Layers, locked, walk
+from accounts.image.layers import Layers, locked
 from accounts.image.ledger import Key, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.tree import Tree
 from accounts.model.database import ID_FIELDS
 from accounts.model.ids import allocate_id
+from accounts.model.moves import single_moves
+from accounts.system.paths import DIRECTORY
+from accounts.system.reown import Walk
+from accounts.system.walklog import Log, Plan, create, open_log
 
-MARKER = "/usr/share/accounts/pin-in-progress"
-_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
-_CAPABILITY = "security.capability"
-# linux/posix_acl_xattr.h: a version, then tag, permissions and id of each entry, little-endian.
-_ACL_VERSION = struct.Struct("<I")
-_ACL_ENTRY = struct.Struct("<HHI")
-_ACL_DATABASES = {0x02: "passwd", 0x08: "group"}
+JOURNAL = "/usr/share/accounts/pin-in-progress"
 # database -> old id -> new id
 Mapping = dict[str, dict[int, int]]
 
@@ -61,14 +56,12 @@ def pin(
     capabilities and times stay. subuid and subgid are left alone.
     source_date_epoch: seconds, the time that written files get.
 
-    Raises BadArgument where two accounts share an id that only one of them is to keep, or an earlier run was
-    interrupted half way through a swap; OSError.
+    Raises BadArgument where two accounts share an id that only one of them is to keep; OSError: the next run goes on.
     """
     result = Pinned()
     with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):
         result.notes += notes
-        if tree.lstat(MARKER) is not None:
-            raise BadArgument(f"an earlier accounts image pin of {root} was interrupted: unpack the root again")
+        _finish(tree, Layers(tree, root).image_dir, result)
         layers = Layers(tree, root)
         wanted = choose_ids(layers, gather(layers, shared, previous, pins))
         _apply(layers, wanted, result)
@@ -121,15 +114,11 @@ def _current_ids(layers: Layers) -> list[Key]:
 
 
 def _apply(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned) -> None:
+    before = len(result.changes)
     mapping = _map_ids(layers, wanted, result)
-    if not result.changes:
+    if len(result.changes) == before:
         return
-    tree = layers.tree
-    tangled = any(set(moves) & set(moves.values()) for moves in mapping.values())
-    if tangled:
-        tree.write(MARKER, b"")
-    if any(mapping.values()):
-        result.files = _give_files(tree, mapping)
+    files = {}
     for database, attribute in ID_FIELDS.items():
         for path, table in layers.paths(database):
             for position, row in list(table.entries()):
@@ -138,11 +127,45 @@ def _apply(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned)
                     changes["gid"] = mapping["group"].get(row.gid, row.gid)
                 if any(getattr(row, name) != id for name, id in changes.items()):
                     table.replace_at(position, row.replace(**changes))
-            tree.write(path, table.render())
-    write_indexes(tree, layers.image_dir)
-    if tangled:
-        tree.remove(MARKER)
+            files[path] = table.render()
+    accounts = tuple((*change, "image") for change in result.changes[before:])
+    tree = layers.tree
+    plan = Plan(single_moves(mapping), ("/",) if any(mapping.values()) else (), accounts, files)
+    head, name = posixpath.split(JOURNAL)
+    directory, _ = tree.open_directory(head, create=True)
+    try:
+        log = create(directory, name, plan)
+        _walk(tree, layers.image_dir, log, result)
+    finally:
+        os.close(directory)
     _note_numeric_owners(tree, mapping, result)
+
+
+def _finish(tree: Tree, image_dir: str, result: Pinned) -> None:
+    """End what an earlier run has begun."""
+    head, name = posixpath.split(JOURNAL)
+    if tree.lstat(JOURNAL) is None:
+        return
+    with tree.directory(head) as directory:
+        log = open_log(directory, name)
+        if log is not None:
+            result.changes += [(database, shown, old, new) for database, shown, old, new, _ in log.plan.accounts]
+            _walk(tree, image_dir, log, result)
+
+
+def _walk(tree: Tree, image_dir: str, log: Log, result: Pinned) -> None:
+    try:
+        done = Walk(log, quiet=True).run(lambda _: os.open(".", DIRECTORY, dir_fd=tree.fd))
+        result.files += done.changed
+        result.notes += done.notes
+        for path, content in log.plan.files.items():
+            tree.write(path, content)
+        write_indexes(tree, image_dir)
+        tree.settle()
+        # By the tree, which then sees to the times of the directory.
+        tree.remove(JOURNAL)
+    finally:
+        log.close()
 
 
 def _map_ids(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinned) -> Mapping:
@@ -173,79 +196,6 @@ def _map_ids(layers: Layers, wanted: dict[tuple[str, bytes], int], result: Pinne
                 mapping[database][old] = next(iter(names))
     result.changes += changes
     return mapping
-
-
-def _give_files(tree: Tree, mapping: Mapping) -> int:
-    """Change owners, groups and ACL entries of all files; how many files changed."""
-    users, groups = mapping["passwd"], mapping["group"]
-    linked: set[tuple[int, int]] = set()
-    count = 0
-    for fd, _, name, status in walk(tree.fd):
-        kind = stat.S_IFMT(status.st_mode)
-        uid, gid = users.get(status.st_uid, status.st_uid), groups.get(status.st_gid, status.st_gid)
-        changes = (uid, gid) != (status.st_uid, status.st_gid)
-        if kind != stat.S_IFDIR and status.st_nlink > 1:
-            inode = status.st_dev, status.st_ino
-            if inode in linked:
-                continue
-            linked.add(inode)
-        if kind in (stat.S_IFREG, stat.S_IFDIR):
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
-            try:
-                if changes:
-                    _chown(file, status, uid, gid)
-                changes = _map_acls(file, mapping) or changes
-            finally:
-                os.close(file)
-        elif changes:
-            os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
-        count += changes
-    return count
-
-
-def _chown(file: int, status: os.stat_result, uid: int, gid: int) -> None:
-    """chown(2) that keeps what the kernel drops with the owner: set-id bits and file capabilities."""
-    try:
-        capability = os.getxattr(file, _CAPABILITY)
-    except OSError as error:
-        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-            raise
-        capability = None
-    os.fchown(file, uid, gid)
-    if status.st_mode & (stat.S_ISUID | stat.S_ISGID):
-        os.fchmod(file, stat.S_IMODE(status.st_mode))
-    if capability is not None:
-        os.setxattr(file, _CAPABILITY, capability)
-
-
-def _map_acls(file: int, mapping: Mapping) -> bool:
-    """Change the named entries of a file's ACLs; whether there were any to change."""
-    changed = False
-    try:
-        names = os.listxattr(file)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return False
-        raise
-    for name in _ACLS:
-        if name in names:
-            old = os.getxattr(file, name)
-            new = map_acl(old, mapping)
-            if new != old:
-                os.setxattr(file, name, new)
-                changed = True
-    return changed
-
-
-def map_acl(acl: bytes, mapping: Mapping) -> bytes:
-    """The bytes of an ACL attribute with the ids of its named entries changed; entries stay sorted."""
-    entries = []
-    for tag, permissions, id in _ACL_ENTRY.iter_unpack(acl[_ACL_VERSION.size :]):
-        if tag in _ACL_DATABASES:
-            id = mapping[_ACL_DATABASES[tag]].get(id, id)
-        entries.append((tag, id, permissions))
-    body = b"".join(_ACL_ENTRY.pack(tag, permissions, id) for tag, id, permissions in sorted(entries))
-    return acl[: _ACL_VERSION.size] + body
 
 
 def _note_numeric_owners(tree: Tree, mapping: Mapping, result: Pinned) -> None:

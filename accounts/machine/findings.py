@@ -38,6 +38,8 @@ CODES = {
     "needless-row": ("warn", "a local row says what the image says", True),
     "name-collision": ("fail", "a local account has the name of another one of the image", False),
     "id-collision": ("fail", "a local account has the id of one of the image", False),
+    "changed-id": ("fail", "the image has changed an id by which files here belong to its account", False),
+    "unfinished-walk": ("fail", "the walk that gives files to new ids was interrupted", False),
     "reused-id": ("warn", "a local account has an id that the image's ledger knows for another", False),
     "dangling-member": ("warn", "a local row lists a member that is no user", False),
     "no-primary-group": ("warn", "a local user's primary group does not exist", False),
@@ -241,9 +243,8 @@ class Check:
         """The code of what rebase would do, and the command."""
         name = quote(step.name)
         if step.what == "collision":
-            row = rows[step.name]
-            if row.kind == Kind.OWN:
-                return "id-collision", self._renumber(step.database, row.local)
+            if rows[step.name].kind == Kind.OWN:
+                return "id-collision", f"accounts rebase{{R}} --move-local {name}"
             return "name-collision", f"accounts rebase{{R}} --take image {name}"
         if step.what == "dropped":
             if "removed" in step.text:

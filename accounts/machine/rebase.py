@@ -28,7 +28,8 @@ class Step:
 
     what: merged (fields taken from the image), dropped (the row was needless), moved (a GID follows the image's),
     based (an override without a base record has one now), conflict, orphan (the image has removed the account),
-    collision (an id or a name of the image that a local account has). Those three are for a human.
+    collision (an id or a name of the image that a local account has), renumbered (files are of an id that the image
+    has changed). Those four are for a human.
     text: a sentence. fields: of a merged row and of a conflict.
     """
 
@@ -41,7 +42,7 @@ class Step:
     @property
     def open(self) -> bool:
         """Whether somebody has to decide."""
-        return self.what in ("conflict", "orphan", "collision")
+        return self.what in ("conflict", "orphan", "collision", "renumbered")
 
 
 @dataclass

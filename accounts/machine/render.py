@@ -13,6 +13,7 @@ from accounts.machine.rebase import Report
 from accounts.machine.show import Answer, Shown
 from accounts.machine.status import Status
 from accounts.machine.words import shown as printable
+from accounts.system.reown import Done
 
 _COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 # How many rows of a section a table shows; --json and --all show all.
@@ -129,7 +130,14 @@ def format_steps(report: Report, painter: Painter) -> str:
     text = "".join(f"{line}\n" for line in table(lines, 0))
     if any(step.what in ("conflict", "orphan") for step in report.open):
         text += "To decide: accounts rebase --take image|local NAME...\n"
+    if any(step.what == "collision" and "belongs to" in step.text for step in report.open):
+        text += "To end a collision of ids: accounts rebase --move-local [NAME...]\n"
     return text
+
+
+def format_walk(walk: Done) -> str:
+    """What became of files."""
+    return f"{walk.changed} of {walk.seen} files have changed hands\n"
 
 
 def format_findings(done: Sequence[str], findings: Sequence[Finding], painter: Painter) -> str:

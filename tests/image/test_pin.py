@@ -7,13 +7,15 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accounts.errors import BadArgument
-from accounts.image import pin as pin_module
 from accounts.image.ledger import Ledger, parse_text
-from accounts.image.pin import MARKER, map_acl, pin
+from accounts.image.pin import JOURNAL, pin
+from accounts.model.moves import single_moves
+from accounts.system import owners
 from tests.image.accounts import GROUP, PASSWD, change, make_image, row
 from tests.image.rootfs import make, tell
 
@@ -31,7 +33,7 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
-def owners(root: Path, *paths: str) -> list[tuple[int, int]]:
+def owners_of(root: Path, *paths: str) -> list[tuple[int, int]]:
     return [((root / path).lstat().st_uid, (root / path).lstat().st_gid) for path in paths]
 
 
@@ -62,12 +64,12 @@ def test_swapped_ids_are_swapped_back(root: Path) -> None:
     assert pinned.files == 4
     assert row(root, "etc/passwd", "sshd") == "sshd:x:101:65534::/run/sshd:/usr/sbin/nologin"
     assert row(root, "etc/passwd", "messagebus") == "messagebus:x:100:101::/nonexistent:/usr/sbin/nologin"
-    assert owners(root, "var/s", "var/s/f", "var/m", "var/m/f", "var/link", "var/other") == [
+    assert owners_of(root, "var/s", "var/s/f", "var/m", "var/m/f", "var/link", "var/other") == [
         (101, 0), (101, 101), (100, 101), (0, 101), (100, 101), (0, 0),
     ]  # fmt: skip
     assert (root / "etc/subuid").read_text() == "sshd:100000:65536\n"
     assert (root / "etc/passwd").stat().st_mtime == EPOCH
-    assert not (root / MARKER[1:]).exists()
+    assert not (root / JOURNAL[1:]).exists()
     again = pin(root, shared=shared)
     assert (again.changes, again.files) == ([], 0)
 
@@ -77,7 +79,7 @@ def test_a_group_moves_in_rows_primary_groups_and_files(root: Path) -> None:
     assert pinned.changes == [("group", "shadow", 42, 15), ("group", "messagebus", 101, 500)]
     assert row(root, "etc/group", "messagebus") == "messagebus:x:500:"
     assert row(root, "etc/passwd", "messagebus") == "messagebus:x:101:500::/nonexistent:/usr/sbin/nologin"
-    assert owners(root, "var/s/f", "var/m", "etc/shadow") == [(100, 500), (101, 500), (0, 15)]
+    assert owners_of(root, "var/s/f", "var/m", "etc/shadow") == [(100, 500), (101, 500), (0, 15)]
     assert stat.S_IMODE((root / "etc/shadow").stat().st_mode) == 0o640
 
 
@@ -88,7 +90,7 @@ def test_both_layers_agree_afterwards(root: Path) -> None:
     assert pinned.changes == [("passwd", "sshd", 100, 77), ("group", "adm", 4, 6)]
     assert row(root, "etc/passwd", "sshd") == row(root, "usr/lib/passwd", "sshd")
     assert row(root, "etc/group", "adm") == "adm:x:6:alice,daemon" and row(root, "usr/lib/group", "adm") == "adm:x:6:"
-    assert owners(root, "var/s") == [(77, 0)]
+    assert owners_of(root, "var/s") == [(77, 0)]
 
 
 def test_set_id_bits_capabilities_times_and_hard_links_stay(root: Path) -> None:
@@ -106,7 +108,7 @@ def test_set_id_bits_capabilities_times_and_hard_links_stay(root: Path) -> None:
     status = (root / "usr/bin/suid").stat()
     assert (status.st_uid, stat.S_IMODE(status.st_mode), status.st_mtime) == (101, 0o6755, EPOCH)
     assert os.getxattr(root / "usr/bin/cap", "security.capability") == CAPABILITY
-    assert owners(root, "usr/bin/cap", "var/fifo", "var/link2") == [(101, 101), (101, 0), (101, 101)]
+    assert owners_of(root, "usr/bin/cap", "var/fifo", "var/link2") == [(101, 101), (101, 0), (101, 101)]
     assert pinned.files == 7  # the four of the fixture, both programs, the fifo; the links are one file
 
 
@@ -129,7 +131,7 @@ def test_acl_entries_follow(root: Path) -> None:
 
 def test_an_acl_without_these_ids_stays_byte_for_byte() -> None:
     given = acl((1, 6, NONE), (2, 4, 7), (4, 4, NONE), (32, 0, NONE))
-    assert map_acl(given, {"passwd": {8: 9}, "group": {7: 8}}) == given
+    assert single_moves({"passwd": {8: 9}, "group": {7: 8}}).map_acl(given) == given
 
 
 def test_new_names_are_pinned_and_taken_ids_are_not_given_twice(root: Path) -> None:
@@ -140,7 +142,7 @@ def test_new_names_are_pinned_and_taken_ids_are_not_given_twice(root: Path) -> N
     assert new is not None and new not in (100, 101) and 100 < new < 1000
     # The user's own group goes with it.
     assert pinned.changes == [("passwd", "messagebus", 101, new), ("group", "messagebus", 101, new)]
-    assert owners(root, "var/m", "var/s/f") == [(new, new), (100, new)]
+    assert owners_of(root, "var/m", "var/s/f") == [(new, new), (100, new)]
     assert row(root, "etc/passwd", "messagebus") == f"messagebus:x:{new}:{new}::/nonexistent:/usr/sbin/nologin"
     # All names of the root are in the ledger now, at what they have.
     assert shared.pin("passwd", b"alice") == 1000 and shared.pin("group", b"shadow") == 42
@@ -170,9 +172,9 @@ def test_files_of_a_shared_id(tmp_path: Path) -> None:
     os.chown(root / "var/f", 100, 0)
     with pytest.raises(BadArgument, match="'sshd' and 'toor' share id 100: whose files are they"):
         pin(root, shared=known("passwd:sshd:101:present", "passwd:toor:102:present", "passwd:messagebus:103:present"))
-    assert (root / "etc/passwd").read_text() == passwd and owners(root, "var/f") == [(100, 0)]
+    assert (root / "etc/passwd").read_text() == passwd and owners_of(root, "var/f") == [(100, 0)]
     pinned = pin(root, shared=known("passwd:sshd:100:present", "passwd:toor:102:present"))
-    assert owners(root, "var/f") == [(100, 0)]
+    assert owners_of(root, "var/f") == [(100, 0)]
     assert pinned.notes == ["files of passwd id 100 stay with 'sshd'; 'toor' shared it, gets 102"]
 
 
@@ -184,34 +186,35 @@ def test_numeric_owners_of_subordinate_ids_are_told(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ledger", "repaired"),
-    [("passwd:sshd:555:present", True), ("passwd:sshd:101:present\npasswd:messagebus:100:present", False)],
+    "ledger",
+    ["passwd:sshd:555:present", "passwd:sshd:101:present\npasswd:messagebus:100:present"],
     ids=["plain", "swap"],
 )
-def test_an_interrupted_run(root: Path, monkeypatch: pytest.MonkeyPatch, ledger: str, repaired: bool) -> None:
-    """The next run finishes it, or refuses where the files that are done cannot be told from the others."""
-    chown = pin_module._chown
+def test_an_interrupted_run_is_finished_by_the_next(root: Path, monkeypatch: pytest.MonkeyPatch, ledger: str) -> None:
+    change = owners.Owners.change
     calls = []
 
-    def die(file: int, status: os.stat_result, uid: int, gid: int) -> None:
+    def die(self: owners.Owners, name: bytes, *rest: Any) -> bool:
         if calls:
             raise KeyboardInterrupt
-        calls.append(file)
-        chown(file, status, uid, gid)
+        calls.append(name)
+        return change(self, name, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pin_module, "_chown", die)
+        patch.setattr(owners.Owners, "change", die)
         with pytest.raises(KeyboardInterrupt):
             pin(root, shared=known(ledger))
+    assert calls and (root / JOURNAL[1:]).exists()
     assert (root / "etc/passwd").read_text() == PASSWD and (root / "etc/group").read_text() == GROUP
     assert not list(root.glob("etc/*.lock"))
-    if repaired:
-        pin(root, shared=known(ledger))
-        assert owners(root, "var/s", "var/s/f") == [(555, 0), (555, 101)]
-        assert row(root, "etc/passwd", "sshd") == "sshd:x:555:65534::/run/sshd:/usr/sbin/nologin"
-    else:
-        with pytest.raises(BadArgument, match="was interrupted: unpack the root again"):
-            pin(root, shared=known(ledger))
+    shared = known(ledger)
+    pinned = pin(root, shared=shared)
+    new = shared.pin("passwd", b"sshd")
+    assert ("passwd", "sshd", 100, new) in pinned.changes
+    assert owners_of(root, "var/s", "var/s/f") == [(new, 0), (new, 101)]
+    assert row(root, "etc/passwd", "sshd") == f"sshd:x:{new}:65534::/run/sshd:/usr/sbin/nologin"
+    assert not (root / JOURNAL[1:]).exists()
+    assert pin(root, shared=shared).changes == []
 
 
 def test_lines_that_are_no_rows_survive(root: Path) -> None:

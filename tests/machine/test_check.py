@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from accounts.machine.findings import CODES, SAFE
+from accounts.model.moves import single_moves
+from accounts.system.walklog import Plan, create
 from tests.image.elf_files import make_library, make_module
 from tests.machine.life import IMAGE, TOP, accounts, local, make_root, tool, validate, write
 
@@ -73,6 +75,21 @@ def nsswitch(text: str) -> Callable[[Path], None]:
 RIGHT = (
     "passwd: files altfiles\ngroup: files [SUCCESS=merge] altfiles\nshadow: files altfiles\ngshadow: files altfiles\n"
 )
+
+
+def remember(root: Path, text: str) -> None:
+    """The ids that the machine knows of an earlier image."""
+    (root / "var/lib/accounts").mkdir()
+    (root / "var/lib/accounts/ids").write_text(text)
+
+
+def interrupt(root: Path) -> None:
+    """A walk that has been begun."""
+    (root / "var/lib/accounts").mkdir()
+    plan = Plan(single_moves({"passwd": {32: 33}}), ("/var",), (("passwd", "www", 32, 33, "image"),))
+    directory = os.open(root / "var/lib/accounts", os.O_RDONLY)
+    create(directory, "re-own", plan).close()
+    os.close(directory)
 
 
 def dead_pid() -> str:
@@ -173,6 +190,12 @@ CASES = [
         "UID 33 belongs to the image's 'www'",
     ),
     Case("id-collision", etc(group="crew:x:44:\n"), "GID 44 belongs to the image's 'video'"),
+    Case(
+        "changed-id",
+        lambda root: remember(root, "passwd:www:32\ngroup:video:44\n"),
+        "the image gives 'www' UID 33, and its files here are of 32",
+    ),
+    Case("unfinished-walk", lambda root: interrupt(root), "/var/lib/accounts/re-own: files are left that belong to"),
     Case(
         "reused-id",
         both(etc(**ALICE), lambda root: (root / LEDGER).write_text("passwd:old:1000:removed\n") and None),

@@ -251,7 +251,8 @@ def test_ids_that_both_layers_give_away(tmp_path: Path) -> None:
     assert (done.status, done.stdout) == (
         1,
         "collision  passwd  alice  UID 34 belongs to the image's 'new'\n"
-        "collision  group   alice  GID 34 belongs to the image's 'new'\n",
+        "collision  group   alice  GID 34 belongs to the image's 'new'\n"
+        "To end a collision of ids: accounts rebase --move-local [NAME...]\n",
     )
 
 
