@@ -3,8 +3,9 @@
    hidden file, whatever they hold. The files are below the working directory, for which
    the module is built (DATADIR=. INDEXDIR=./index LOCALDIR=./local).
 
-   With clang -fsanitize=fuzzer this is libFuzzer's target; without it a main() of our own
-   mutates what the corpus has: fuzz ROUNDS SEED FILE... */
+   For libFuzzer, AFL++, or the main() of mutate.h. */
+#include "mutate.h"
+
 #include <fcntl.h>
 #include <grp.h>
 #include <gshadow.h>
@@ -43,24 +44,11 @@ static void write_file(const char *directory, const char *name, const uint8_t *d
         abort();
 }
 
-#define ASK(type, ent, nam)                                                                     \
-    {                                                                                           \
-        type row;                                                                               \
-        _nss_altfiles_set##ent(0);                                                              \
-        for (int i = 0; i < 64; i++)                                                            \
-            if (_nss_altfiles_get##ent##_r(&row, buffer, SPACE, &error) == NSS_STATUS_NOTFOUND) \
-                break;                                                                          \
-        _nss_altfiles_end##ent();                                                               \
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)                               \
-            _nss_altfiles_get##nam##_r(names[i], &row, buffer, SPACE, &error);                  \
-    }
+static const char *const names[] = {"root", "a", "u", "amy", ""};
 
 /* Four parts behind their lengths (two bytes each): the file, its index, the hidden file, /etc's file. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void write_input(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"root", "a", "u", "amy", ""};
-    char *buffer = malloc(SPACE);
-    int error;
     const char *database = databases[size ? data[0] % 4 : 0];
     const uint8_t *parts[PARTS] = {NULL};
     size_t sizes[PARTS] = {0}, at = size ? 1 : 0;
@@ -75,46 +63,60 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_file("index", database, parts[1], sizes[1]);
     write_file("local/accounts", "hidden", parts[2], sizes[2]);
     write_file("local", database, parts[3], sizes[3]);
-    for (int round = 0; round < 2; round++) {
-        struct passwd pw;
-        struct group gr;
-        ASK(struct passwd, pwent, pwnam)
-        ASK(struct group, grent, grnam)
-        ASK(struct spwd, spent, spnam)
-        ASK(struct sgrp, sgent, sgnam)
-        for (unsigned id = 0; id < 6; id++) {
-            _nss_altfiles_getpwuid_r(id, &pw, buffer, SPACE, &error);
-            _nss_altfiles_getgrgid_r(id, &gr, buffer, SPACE, &error);
-        }
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            long start = 0, room = 1;
-            gid_t *gids = malloc(sizeof *gids);
-            _nss_altfiles_initgroups_dyn(names[i], 7, &start, &room, &gids, 3, &error);
-            free(gids);
-        }
-    }
-    free(buffer);
-    return 0;
 }
 
-#ifndef LIBFUZZER
-int main(int argc, char **argv)
-{
-    static uint8_t seed[1 << 16], input[1 << 16];
-    srandom(argc > 2 ? (unsigned)atoi(argv[2]) : 0);
-    for (int file = 3; file < argc; file++) {
-        FILE *in = fopen(argv[file], "rb");
-        size_t size = in ? fread(seed, 1, sizeof seed, in) : 0;
-        if (!in || fclose(in) || size == 0)
-            return 2;
-        LLVMFuzzerTestOneInput(seed, size);
-        for (int round = atoi(argv[1]); round > 0; round--) {
-            memcpy(input, seed, size);
-            for (long change = 1 + random() % 8; change > 0; change--)
-                input[(size_t)random() % size] = (uint8_t)(random() % 3 ? ":\n,#0+a\0"[random() % 8] : random());
-            LLVMFuzzerTestOneInput(input, random() % 4 ? size : (size_t)random() % size);
-        }
+#define ASK_BY_NAME(type, ent, nam)                                                             \
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {                                 \
+        type row;                                                                               \
+        _nss_altfiles_get##nam##_r(names[i], &row, buffer, SPACE, &error);                      \
     }
-    puts("done");
+
+/* What the child of a fork(2) may ask, too: nothing in it waits for another thread. */
+static void look_up(void)
+{
+    char *buffer = malloc(SPACE);
+    int error;
+    ASK_BY_NAME(struct passwd, pwent, pwnam)
+    ASK_BY_NAME(struct group, grent, grnam)
+    ASK_BY_NAME(struct spwd, spent, spnam)
+    ASK_BY_NAME(struct sgrp, sgent, sgnam)
+    for (unsigned id = 0; id < 6; id++) {
+        struct passwd pw;
+        struct group gr;
+        _nss_altfiles_getpwuid_r(id, &pw, buffer, SPACE, &error);
+        _nss_altfiles_getgrgid_r(id, &gr, buffer, SPACE, &error);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        long start = 0, room = 1;
+        gid_t *gids = malloc(sizeof *gids);
+        _nss_altfiles_initgroups_dyn(names[i], 7, &start, &room, &gids, 3, &error);
+        free(gids);
+    }
+    free(buffer);
 }
-#endif
+
+#define ENUMERATE(type, ent, nam)                                                               \
+    {                                                                                           \
+        type row;                                                                               \
+        _nss_altfiles_set##ent(0);                                                              \
+        for (int i = 0; i < 64; i++)                                                            \
+            if (_nss_altfiles_get##ent##_r(&row, buffer, SPACE, &error) == NSS_STATUS_NOTFOUND) \
+                break;                                                                          \
+        _nss_altfiles_end##ent();                                                               \
+    }
+
+static void ask(void)
+{
+    for (int round = 0; round < 2; round++) {
+        char *buffer = malloc(SPACE);
+        int error;
+        ENUMERATE(struct passwd, pwent, pwnam)
+        ENUMERATE(struct group, grent, grnam)
+        ENUMERATE(struct spwd, spent, spnam)
+        ENUMERATE(struct sgrp, sgent, sgnam)
+        free(buffer);
+        look_up();
+    }
+}
+
+const struct target target = {write_input, ask, look_up};

@@ -53,7 +53,7 @@ def compare(built: Programs, database: str, files: Iterable[bytes], damage: Dama
 def give(parts: Iterable[bytes], *command: str | Path) -> None:
     """Have the program compare the answers for each part, with mounts of its own."""
     stream = b"".join(struct.pack("=I", len(part)) + part for part in parts)
-    done = subprocess.run(["unshare", "--mount", *command], input=stream, capture_output=True, timeout=300)
+    done = subprocess.run(["unshare", "--mount", *command], input=stream, capture_output=True, timeout=300 + DAMAGED)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 

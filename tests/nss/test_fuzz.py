@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The fuzz target of fuzz.c under ASan and UBSan, bounded; ACCOUNTS_FUZZ_ROUNDS: mutations of each corpus file.
+"""The fuzz target of fuzz.c, bounded, under ASan and UBSan, and with threads and fork(2) under TSan and valgrind.
 
-With clang: cc="clang -fsanitize=fuzzer -DLIBFUZZER" in place of the compiler, then run it on the corpus directory.
+ACCOUNTS_FUZZ_ROUNDS: mutations of each corpus file. docs/contributing.md says how libFuzzer and AFL++ run it.
+`python -m tests.nss.test_fuzz DIRECTORY` writes the corpus.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from accounts.image.index import format_index
 from tests.nss.cases import TABLES
-from tests.nss.conftest import ASAN, HERE, TOP
+from tests.nss.conftest import ASAN, FLAGS, HERE, TOP
+from tests.nss.test_module import VALGRIND
 
 ROUNDS = os.environ.get("ACCOUNTS_FUZZ_ROUNDS", "40")
 WHERE = {"DATADIR": ".", "INDEXDIR": "./index", "LOCALDIR": "./local"}
+# The index is asked for all but the first line of a file, however new.
+ALWAYS = ("-DFIRST_READ=8", "-DFIRST_LOOK=0", "-DTICK=0")
 
 
 def corpus(directory: Path) -> list[Path]:
@@ -34,18 +41,45 @@ def corpus(directory: Path) -> list[Path]:
     return files
 
 
-def test_no_file_makes_the_module_go_wrong(tmp_path: Path) -> None:
+def build(directory: Path, target: Path, sources: list[Path], flags: list[str]) -> Path:
+    """Make the program in a directory with the places of the input's files."""
     for name in ("index", "local/accounts", "corpus"):
-        (tmp_path / name).mkdir(parents=True)
-    sources = [*sorted((TOP / "nss").glob("*.c")), *sorted((TOP / "common").glob("*.c"))]
+        (directory / name).mkdir(parents=True)
     defines = [f'-D{key}="{value}"' for key, value in WHERE.items()]
-    subprocess.run(
-        ["cc", *ASAN.split(), "-std=gnu11", "-D_GNU_SOURCE", "-DFIRST_READ=8", "-DFIRST_LOOK=0", "-DTICK=0", *defines,
-         f"-I{TOP}/common", "-o", tmp_path / "fuzz", HERE / "fuzz.c", *sources],
-        check=True,
-    )  # fmt: skip
+    words = ["cc", *flags, "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *ALWAYS, *defines]
+    program = directory / "fuzz"
+    subprocess.run([*words, f"-I{TOP}/common", "-o", program, target, *sources, "-pthread"], check=True)
+    return program
+
+
+def run(program: Path, rounds: str, threads: int, files: list[Path], wrapper: tuple[str, ...] = ()) -> None:
     done = subprocess.run(
-        [tmp_path / "fuzz", ROUNDS, "1", *corpus(tmp_path / "corpus")],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        [*wrapper, program, rounds, "1", str(threads), *files],
+        cwd=program.parent, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def sources() -> list[Path]:
+    return [*sorted((TOP / "nss").glob("*.c")), *sorted((TOP / "common").glob("*.c"))]
+
+
+def test_no_file_makes_the_module_go_wrong(tmp_path: Path) -> None:
+    program = build(tmp_path, HERE / "fuzz.c", sources(), ASAN.split())
+    run(program, ROUNDS, 0, corpus(tmp_path / "corpus"))
+
+
+@pytest.mark.parametrize("kind", ["plain", "asan", "tsan"])
+def test_threads_and_forked_children_ask_at_once(tmp_path: Path, kind: str) -> None:
+    """Of the index, of what /etc has and of what is hidden; ThreadSanitizer wants locks for what they share."""
+    program = build(tmp_path, HERE / "fuzz.c", sources(), FLAGS[kind].split())
+    run(program, "2", 4, corpus(tmp_path / "corpus"))
+
+
+def test_under_valgrind(tmp_path: Path) -> None:
+    program = build(tmp_path, HERE / "fuzz.c", sources(), FLAGS["plain"].split())
+    run(program, "0", 0, corpus(tmp_path / "corpus"), VALGRIND)
+
+
+if __name__ == "__main__":
+    corpus(Path(sys.argv[1]))
