@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The real newuidmap, newgidmap and getsubids of Debian 12 and 13 with ranges that only the image has."""
+"""The real newuidmap, newgidmap, getsubids and rootless podman of Debian 12 and 13; only the image has the ranges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ exit $status
 
 
 class Root:
-    """An overlay of a cached root, in a mount namespace that a holder keeps.
+    """An overlay of a cached root, in namespaces for mounts and processes that a holder keeps: what is left in them
+    goes with it.
 
     It is the root of that namespace: a process in a chroot(2) may not make a user namespace.
     """
@@ -42,12 +43,16 @@ class Root:
             mount -t overlay -o "lowerdir=$2,upperdir=$1/u,workdir=$1/w" o "$1/root"
             mount -t proc p "$1/root/proc"; mount --bind /dev "$1/root/dev"
             cd "$1/root"; pivot_root . mnt; umount -l /mnt; echo ready; exec cat"""
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", setup, "sh", base, lower]
+        namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        command = ["unshare", *namespaces, "sh", "-c", setup, "sh", base, lower]
         self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.holder.stdout and self.holder.stdout.readline() == b"ready\n"
 
+        pid = self.holder.pid
+        self._first = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
     def path(self, name: str) -> Path:
-        return Path(f"/proc/{self.holder.pid}/root/{name}")
+        return Path(f"/proc/{self._first}/root/{name}")
 
     def write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -57,7 +62,7 @@ class Root:
     def run(self, command: str, uid: int = 0) -> tuple[int, str]:
         """(exit status, all output) of a shell command."""
         done = subprocess.run(
-            ["nsenter", f"--target={self.holder.pid}", "--mount", "--root", "--wd", "setpriv", f"--reuid={uid}",
+            ["nsenter", f"--target={self._first}", "--mount", "--pid", "--root", "--wd", "setpriv", f"--reuid={uid}",
              f"--regid={uid}", "--clear-groups", "/bin/sh", "-c", command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=60,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
@@ -71,7 +76,7 @@ class Root:
         self.holder.stdout.close()
 
 
-@pytest.fixture(params=["debian-12-subid", "debian-13-subid"])
+@pytest.fixture(params=["debian-12-podman", "debian-13-podman"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
     made = subprocess.run(
         ["sh", TOP / "tests/support/make-root.sh", request.param], check=True, stdout=subprocess.PIPE, text=True
@@ -115,3 +120,42 @@ def test_a_hidden_owner_has_none(root: Root) -> None:
     root.write({"etc/accounts/hidden": "subuid:amy\n"})
     assert root.run(MAP.format(kind="uid", first=200000, count=1), 1500)[0] != 0
     assert root.run(MAP.format(kind="gid", first=400000, count=1), 1500)[0] == 0
+
+
+# What podman looks for on a machine that runs: a runtime directory, shared mounts, cgroups, /dev/shm.
+PODMAN_SETUP = """set -e
+mount --make-rshared /; mount -t sysfs s /sys; mount -t cgroup2 c /sys/fs/cgroup
+mount -t tmpfs -o mode=1777 t /tmp; mount -t tmpfs -o mode=1777 t /dev/shm
+mkdir -p /home/amy/.config/containers /tmp/run /tmp/out /tmp/box/bin
+printf '[storage]\\ndriver = "vfs"\\n' > /home/amy/.config/containers/storage.conf
+cp /bin/busybox /tmp/box/bin/
+chown -R 1500:1500 /home/amy /tmp/run /tmp/box
+chmod 0700 /tmp/run; chmod 0777 /tmp/out
+"""
+PODMAN = """export HOME=/home/amy XDG_RUNTIME_DIR=/tmp/run; cd; exec 2>/tmp/run/said
+podman() { command podman --cgroup-manager cgroupfs --events-backend file "$@"; }
+"""
+
+
+def test_a_rootless_container_runs_on_them(root: Root) -> None:
+    assert root.run(PODMAN_SETUP)[0] == 0
+    status, said = root.run(
+        PODMAN + "podman unshare sh -c 'cat /proc/self/uid_map /proc/self/gid_map' | tr -s ' '", 1500
+    )
+    assert (status, said) == (0, " 0 1500 1\n 1 200000 65536\n 0 1500 1\n 1 400000 65536\n"), root.run(
+        "cat /tmp/run/said"
+    )
+    # A root directory as it is, and an image made of it; in the container somebody else than its root writes.
+    run = "podman run --rm --network none --user 1000:1000 -v /tmp/out:/out"
+    for what in ("--rootfs /tmp/box", "box"):
+        status, said = root.run(
+            f"{PODMAN} [ {what[0]} = - ] || tar -C /tmp/box -c . | podman import - box >/dev/null || exit\n"
+            f"{run} {what} /bin/busybox sh -c 'id -u; touch /out/by'; stat -c '%u %g' /tmp/out/by; rm -f /tmp/out/by",
+            1500,
+        )
+        assert (status, said) == (0, "1000\n200999 400999\n"), root.run("cat /tmp/run/said")
+    # A hidden range is none.
+    root.write({"etc/accounts/hidden": "subuid:amy\n"})
+    status, said = root.run(f"{PODMAN} podman system migrate; {run} box /bin/busybox id -u", 1500)
+    assert (status, said) == (125, "")
+    assert 'no subuid ranges found for user \\"amy\\"' in root.run("cat /tmp/run/said")[1]

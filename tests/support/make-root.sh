@@ -30,8 +30,11 @@ debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 debian-13-test | debian-unstable-test) include=python3,python3-venv,passwd,login,gcc,libc6-dev,make,git,ca-certificates ;;
 # For a machine with a younger one: the machine of shadow-utils 4.13.
 debian-12-test) include=python3,passwd,login,strace ;;
+# Rootless containers; busybox is what runs in them.
+debian-12-podman | debian-13-podman)
+    include=uidmap,passwd
+    install='busybox-static crun podman' ;;
 # What `make install` needs, to build the module and the byte code where they run.
-debian-12-subid | debian-13-subid) include=uidmap,passwd ;;
 debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
 # A dracut that copies rows out of /etc/passwd and /etc/group.
