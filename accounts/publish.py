@@ -7,6 +7,8 @@ step's own arguments.
 
 from __future__ import annotations
 
+import posix
+
 from accounts.errors import E_FAILURE, E_HOMEDIR, E_SE_UPDATE, AccountsError, Fail, HomeError
 from accounts.text import fsdecode
 
@@ -133,6 +135,30 @@ def create_mail(
     create_mail(facts.target.root, directory, name, uid, gid, mail_gid, facts.complain)
 
 
+def _is_images(facts: Facts, name: bytes, home: bytes | None, *owners: int) -> bool:
+    """Whether a home is the image's: its user is one of the image, hidden or not, and it is below /usr or IMAGE_DIR.
+
+    owners: UIDs of which it has to be one's, too.
+    """
+    from accounts.system.paths import open_beneath, real_path
+
+    if home is None:
+        return False
+    layered = facts.view(("passwd",)).passwd
+    if not layered.image.data or layered.image_row(name) is None:
+        return False
+    try:
+        path = real_path(facts.target.root, home)
+        fd = open_beneath(facts.target.root, home, posix.O_PATH | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    owner = posix.fstat(fd).st_uid
+    posix.close(fd)
+    if owners and owner not in owners:
+        return False
+    return (path + b"/").startswith((b"/usr/", b"/" + facts.target.image_dir() + b"/"))
+
+
 def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool) -> None:
     """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
     from accounts.system.homes import chown_home, move_home
@@ -153,6 +179,8 @@ def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change:
         new_home = new_home.removesuffix(b"/")
     moves = move and new_home is not None
     new_owner = change.uid is not None or change.gid is not None
+    if moves and _is_images(facts, name, home):
+        raise HomeError(f"cannot move {fsdecode(home or b'')}, which is a part of the image")
     if moves and new_home and home is not None and move_home(root, home, new_home, ids, warn, target.prefix):
         if new_owner:
             done("changing home directory owner")
@@ -170,7 +198,9 @@ def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change:
         limit = defs.get_ulong("LASTLOG_UID_MAX", LASTLOG_UID_MAX)
         move_login_records(root, change.old_uid, change.uid, limit, warn)
     place = new_home or home
-    if new_owner and not moves and place is not None and chown_home(root, place, ids):
+    if new_owner and not moves and _is_images(facts, name, place, change.old_uid, new_uid):
+        warn(f"the owner of {fsdecode(place or b'')} stays: it is a part of the image")
+    elif new_owner and not moves and place is not None and chown_home(root, place, ids):
         done("changing home directory owner")
 
 
@@ -204,7 +234,11 @@ def remove_files(
     if directory is not None and not (clean and said):
         audit((kind, "deleting mail file", user.name, user.uid, clean, b""))
     said.clear()
-    gone = remove_home(root, user.home, user.uid, user.name, others, warn, prefix)
+    if _is_images(facts, user.name, user.home, user.uid):
+        warn(f"not removing directory {fsdecode(user.home)} (it is a part of the image)")
+        gone = False
+    else:
+        gone = remove_home(root, user.home, user.uid, user.name, others, warn, prefix)
     if not said:
         audit((kind, "deleting home directory", user.name, user.uid, True, b""))
     if not (gone and clean):

@@ -22,6 +22,7 @@ from accounts.system.module import SYMBOL
 from accounts.system.store import Store
 from accounts.system.target import Target
 from tests.support.database import changes, make_database
+from tests.support.prefix import Prefix
 
 IMAGE = {
     "passwd": b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/var/www:/sbin/nologin\n",
@@ -339,3 +340,57 @@ def test_rebase_drops_the_hide_row_of_an_account_that_the_image_has_dropped() ->
 def test_status_names_the_accounts_that_are_gone() -> None:
     db = database({"group": b"adm:x:4:\n"}, b"group:adm\ngroup:www\npasswd:www\nshadow:www\n")
     assert [(one.account, one.name) for one in read_status(db).hidden] == [("user", "www"), ("group", "www")]
+
+
+# What an image user's home is
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Prefix:
+    """svc's home is in the image and svc's, www's beside it and root's."""
+    new = Prefix(tmp_path).image(
+        passwd="root:x:0:0::/root:/bin/sh\nsvc:x:300:300::/srv/svc:/bin/sh\nwww:x:33:33::/home/www:/bin/sh\n",
+        group="root:x:0:\nsvc:x:300:\nwww:x:33:\n",
+        shadow="root:*:1::::::\nsvc:*:1::::::\nwww:*:1::::::\n",
+    )
+    new.local(
+        **{"nsswitch.conf": "passwd: files altfiles\ngroup: files [SUCCESS=merge] altfiles\nshadow: files altfiles\n"}
+    )
+    for name, uid in (("usr/lib/svc/data", 300), ("home/www/site", 33)):
+        path = tmp_path / name
+        path.mkdir(parents=True)
+        for one in (path, path.parent):
+            os.chown(one, uid, uid)
+    # /srv/svc leads to it.
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/svc").symlink_to("../usr/lib/svc")
+    (tmp_path / "etc/accounts").mkdir()
+    (tmp_path / "etc/accounts/accounts.conf").write_text("HIDE=yes\n")
+    return new
+
+
+def owners(prefix: Prefix, *names: str) -> list[tuple[int, int]]:
+    return [(status.st_uid, status.st_gid) for status in ((prefix.path / name).stat() for name in names)]
+
+
+def test_usermod_reowns_a_home_of_the_machine_and_nothing_in_the_image(homes: Prefix) -> None:
+    done = homes.run("usermod", "-u", "1300", "svc")
+    assert (done.returncode, done.stderr) == (0, "usermod: the owner of /srv/svc stays: it is a part of the image\n")
+    assert owners(homes, "usr/lib/svc", "usr/lib/svc/data") == [(300, 300)] * 2
+    done = homes.run("usermod", "-u", "1033", "www")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert owners(homes, "home/www", "home/www/site") == [(1033, 33)] * 2
+    assert homes.read("passwd") == "svc:x:1300:300::/srv/svc:/bin/sh\nwww:x:1033:33::/home/www:/bin/sh\n"
+
+
+def test_neither_is_a_home_of_the_image_moved_or_removed(homes: Prefix) -> None:
+    done = homes.run("usermod", "-m", "-d", "/home/svc", "svc")
+    assert (done.returncode, done.stderr) == (12, "usermod: cannot move /srv/svc, which is a part of the image\n")
+    assert homes.read("passwd") == "svc:x:300:300::/home/svc:/bin/sh\n"
+    assert homes.run("usermod", "-d", "/srv/svc", "svc").returncode == 0
+    done = homes.run("userdel", "-r", "svc")
+    assert done.returncode == 12
+    assert done.stderr.endswith("userdel: not removing directory /srv/svc (it is a part of the image)\n")
+    assert (homes.path / "usr/lib/svc/data").is_dir() and not (homes.path / "home/svc").exists()
+    assert homes.run("userdel", "-r", "www").returncode == 0
+    assert not (homes.path / "home/www").exists()
