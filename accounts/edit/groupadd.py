@@ -69,6 +69,8 @@ class AddGroup(Request):
         except NoId as error:
             report.if_failed("refusing group", self.name)
             raise Fail(E_GID_IN_USE, str(error)) from None
+        if plan is not None:
+            facts.check_overlap("GID", gid, f"groupadd warning: {fsdecode(self.name)}'s gid")
         paths = group_paths(database, facts)
         for path in paths:
             report.if_failed(f"adding group to {path}", self.name)

@@ -81,6 +81,8 @@ class ChangeGroup(Request):
         group = database.group.get(self.name)
         if group is None:
             raise Fail(E_GRP_UPDATE, f"group '{fsdecode(self.name)}' does not exist in {facts.shown('group')}")
+        if gid is not None:
+            facts.check_overlap("GID", gid, f"groupmod warning: {fsdecode(self.name)}'s gid")
         members = None
         if self.users is not None:
             check_members(self.users, facts)

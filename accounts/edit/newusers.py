@@ -98,7 +98,7 @@ class _Batch:
         self._uids = facts.id_pool("UID", request.system)
         self._gids = facts.id_pool("GID", request.system)
         self._subids = [
-            (SubidPool(table.local, kind, facts.defs, table.image, facts.release), words)
+            (SubidPool(table.local, kind, facts.defs, table.image, facts.release, facts.reserved_ranges(name)), words)
             for name, kind, words in SUBIDS
             for table in (database.tables[name],)
             if table.present and not request.system
@@ -155,7 +155,7 @@ class _Batch:
         self._add_subids(name, user.uid)
 
     def _new_user(self, name: bytes, uid_text: bytes, gid_text: bytes) -> Passwd:
-        uid = self._find_uid(uid_text)
+        uid = self._find_uid(name, uid_text)
         gid = self._find_gid(name, gid_text, uid)
         if not is_valid_user_name(name, self._request.badname, self._facts.release):
             line = name_error(name, self._request.badname, self._facts.release)
@@ -167,7 +167,7 @@ class _Batch:
         """Whether a field is no name; at first a digit at its beginning was enough."""
         return (text[:1] if self._facts.release < (4, 20) else text).isdigit()
 
-    def _find_uid(self, text: bytes) -> int:
+    def _find_uid(self, name: bytes, text: bytes) -> int:
         shown = fsdecode(text)
         try:
             if not text:
@@ -176,6 +176,7 @@ class _Batch:
                 uid = parse_id(text)
                 if uid is None or uid == MAX_ID:
                     raise NoId(f"invalid user ID '{shown}'")
+                self._facts.check_overlap("UID", uid, f"newusers warning: {fsdecode(name)}'s uid")
                 return uid
             found = self._facts.find_user(text)
             if found is None:

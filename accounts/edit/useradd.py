@@ -160,6 +160,7 @@ class AddUser(Request):
                 report.if_failed("adding user", self.name, uid)
                 raise Fail(E_UID_IN_USE, f"UID {uid} is not unique")
             self._check_range(uid, facts)
+            facts.check_overlap("UID", uid, f"useradd warning: {fsdecode(self.name)}'s uid")
         if not plan.user_group:
             return uid, plan.gid
         try:
@@ -195,7 +196,8 @@ class AddUser(Request):
         ):
             if name in plan.subids:
                 table = database.tables[name].local
-                pool = SubidPool(table, kind, facts.defs, database.tables[name].image, facts.release)
+                image, reserved = database.tables[name].image, facts.reserved_ranges(name)
+                pool = SubidPool(table, kind, facts.defs, image, facts.release, reserved)
                 try:
                     start, count = pool.find(uid)
                 except NoId as error:

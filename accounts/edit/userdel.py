@@ -85,7 +85,7 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
 
     force: also when it is another user's primary group. Raises Fail, FileError and Refusal.
     """
-    from accounts.model.ids import remove_subid_range
+    from accounts.model.ids import remove_subid_range, retire_ranges
 
     user = database.passwd.get(name)
     if user is None:
@@ -96,6 +96,7 @@ def delete_user(database: Database, name: bytes, force: bool, private_groups: bo
     database.shadow.remove(name)
     for ranges in (database.tables["subuid"], database.tables["subgid"]):
         ranges.take_over(name, 0, MAX_ULONG)
+        retire_ranges(database, ranges.name, name)
         remove_subid_range(ranges.local, name, 0, MAX_ULONG)
     who = fsdecode(name)
     report.done(f"delete user '{who}'", "deleting user entries")

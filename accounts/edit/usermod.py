@@ -112,6 +112,8 @@ class ChangeUser(Request):
 
     def edit(self, database: Database, plan: UserChange, facts: Facts, report: Report) -> None:
         report.uid = plan.old_uid if plan.uid is None else plan.uid
+        if plan.uid is not None:
+            facts.check_overlap("UID", plan.uid, f"usermod warning: {fsdecode(self.name)}'s uid")
         change_user(database, self.name, plan, facts.shown, report)
         for table, kind, words, why in SUBIDS if self.new_subids else ():
             self._add_range(database.tables[table], kind, words, why, report.uid, facts)
@@ -124,7 +126,8 @@ class ChangeUser(Request):
         """A free range of subordinate ids, of the size that login.defs says: real 4.20 gives one id too many."""
         from accounts.model.ids import SubidPool, add_subid_range
 
-        pool = SubidPool(table.local, kind, facts.defs, table.image, facts.release)
+        reserved = facts.reserved_ranges(table.name)
+        pool = SubidPool(table.local, kind, facts.defs, table.image, facts.release, reserved)
         try:
             start, count = pool.find(uid)
         except NoId as error:

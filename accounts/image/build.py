@@ -79,6 +79,7 @@ def seed_image(
             check_owners(unowned, known, findings)
             if shared is not None and not findings.failed:
                 shared.register(layers.ids)
+                shared.register_ranges(layers.ranges)
         built = Built(findings.found)
         if findings.failed:
             return built
@@ -91,7 +92,7 @@ def seed_image(
             save_names=save_names,
         )
         built.seeded.notes[:0] = notes
-        text = known.ledger.describe(layers.ids).format_text()
+        text = known.ledger.describe(layers.ids, layers.ranges).format_text()
     with Tree(root, source_date_epoch) as tree:
         tree.write(PATH, text)
     return built

@@ -170,9 +170,13 @@ def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: 
         findings.add("ledger", f"{PATH} is missing: run accounts image seed", files=[PATH])
         return
     result.facts["ledger"] = f"{len(own.entries)} ids, {sum(own.entries.values())} present"
-    now = own.describe(layers.image_ids if machine else layers.ids)
-    behind = sorted({name for (_, name, _), _ in now.entries.items() ^ own.entries.items()})
-    for name in behind:
+    ids, ranges = (layers.image_ids, layers.image_ranges) if machine else (layers.ids, layers.ranges)
+    now = own.describe(ids, ranges)
+    behind = {name for (_, name, _), _ in now.entries.items() ^ own.entries.items()}
+    # An earlier ledger has no ranges at all.
+    if own.ranges:
+        behind |= {name for (_, name, _, _), _ in now.ranges.items() ^ own.ranges.items()}
+    for name in sorted(behind):
         findings.add("ledger", f"{PATH} does not say what the accounts say of '{os.fsdecode(name)}'", name, [PATH])
 
 

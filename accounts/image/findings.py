@@ -15,6 +15,7 @@ from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.image.layers import Layers, broken_lines, lines, walk
+from accounts.image.ledger import Ledger, RangeKey
 from accounts.image.pins import Pins
 from accounts.image.uses import Uses
 from accounts.model.policy import DATABASES
@@ -136,6 +137,7 @@ def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> No
             conflict.name,
         )
     ledger = known.ledger
+    _check_ranges(layers, ledger, findings)
     ids = set(layers.ids)
     dynamic = {database: _dynamic_ids(layers, database) for database in _KINDS}
     names: dict[tuple[str, int], list[bytes]] = {}
@@ -168,6 +170,22 @@ def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> No
         if gid != user.gid:
             shown = os.fsdecode(user.name)
             findings.add("changed-id", f"user '{shown}' has GID {user.gid}, but {gid} in {source}", user.name)
+
+
+def _check_ranges(layers: Layers, ledger: Ledger, findings: Findings) -> None:
+    """Subordinate ids that another owner had, who no longer has them: his containers' files may still be there."""
+    now = set(layers.ranges)
+    gone = sorted((key for key in ledger.ranges if key not in now), key=lambda key: key[2])
+    begun: list[RangeKey] = []
+    at = 0
+    for database, owner, first, last in sorted(now, key=lambda key: key[2]):
+        while at < len(gone) and gone[at][2] <= last:
+            begun.append(gone[at])
+            at += 1
+        begun = [key for key in begun if key[3] >= first]
+        for other in {key[1] for key in begun if key[0] == database and key[2] <= last} - {owner}:
+            text = f"'{os.fsdecode(owner)}' has {database} {first}-{last}, some of which belonged to"
+            findings.add("reused-id", f"{text} '{os.fsdecode(other)}'", owner)
 
 
 def find_unowned(layers: Layers) -> dict[tuple[str, int], list[str]]:

@@ -13,15 +13,18 @@ from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.image.ledger import PATH as LEDGER
-from accounts.image.ledger import Key, Ledger, parse_text
+from accounts.image.ledger import Key, Ledger, RangeKey, parse_text
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import ID_FIELDS, KINDS, Database
-from accounts.model.policy import DATABASES, default_policy
+from accounts.model.policy import DATABASES, SUBIDS, default_policy
+from accounts.model.records import MAX_ID
 from accounts.model.table import Table
 from accounts.system.locks import Locks
 from accounts.system.logindefs import LoginDefs
-from accounts.system.store import recover
+from accounts.system.store import FACTORY, recover
 from accounts.system.target import VENDOR_DIRS, Target
+
+_FACTORY = "/" + os.fsdecode(FACTORY.rstrip(b"/"))
 
 DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
 
@@ -125,6 +128,22 @@ class Layers:
             (name, row.name, getattr(row, attribute))
             for name, attribute in ID_FIELDS.items() for row in self.view.tables[name]
         ]  # fmt: skip
+
+    @cached_property
+    def ranges(self) -> list[RangeKey]:
+        """(database, owner, first, last) of all subordinate ids: the image's, /etc's and those of the factory."""
+        return [span for top in (self.image_dir, self.etc, _FACTORY) for span in self._ranges(top)]
+
+    @cached_property
+    def image_ranges(self) -> list[RangeKey]:
+        """The same of the image: those of the image layer and of the factory."""
+        return [span for top in (self.image_dir, _FACTORY) for span in self._ranges(top)]
+
+    def _ranges(self, top: str) -> Iterator[RangeKey]:
+        for name in SUBIDS:
+            for row in self._table(f"{top}/{name}", name):
+                if row.count and row.start + row.count - 1 <= MAX_ID and row.name:
+                    yield name, row.name, row.start, row.start + row.count - 1
 
     @cached_property
     def ledger(self) -> Ledger | None:

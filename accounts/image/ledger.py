@@ -19,6 +19,7 @@ from accounts.model.records import parse_id
 
 PATH = "/usr/share/accounts/ids"
 DATABASES = ("passwd", "group")
+RANGES = ("subuid", "subgid")
 STATES = (b"present", b"removed")
 LOCK_SECONDS = 120.0
 HEADER = b"# Ids of this image, kept by accounts image seed: DATABASE:NAME:ID:STATE. See docs/ledger.md.\n"
@@ -26,6 +27,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 # (database, name, id)
 Key = tuple[str, bytes, int]
+# (database, owner, first, last)
+RangeKey = tuple[str, bytes, int, int]
 
 
 class LedgerBusy(AccountsError):
@@ -45,23 +48,24 @@ class Conflict:
 
 @dataclass
 class Ledger:
-    """Names and ids.
+    """Names and ids, owners and ranges of subordinate ids.
 
     entries: (database, name, id) -> whether the account is present with that id; a name has at most one such
-    id. comments: the comment lines above an entry, with newlines, which travel with it; header, footer: the
-    other ones.
+    id. ranges: (database, owner, first, last) -> whether the owner has it. comments: the comment lines above an
+    entry, with newlines, which travel with it; header, footer: the other ones.
     """
 
     entries: dict[Key, bool] = field(default_factory=dict)
-    comments: dict[Key, bytes] = field(default_factory=dict)
+    comments: dict[Key | RangeKey, bytes] = field(default_factory=dict)
     header: bytes = HEADER
     footer: bytes = b""
+    ranges: dict[RangeKey, bool] = field(default_factory=dict)
     _pins: dict[tuple[str, bytes], int] = field(default_factory=dict)
     _former: dict[tuple[str, bytes], list[int]] = field(default_factory=dict)
     _holders: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.entries)
+        return bool(self.entries or self.ranges)
 
     def record(self, database: str, name: bytes, id: int, present: bool = True) -> None:
         """Record an id; a present one makes the name's other ids removed ones."""
@@ -98,10 +102,14 @@ class Ledger:
 
         Returns the conflicts between present ids; source names the other in them.
         """
+        for key, present in other.ranges.items():
+            self.ranges[key] = present or self.ranges.get(key, False)
+            if key in other.comments:
+                self.comments.setdefault(key, other.comments[key])
         if not self.entries:  # as of the first of several sources: nothing to compare
             self.entries, self._pins = dict(other.entries), dict(other._pins)
             self._former, self._holders = _copy(other._former), _copy(other._holders)
-            self.comments = dict(other.comments)
+            self.comments = other.comments | self.comments
             return []
         conflicts = []
         for (database, name, id), present in other.entries.items():
@@ -120,13 +128,22 @@ class Ledger:
         for database, name, id in rows:
             self.record(database, name, id)
 
-    def describe(self, rows: Iterable[Key]) -> Ledger:
-        """The same names and ids as one image has them: its rows are present, all others removed."""
+    def register_ranges(self, ranges: Iterable[RangeKey]) -> None:
+        """Record the subordinate ids of an image as present, and no other range's state."""
+        self.ranges |= dict.fromkeys(ranges, True)
+
+    def describe(self, rows: Iterable[Key], ranges: Iterable[RangeKey] | None = None) -> Ledger:
+        """The same names and ids as one image has them: its rows are present, all others removed.
+
+        ranges: those of the image, likewise; None leaves them as they are.
+        """
         result = Ledger(
             dict.fromkeys(self.entries, False), dict(self.comments), self.header, self.footer,
             _former=_copy(self._former), _holders=_copy(self._holders),
         )  # fmt: skip
         result.register(rows)
+        result.ranges = dict(self.ranges) if ranges is None else dict.fromkeys(self.ranges, False)
+        result.register_ranges(ranges or ())
         return result
 
     def format_text(self) -> bytes:
@@ -138,6 +155,11 @@ class Ledger:
             state = STATES[0] if self.entries[key] else STATES[1]
             lines.append(self.comments.get(key, b""))
             lines.append(b"%s:%s:%d:%s\n" % (database.encode(), name, id, state))
+        for span in sorted(self.ranges, key=lambda key: (key[0] == "subgid", key[2], key[3], key[1])):
+            database, name, first, last = span
+            state = STATES[0] if self.ranges[span] else STATES[1]
+            lines.append(self.comments.get(span, b""))
+            lines.append(b"%s:%s:%d-%d:%s\n" % (database.encode(), name, first, last, state))
         return b"".join(lines) + self.footer
 
 
@@ -160,18 +182,30 @@ def parse_text(text: bytes, source: str) -> Ledger:
                 ledger.header, above = above, b""
             continue
         if not line:
-            if not ledger.entries and above:
+            if not ledger and above:
                 ledger.header += above + b"\n"
                 above = b""
             continue
         fields = line.split(b":")
         where = f"{source}:{number}"
-        if len(fields) != 4 or fields[0].decode("latin-1") not in DATABASES or fields[3] not in STATES:
-            raise BadArgument(f"{where}: not DATABASE:NAME:ID:STATE (passwd or group, present or removed)")
-        database, name, id = fields[0].decode(), fields[1], parse_id(fields[2])
+        kinds = (*DATABASES, *RANGES)
+        if len(fields) != 4 or fields[0].decode("latin-1") not in kinds or fields[3] not in STATES:
+            raise BadArgument(f"{where}: not DATABASE:NAME:ID:STATE ({', '.join(kinds)}; present or removed)")
+        database, name = fields[0].decode(), fields[1]
+        present = fields[3] == STATES[0]
+        if database in RANGES:
+            first, last = map(parse_id, fields[2].partition(b"-")[::2])
+            if not name or first is None or last is None or first > last:
+                raise BadArgument(f"{where}: not an owner and a range FIRST-LAST")
+            span = (database, name, first, last)
+            ledger.ranges[span] = present or ledger.ranges.get(span, False)
+            if above:
+                ledger.comments[span] = above
+                above = b""
+            continue
+        id = parse_id(fields[2])
         if not name or id is None:
             raise BadArgument(f"{where}: not a name and an id")
-        present = fields[3] == STATES[0]
         pinned = ledger._pins.get((database, name))
         if present and pinned is not None and pinned != id:
             raise BadArgument(f"{where}: '{os.fsdecode(name)}' is present with {pinned} already")

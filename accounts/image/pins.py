@@ -260,6 +260,7 @@ def _load_root(path: Path) -> Pins:
         pins = Pins()
         rows = Ledger()
         rows.register(layers.ids)
+        rows.register_ranges(layers.ranges)
         pins.add(Pins(rows), str(path))
         own = layers.ledger
         if own is not None:

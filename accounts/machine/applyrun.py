@@ -18,7 +18,7 @@ from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
 from accounts.machine.edits import read
 from accounts.machine.source import Placed, write_files
-from accounts.model.database import APPLIED, BASE, HIDDEN, Database
+from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Database
 from accounts.model.release import NO_MIN
 from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE
 from accounts.system.unfinished import is_unfinished
@@ -120,7 +120,7 @@ class Apply:
             mode, _, gid = self._mode(name, database)
             # An empty file says there what no file says in /etc: it hides the one below.
             files[name] = Placed(new or b"", mode, gid)
-        ours = (*FILES, BASE, HIDDEN, APPLIED)
+        ours = (*FILES, BASE, HIDDEN, APPLIED, LEDGER)
         self.result.files = write_files(directory, files, ours, dry_run)
         self.result.changed = bool(self.result.files)
         return self.result

@@ -10,7 +10,7 @@ from typing import Any
 
 from accounts.machine.delta import Kind, changed_fields, first_lines, local_rows
 from accounts.machine.words import mask_line
-from accounts.model.database import APPLIED, BASE, Database
+from accounts.model.database import APPLIED, BASE, LEDGER, Database
 from accounts.model.policy import DATABASES
 
 # One step of an edit script: b" ", b"-" or b"+", and the line.
@@ -59,7 +59,7 @@ def diff_changes(changes: Iterable[tuple[str, bytes | None, bytes | None]], show
     """The changes of Database.render_changes() as diffs, but for the records that follow from them."""
     diffs = []
     for name, before, after in changes:
-        if name in (BASE, APPLIED):
+        if name in (BASE, APPLIED, LEDGER):
             continue
         path = f"{shown_etc}/{name}"
         old = "/dev/null" if before is None else path

@@ -24,7 +24,7 @@ from accounts.machine.edits import EditAll, Written, do
 from accounts.machine.leftovers import TEMPORARY_NAMES
 from accounts.machine.source import write_archive
 from accounts.machine.words import shown
-from accounts.model.database import APPLIED, BASE, HIDDEN, Database
+from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Database
 from accounts.model.table import Table
 from accounts.system.commit import TEMPORARY
 from accounts.system.paths import open_parent
@@ -74,7 +74,7 @@ class _Forget(EditAll):
 
     __slots__ = ("backup", "change", "dry_run", "keep", "result")
     # No content loses its name before it is overwritten.
-    BACKS_UP = (BASE, HIDDEN, APPLIED)
+    BACKS_UP = (BASE, HIDDEN, APPLIED, LEDGER)
     keep: Collection[bytes]
     backup: Path | None
     change: Change
@@ -92,6 +92,7 @@ class _Forget(EditAll):
             write_archive(self.backup, _local_files(self.change, database))
         _keep_only(database, self.keep)
         database.hides.clear()
+        database.ledger = b""
         applied = self.change.target.read(b"etc/" + APPLIED.encode())
         if applied is not None:
             database.others.append((APPLIED, applied, None))
@@ -153,7 +154,7 @@ def _forget(database: Database, name: str, table: Table) -> None:
 def _local_files(change: Change, database: Database) -> dict[str, bytes]:
     """All that a backup holds: name below /etc -> bytes."""
     files = {name: layered.local.data for name, layered in database.tables.items() if layered.local.present}
-    for name in (BASE, HIDDEN, APPLIED):
+    for name in (BASE, HIDDEN, APPLIED, LEDGER):
         text = change.target.read(b"etc/" + name.encode())
         if text is not None:
             files[name] = text

@@ -29,6 +29,8 @@ BASE = "accounts/base"
 HIDDEN = "accounts/hidden"
 # What `accounts apply` remembers (accounts.machine.applied).
 APPLIED = "accounts/applied"
+# This machine's part of the image's id ledger (docs/ledger.md): the ranges of users who were removed here.
+LEDGER = "accounts/ids"
 
 
 class Base:
@@ -115,9 +117,13 @@ class Database:
         policy: Policy,
         base: Base | None = None,
         hides: Hides | None = None,
+        ledger: bytes | None = None,
     ) -> None:
+        """ledger: /etc/accounts/ids, None for no file; self.ledger is what it is to be."""
         self.base = base or Base()
         self.hides = hides or Hides()
+        self._old_ledger = ledger
+        self.ledger = ledger or b""
         self.policy = policy
         # Further files of the same commit, as render_changes() has them.
         self.others: list[tuple[str, bytes | None, bytes | None]] = []
@@ -191,6 +197,8 @@ class Database:
                 if name in self._loaded:
                     layered.forget_needless_hides()
             changes.append((HIDDEN, self.hides.data if self.hides.present else None, self.hides.render() or None))
+        if self.ledger != (self._old_ledger or b""):
+            changes.append((LEDGER, self._old_ledger, self.ledger or None))
         base = self.base.render()
         if base != self.base.data:
             changes.append((BASE, self.base.original, base or None))

@@ -17,9 +17,10 @@ NEVER = frozenset((0xFFFF, MAX_ID))
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
+    from accounts.model.database import Database
     from accounts.model.release import Release
 
     class Defs(Protocol):
@@ -130,8 +131,15 @@ class SubidPool:
     """
 
     def __init__(
-        self, table: Table, kind: str, defs: Defs, image: Table | None = None, release: Release = DEFAULT
+        self,
+        table: Table,
+        kind: str,
+        defs: Defs,
+        image: Table | None = None,
+        release: Release = DEFAULT,
+        reserved: Iterable[tuple[int, int, bytes]] = (),
     ) -> None:
+        """reserved: ranges that the ledgers know (parse_ranges()), which are never given again."""
         self._defs = defs
         self._release = release
         self._by_uid = release >= (4, 20) and defs.get_bool(f"SUB_{kind}_STORE_BY_UID")
@@ -139,6 +147,7 @@ class SubidPool:
         self.count = defs.get_ulong(f"SUB_{kind}_COUNT", 65536)
         self._table = table
         self._image = image
+        self._reserved = reserved
         self._kind = kind
         self._min = defs.get_ulong(f"SUB_{kind}_MIN", 100000)
         self._high = defs.get_ulong(f"SUB_{kind}_MAX", 600100000)
@@ -162,10 +171,14 @@ class SubidPool:
                 f"SUB_{self._kind}_COUNT ({count})"
             )
         if self._ahead is None:
-            self._ahead = _sort_ranges(self._table)[::-1] if count else []
+            sorted_rows = _sort_ranges(self._table) if count else []
+            self._ahead = sorted_rows[::-1]
             if count and self._image is not None and self._image.data:
                 # A hidden row's too: its owner's files are in the image, or on the disk.
                 self._ahead += _all_ranges(self._image)
+            if count and self._reserved:
+                self._ahead += self._reserved
+            if len(self._ahead) > len(sorted_rows):
                 self._ahead.sort(reverse=True)
             if self._release >= (4, 20):
                 self._ahead = [row for row in self._ahead if row[1] and row[0] + row[1] - 1 <= MAX_ID]
@@ -279,6 +292,35 @@ def parse_ledger(text: bytes, database: str) -> set[int]:
             if number is not None:
                 found.add(number)
     return found
+
+
+def parse_ranges(text: bytes, database: str) -> list[tuple[int, int, bytes]]:
+    """(start, count, owner) of the ranges that an id ledger knows for "subuid" or "subgid", removed ones included.
+
+    A line is DATABASE:OWNER:FIRST-LAST:STATE.
+    """
+    wanted = database.encode()
+    found = []
+    for line in text.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) >= 3 and fields[0] == wanted:
+            first, last = map(parse_id, fields[2].partition(b"-")[::2])
+            if first is not None and last is not None and first <= last:
+                found.append((first, last - first + 1, fields[1]))
+    return found
+
+
+def retire_ranges(database: Database, name: str, owner: bytes) -> None:
+    """Have the ledger of this machine remember an owner's local rows of "subuid" or "subgid", which are to go.
+
+    Only where the image has such rows, too (`subid: altfiles`); elsewhere shadow gives a range again.
+    """
+    if database.policy.image.get(name):
+        known = parse_ranges(database.ledger, name)
+        for row in database.tables[name].local:
+            if row.name == owner and row.count and (row.start, row.count, owner) not in known:
+                last = row.start + row.count - 1
+                database.ledger += b"%s:%s:%d-%d:removed\n" % (name.encode(), owner, row.start, last)
 
 
 def has_subid_range(table: Table, owner: bytes, start: int, count: int, image: Table | None = None) -> bool:

@@ -39,6 +39,7 @@ MAGIC = b"accounts journal 1"
 # All that a journal may name, and so all that recovery acts on.
 FILES = (
     "passwd", "group", "shadow", "gshadow", "subuid", "subgid", "accounts/base", "accounts/hidden", "accounts/applied",
+    "accounts/ids",
 )  # fmt: skip
 # What shadow's fopen_set_perms() leaves of the old file's mode: never executable, never world-writable.
 _MODE = 0o664

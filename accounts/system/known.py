@@ -9,7 +9,8 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.errors import E_FAILURE, BadArgument, ConfigError, Fail
+from accounts.errors import E_FAILURE, E_GID_IN_USE, E_UID_IN_USE, BadArgument, ConfigError, Fail
+from accounts.model.database import LEDGER
 from accounts.model.records import MAX_ULONG, parse_id, scan_integer
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
@@ -206,6 +207,41 @@ class Facts:
         from accounts.system import nss
 
         return IdPool(kind, system, self.defs, used, nss.has_uid if kind == "UID" else nss.has_gid)
+
+    def reserved_ranges(self, name: str) -> list[tuple[int, int, bytes]]:
+        """(start, count, owner) of the ranges of "subuid" or "subgid" in the ledgers of image and machine."""
+        from accounts.model.ids import parse_ranges
+
+        texts = (self.target.read(LEDGERS[0]), self.target.read(b"etc/" + LEDGER.encode()))
+        return [known for text in texts if text for known in parse_ranges(text, name)]
+
+    def check_overlap(self, kind: str, number: int, who: str) -> None:
+        """SUBID_OVERLAP of accounts.conf: a "UID" or "GID" that was asked for is a subordinate one of somebody.
+
+        who: begins the warning. To be called under the locks. Raises Fail, and BadArgument for another setting than
+        no, warn and error.
+        """
+        wanted = self.target.setting(b"SUBID_OVERLAP", b"warn")
+        if wanted not in (b"no", b"warn", b"error"):
+            raise BadArgument(f"accounts.conf: SUBID_OVERLAP must be no, warn or error: '{fsdecode(wanted)}'")
+        for start, count, owner in () if wanted == b"no" else self._subordinate_ranges(f"sub{kind.lower()}"):
+            if start > number:
+                break
+            if number < start + count:
+                text = f"is one of the subordinate {kind}s of '{fsdecode(owner)}'"
+                if wanted == b"error":
+                    raise Fail(E_UID_IN_USE if kind == "UID" else E_GID_IN_USE, f"{kind} {number} {text}")
+                self.complain(f"{who} {number} {text}.\n")
+                break
+
+    def _subordinate_ranges(self, name: str) -> list[tuple[int, int, bytes]]:
+        """(start, count, owner) of all rows of "subuid" or "subgid", sorted, read once."""
+        if ("ranges", name) not in self._answers:
+            layered = self.store.load((name,)).tables[name]
+            rows = [(row.start, row.count, row.name) for row in (*layered.local, *layered.image)]
+            self._answers["ranges", name] = sorted(rows)
+        found: list[tuple[int, int, bytes]] = self._answers["ranges", name]
+        return found
 
     # The rest of the machine
 

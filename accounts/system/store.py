@@ -13,7 +13,8 @@ import errno
 import posix
 
 from accounts.errors import FILE_EXITS, AccountsError, CommitError, FileError, LockError
-from accounts.model.database import APPLIED, BASE, HIDDEN, KINDS, Base, Database, Hides
+from accounts.model.database import APPLIED, BASE, HIDDEN, KINDS, LEDGER, Base, Database, Hides
+from accounts.model.policy import SUBIDS
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit, has_journal
@@ -149,7 +150,10 @@ class Store:
         if any(table.present for table in image.values()):
             base = Base(self.target.read(b"etc/" + BASE.encode(), MAX_ACCOUNT_FILE))
             hides = self._read_hides()
-        database = Database(local, image, policy, base, hides)
+        ledger = None
+        if any(policy.image.get(name) for name in names if name in SUBIDS):
+            ledger = self.target.read(b"etc/" + LEDGER.encode(), MAX_ACCOUNT_FILE)
+        database = Database(local, image, policy, base, hides, ledger)
         for name in names:
             table = database.tables[name]
             if hides is not None and hides.rows and not table.present:
@@ -250,7 +254,7 @@ class Store:
             if name == HIDDEN and self._hides_error is not None:
                 raise self.target.unreadable(b"etc/" + HIDDEN.encode(), self._hides_error)
             mode, uid, gid = self.new_file_mode(name, database)
-            keep = name not in (BASE, HIDDEN, APPLIED, *no_backup) and not database.is_deleted(name)
+            keep = name not in (BASE, HIDDEN, APPLIED, LEDGER, *no_backup) and not database.is_deleted(name)
             keep = keep or name in backup
             renew = name == HIDDEN and not self._hides_trusted
             changes.append(Change(name, old, new, mode, uid, gid, keep, renew))

@@ -12,7 +12,7 @@ import errno
 import posix
 
 from accounts.errors import BadArgument, ConfigError, FileError
-from accounts.model.policy import Policy, default_policy, parse_nsswitch
+from accounts.model.policy import SUBIDS, Policy, default_policy, parse_nsswitch
 from accounts.model.release import DEFAULT, parse_release
 from accounts.system.shield import REFUSED
 from accounts.text import fsdecode
@@ -254,13 +254,17 @@ class Target:
         Raises BadArgument and ConfigError.
         """
         wanted = self.setting(b"GROUP_POLICY", b"auto")
-        if wanted in (b"merge", b"first"):
-            return default_policy(wanted == b"merge")
-        if wanted != b"auto":
+        if wanted not in (b"auto", b"merge", b"first"):
             raise BadArgument(f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'")
         if self._policy is None:
             text = self.read_layered(b"nsswitch.conf")
-            self._policy = default_policy() if text is None else parse_nsswitch(text)
+            policy = default_policy() if text is None else parse_nsswitch(text)
+            if wanted != b"auto":
+                # It is about groups: whom libsubid asks is said in nsswitch.conf alone.
+                fixed = default_policy(wanted == b"merge")
+                asked = {name: policy.image[name] for name in SUBIDS}
+                policy = Policy(fixed.image | asked, fixed.merge_groups, fixed.others)
+            self._policy = policy
         return self._policy
 
     def check_hide(self) -> None:
