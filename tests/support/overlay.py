@@ -45,12 +45,12 @@ def in_overlay(
     return in_child(_run, function, arguments, stateless, True, machine_with(release), enter)
 
 
-def in_system(system: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def in_system(system: str, function: Callable[..., Any], *arguments: Any, enter: bool = True) -> Any:
     """Call function(*arguments) in a child, chrooted into a fresh overlay of another system's root; its result.
 
-    system: as worker.system_root(). Nothing is installed. Results and exceptions as in_child().
+    system: as worker.system_root(). Nothing is installed. enter, results and exceptions: as in_overlay().
     """
-    return in_child(_run, function, arguments, False, False, system, True)
+    return in_child(_run, function, arguments, False, False, system, enter)
 
 
 def machine_with(release: str) -> str:

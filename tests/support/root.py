@@ -114,7 +114,7 @@ class Root:
                 os.chroot(self.path)
                 os.chdir("/tmp")
                 program = REPO_IN_ROOT + "/tests/support/forkserver.py"
-                argv = ["python3", "-ISXutf8", program, str(theirs.fileno()), package]
+                argv = ["python3", "-W", "error", "-ISXutf8", program, str(theirs.fileno()), package]
                 os.execve("/usr/bin/python3", argv, {"LC_ALL": "C"})
             finally:
                 os._exit(255)
