@@ -28,6 +28,10 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
         "--check", action="store_true", help="only tell whether anything is to be done: then exit with 1"
     )
     parser.add_argument(
+        "--with", dest="extra", type=Path, action="append", default=[], metavar="FILE",
+        help="with --check or --dry-run: as if this drop-in were in /etc/accounts.d, in place of one of its name",
+    )  # fmt: skip
+    parser.add_argument(
         "--boot",
         action="store_true",
         help="what credentials of systemd declared once, and do no more, is gone; else such accounts stay",
@@ -48,7 +52,9 @@ def _apply(run: Run) -> int:
     arguments = run.arguments
     if arguments.to is not None and arguments.check:
         raise Usage("--check writes nothing, so that --to has no meaning")
-    command = Apply(run.change, arguments.directories, has_credentials=arguments.boot)
+    if arguments.extra and not (arguments.check or arguments.dry_run):
+        raise Usage("--with is for --check and --dry-run: else put the file into /etc/accounts.d")
+    command = Apply(run.change, arguments.directories, arguments.extra, has_credentials=arguments.boot)
     for note in command.result.notes:
         run.warn(note)
     if arguments.to is not None:

@@ -48,14 +48,22 @@ class Applied:
 class Apply:
     """One run on the root of a change."""
 
-    def __init__(self, change: Change, directories: Sequence[Path] = (), *, has_credentials: bool = False) -> None:
+    def __init__(
+        self,
+        change: Change,
+        directories: Sequence[Path] = (),
+        extra: Sequence[Path] = (),
+        *,
+        has_credentials: bool = False,
+    ) -> None:
         """Reads the declaration. Raises BadArgument, "FILE:LINE: what is wrong"; OSError.
 
-        has_credentials: as ApplyDeclaration's; where systemd gives some, they are all.
+        extra: further drop-ins, for tell() and write(). has_credentials: as ApplyDeclaration's; where systemd gives
+        some, they are all.
         """
         self._change = change
         self._target = change.target
-        sources = read_sources(self._target, directories)
+        sources = read_sources(self._target, directories, extra)
         self.result = Applied(notes=sources.declaration.notes)
         self._outcome = Outcome(self.result.actions)
         self._request = ApplyDeclaration(

@@ -45,14 +45,18 @@ class Sources:
     passwords: dict[bytes, bytes] = field(default_factory=dict)
 
 
-def read_sources(target: Target, directories: Sequence[Path] = ()) -> Sources:
+def read_sources(target: Target, directories: Sequence[Path] = (), extra: Sequence[Path] = ()) -> Sources:
     """The declaration of a root: of the given directories, the last of which counts most, or of those of the root.
 
+    extra: files as if they were in /etc/accounts.d, or in the last of the directories.
     Raises BadArgument, "FILE:LINE: what is wrong", and OSError.
     """
     sources = Sources()
     with Reader(target.root) as tree:
         found = _find_named(directories) if directories else _find_standard(target, tree)
+        names = {path.name for path in extra}
+        found = [source for source in found if source.name not in names]
+        found += [Source(path.name, str(path), _opener(path)) for path in extra]
         specifiers = Specifiers(tree.read)
         for source in sorted(found, key=lambda one: one.name):
             _take(sources.declaration, source, specifiers)
@@ -137,8 +141,10 @@ def _take(declaration: Declaration, source: Source, specifiers: Specifiers) -> N
         declaration.take(document, place_of)
     elif source.name.endswith(".conf"):
         take_sysusers(declaration, data, where, specifiers)
-    else:
+    elif source.name.endswith(RECORDS):
         take_record(declaration, data, source.name, where)
+    else:
+        raise BadArgument(f"{where}: the name of a drop-in ends in {', '.join(TAILS)}")
     if status.st_mode & stat.S_IROTH and not source.secret and _has_hash(data):
         declaration.notes.append(f"{where}: everybody may read it, and it has a password hash: make it mode 0600")
 

@@ -671,6 +671,17 @@ def test_check_and_dry_run_change_nothing(root: Path) -> None:
     assert (result["changed"], result["actions"]) == (False, [])
 
 
+def test_a_drop_in_that_is_not_there_yet(root: Path, tmp_path: Path) -> None:
+    apply(root, "[users.alice]\n[users.bob]\n")
+    new = declare(tmp_path, "[users.alice]\nshell = '/bin/sh'\n", "10-site.toml", "new")
+    done = apply(root, None, "--check", "--with", str(new), status=1)
+    said = done.stdout.split("---")[0].splitlines()
+    assert said == ["user alice: shell /bin/bash → /bin/sh", "user bob: locked: it is declared no more"]
+    assert accounts(root, "apply", "--with", str(new)).status == 2
+    assert accounts(root, "apply", "--check", "--with", "/nonexistent.toml").status == 3
+    assert accounts(root, "apply", "--check", "--with", "/etc/passwd").status == 3
+
+
 def test_to_a_directory_for_an_overlay(root: Path, tmp_path: Path) -> None:
     (tmp_path / "upper").mkdir()
     declare(root, TEAM)
