@@ -54,7 +54,8 @@ def install_ansible(root: Root) -> Path:
 def run_ansible(root: Root, place: Path, *words: str | Path) -> str:
     """Run `ansible-WORDS` inside; its output."""
     environment = {
-        "PYTHONPATH": place, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "TEST_HASH": HASH,
+        "PYTHONPATH": place, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS, "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PIPELINING": "1", "TEST_HASH": HASH,
         "ANSIBLE_LOCAL_TEMP": "/tmp/ansible", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
     }  # fmt: skip
