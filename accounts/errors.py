@@ -200,3 +200,11 @@ class CommitError(AccountsError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.failed = failed
+
+
+class Interrupted(BaseException):
+    """A signal asks the process to end; not an Exception, so that nothing but a finally stands in its way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

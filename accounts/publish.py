@@ -68,8 +68,8 @@ def create_home(
     skels = tuple(dict.fromkeys(target.find_layered(b"skel") if skel == SKEL else skel for skel in skels))
     warn = facts.warn
     try:
-        or_directory = facts.release >= (4, 20)
-        created = create_home(target.root, home, *ids, mode, skels, warn, target.prefix, subvolume, or_directory)
+        how = "no" if not subvolume else "yes" if facts.release < (4, 20) else "try"
+        created = create_home(target.root, home, ids, mode, skels, warn, target.prefix, how)
     except (OSError, HomeError) as error:
         audit((report.kind, "adding home directory", name, ids[0], False, b""))
         if isinstance(error, HomeError):
@@ -188,7 +188,7 @@ def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change:
     if change.name is not None or change.uid is not None:
         directory = mail_directory(defs.get("MAIL_DIR"), defs.get("MAIL_FILE"))
         if move_mailbox(
-            root, directory, name, change.name or name, change.old_uid, new_uid, warn, facts.complain, target.prefix
+            root, directory, (name, change.name or name), (change.old_uid, new_uid), warn, facts.complain, target.prefix
         ):
             if change.uid is not None:
                 done("changing mail file owner")

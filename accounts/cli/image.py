@@ -16,7 +16,7 @@ from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run
 from accounts.cli.console import write_all
 from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
-from accounts.image.outcome import Outcome
+from accounts.image.outcome import ImageOutcome
 
 
 def make_parser() -> Parser:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if "live" in arguments and not arguments.live:
         refuse_running(arguments.root)
-    outcome: Outcome = arguments.run(arguments)
+    outcome: ImageOutcome = arguments.run(arguments)
     if arguments.json:
         print_json(outcome.result)
     else:
@@ -210,7 +210,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     _add_sources(parser)
 
 
-Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Outcome], str]
+Command = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], ImageOutcome], str]
 COMMANDS: dict[str, Command] = {
     "seed": (_add_seed, commands.run_seed, "move the accounts of a root to its image layer and keep its id ledger"),
     "pin": (_add_pin, commands.run_pin, "give accounts, and their files, the ids that are known of them"),

@@ -9,7 +9,7 @@ from typing import Any
 from accounts.errors import BadArgument, Usage
 from accounts.image import outcome
 from accounts.image.environment import is_running, source_date_epoch
-from accounts.image.outcome import Outcome
+from accounts.image.outcome import ImageOutcome
 
 
 def _sources(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -17,9 +17,10 @@ def _sources(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"previous": arguments.previous, "pins": arguments.pins, "source_date_epoch": source_date_epoch()}
 
 
-def run_seed(arguments: argparse.Namespace) -> Outcome:
+def run_seed(arguments: argparse.Namespace) -> ImageOutcome:
     """Seed, unless a finding fails."""
     from accounts.image.build import seed_image
+    from accounts.image.pins import IdSources
 
     built = seed_image(
         arguments.root,
@@ -27,14 +28,14 @@ def run_seed(arguments: argparse.Namespace) -> Outcome:
         keep_human=arguments.keep_human,
         configuration=not arguments.no_config,
         save_names=arguments.save_names,
-        ledger=arguments.ledger,
+        ids=IdSources(arguments.ledger, arguments.previous, arguments.pins),
         severities=dict(arguments.rule),
-        **_sources(arguments),
+        source_date_epoch=source_date_epoch(),
     )
     return outcome.tell_seed(arguments.root, built)
 
 
-def run_pin(arguments: argparse.Namespace) -> Outcome:
+def run_pin(arguments: argparse.Namespace) -> ImageOutcome:
     """Pin."""
     from accounts.image.build import shared_ledger
     from accounts.image.pin import pin
@@ -44,14 +45,14 @@ def run_pin(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_pin(arguments.root, pinned)
 
 
-def run_index(arguments: argparse.Namespace) -> Outcome:
+def run_index(arguments: argparse.Namespace) -> ImageOutcome:
     """Write the indexes."""
     from accounts.image.index import index_image
 
     return outcome.tell_index(arguments.root, index_image(arguments.root, source_date_epoch=source_date_epoch()))
 
 
-def run_check(arguments: argparse.Namespace) -> Outcome:
+def run_check(arguments: argparse.Namespace) -> ImageOutcome:
     """Check."""
     from accounts.image.check import check
     from accounts.image.ledger import load
@@ -71,7 +72,7 @@ def run_check(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_check(arguments.root, checked)
 
 
-def run_stateless(arguments: argparse.Namespace) -> Outcome:
+def run_stateless(arguments: argparse.Namespace) -> ImageOutcome:
     """Apply rules, or suggest some."""
     from accounts.image.rules import load_rules
 
@@ -82,7 +83,7 @@ def run_stateless(arguments: argparse.Namespace) -> Outcome:
 
         with Tree(arguments.root) as tree:
             text = suggest_rules(tree, rules)
-        return Outcome({"rules": text}, text=text)
+        return ImageOutcome({"rules": text}, text=text)
     if not arguments.rules:
         raise Usage("--rules or --suggest is needed")
     from accounts.image.stateless import apply_rules
@@ -93,7 +94,7 @@ def run_stateless(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_stateless(arguments.root, report)
 
 
-def run_lint_rules(arguments: argparse.Namespace) -> Outcome:
+def run_lint_rules(arguments: argparse.Namespace) -> ImageOutcome:
     """Look for the faults of rule files."""
     from accounts.image.rules import lint_rules, load_rules
 
@@ -102,14 +103,14 @@ def run_lint_rules(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_lint(list(dict.fromkeys(one for files in sets for one in lint_rules(load_rules(files)))))
 
 
-def run_diff(arguments: argparse.Namespace) -> Outcome:
+def run_diff(arguments: argparse.Namespace) -> ImageOutcome:
     """Compare two images."""
     from accounts.image.diff import diff_images
 
     return outcome.tell_diff(diff_images(arguments.old, arguments.new, etc=arguments.etc))
 
 
-def run_wire(arguments: argparse.Namespace) -> Outcome:
+def run_wire(arguments: argparse.Namespace) -> ImageOutcome:
     """Wire."""
     from accounts.image.wire import wire
 
@@ -117,7 +118,7 @@ def run_wire(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_wire(arguments.root, wired)
 
 
-def run_export(arguments: argparse.Namespace) -> Outcome:
+def run_export(arguments: argparse.Namespace) -> ImageOutcome:
     """Export in one of the two forms."""
     from accounts.image.export import export_sysusers, export_userdb
 
@@ -126,7 +127,7 @@ def run_export(arguments: argparse.Namespace) -> Outcome:
     return outcome.tell_export(export_userdb(arguments.root, arguments.userdb))
 
 
-def run_import(arguments: argparse.Namespace) -> Outcome:
+def run_import(arguments: argparse.Namespace) -> ImageOutcome:
     """Import."""
     from accounts.image.build import shared_ledger
     from accounts.image.importer import import_sysusers
@@ -137,14 +138,14 @@ def run_import(arguments: argparse.Namespace) -> Outcome:
         )
 
 
-def run_thaw(arguments: argparse.Namespace) -> Outcome:
+def run_thaw(arguments: argparse.Namespace) -> ImageOutcome:
     """Thaw."""
     from accounts.image.thaw import thaw
 
     return outcome.tell_rows(arguments.root, thaw(arguments.root, live=is_running(arguments.root)), "came into")
 
 
-def run_freeze(arguments: argparse.Namespace) -> Outcome:
+def run_freeze(arguments: argparse.Namespace) -> ImageOutcome:
     """Freeze."""
     from accounts.image.thaw import freeze
 

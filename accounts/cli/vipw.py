@@ -14,7 +14,7 @@ from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_no
 from accounts.edit.text import EditText
 from accounts.errors import AccountsError, Done, FileError
-from accounts.system.editor import Copy
+from accounts.system.editor import EditedCopy
 
 HEADER = """\
 Usage: {} [options]
@@ -88,7 +88,7 @@ def ask_again(console: Console) -> bool:
     return yes_or_no(False)
 
 
-def edit_file(run: Run, copy: Copy, file: str) -> bool:
+def edit_file(run: Run, copy: EditedCopy, file: str) -> bool:
     """Let the person edit the file; False when nothing has changed. Raises AccountsError."""
     try:
         return run.do(EditText(database=file, copy=copy.path), copy.edit).changed
@@ -105,7 +105,7 @@ def body(given: Given) -> int:
     run, console, facts = given.run, given.run.console, given.run.facts
     file = chosen_file(given)
     path = facts.shown(file)
-    copy = Copy(facts.target, file, console.warn, lambda: ask_again(console), run.release)
+    copy = EditedCopy(facts.target, file, console.warn, lambda: ask_again(console), run.release)
     changed, status = False, 0
     try:
         changed = edit_file(run, copy, file)

@@ -19,10 +19,12 @@ from accounts.image.findings import (
 )
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger, open_shared
-from accounts.image.pins import gather
+from accounts.image.pins import IdSources, gather
 from accounts.image.seed import Seeded, seed
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
+
+NO_SOURCES = IdSources()
 
 
 @dataclass
@@ -50,16 +52,14 @@ def seed_image(
     keep_human: bool = False,
     configuration: bool = True,
     save_names: Path | None = None,
-    ledger: Path | None = None,
-    previous: Iterable[str] = (),
-    pins: Iterable[str] = (),
+    ids: IdSources = NO_SOURCES,
     severities: dict[str, str] | None = None,
     source_date_epoch: int | None = None,
 ) -> Built:
     """Check the accounts of a root, seed its image layer and write its id ledger.
 
-    keep to save_names, source_date_epoch: as seed(). ledger: a file that parallel builds share; it is locked
-    while the ids are compared and added. previous, pins: as pins.gather(). severities: rule -> severity.
+    keep to save_names, source_date_epoch: as seed(). ids: their ledger is locked while the ids are compared and added.
+    severities: rule -> severity.
 
     A finding that fails changes neither the root nor the shared ledger. Raises LedgerBusy, BadArgument, OSError.
     """
@@ -73,8 +73,8 @@ def seed_image(
         check_names(layers, uses, findings)
         # The walk takes seconds, so it comes before the lock.
         unowned = find_unowned(layers)
-        with shared_ledger(ledger) as shared:
-            known = gather(layers, shared, previous, pins)
+        with shared_ledger(ids.ledger) as shared:
+            known = gather(layers, shared, ids.previous, ids.pins)
             check_ids(layers, known, uses, findings)
             check_owners(unowned, known, findings)
             if shared is not None and not findings.failed:

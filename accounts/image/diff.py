@@ -25,7 +25,7 @@ _VENDOR_DIRS = ("/usr/lib", "/usr/share/accounts", "/usr/share")
 
 
 @dataclass(frozen=True)
-class Change:
+class Difference:
     """One difference between two images.
 
     path: in /etc for what machines have there, "/usr/lib/passwd: NAME" for an account. what: added, removed
@@ -52,7 +52,7 @@ class _Item:
     forced: bool = False
 
 
-def diff_images(old: int | Path, new: int | Path, *, etc: int | Path | None = None) -> list[Change]:
+def diff_images(old: int | Path, new: int | Path, *, etc: int | Path | None = None) -> list[Difference]:
     """Return how image `new` differs from `old` in /etc and the accounts, sorted by path.
 
     etc: a machine's /etc, or the upper directory of an overlay on it, whose copies are then looked at;
@@ -67,7 +67,7 @@ def diff_images(old: int | Path, new: int | Path, *, etc: int | Path | None = No
     return sorted(changes, key=lambda change: (change.path, change.what))
 
 
-def _compare(before: Tree, after: Tree, machine: Tree | None) -> list[Change]:
+def _compare(before: Tree, after: Tree, machine: Tree | None) -> list[Difference]:
     changes = []
     old_items, new_items = _items(before), _items(after)
     for path in old_items.keys() | new_items.keys():
@@ -75,14 +75,14 @@ def _compare(before: Tree, after: Tree, machine: Tree | None) -> list[Change]:
         if old == new:
             continue
         what = "added" if old is None else "removed" if new is None else "changed"
-        changes.append(Change(path, what, *_judge(path, old, new, after, machine)))
+        changes.append(Difference(path, what, *_judge(path, old, new, after, machine)))
     if machine is not None:
         for path in _names(machine, "/"):
             was, now = _vendor(before, path), _vendor(after, path)
             if was != now and f"/etc{path}" not in old_items.keys() | new_items.keys():
                 what = "added" if was is None else "removed" if now is None else "changed"
                 place = (now or was or ("", b""))[0]
-                changes.append(Change(f"/etc{path}", what, "replaced", f"stands in front of {place}"))
+                changes.append(Difference(f"/etc{path}", what, "replaced", f"stands in front of {place}"))
     return changes + _accounts(before, after, machine)
 
 
@@ -202,7 +202,7 @@ def _vendor(tree: Tree, path: str) -> tuple[str, bytes] | None:
     return None
 
 
-def _accounts(before: Tree, after: Tree, machine: Tree | None) -> list[Change]:
+def _accounts(before: Tree, after: Tree, machine: Tree | None) -> list[Difference]:
     """The rows of the image layer; the machine's own rows stand in front of passwd's."""
     changes = []
     for name in ("passwd", "group"):
@@ -217,7 +217,7 @@ def _accounts(before: Tree, after: Tree, machine: Tree | None) -> list[Change]:
                 effect, why = "replaced", "this machine has a row of its own: see accounts check"
             else:
                 effect, why = "visible", "the image layer, read at once"
-            changes.append(Change(path, what, effect, why))
+            changes.append(Difference(path, what, effect, why))
     return changes
 
 

@@ -118,7 +118,7 @@ def _sysusers_lines(view: Database) -> tuple[list[str], list[str]]:
         if group.name not in own or primary[group.gid] > 1:
             lines.append(f"g {_quote(group.name)} {group.gid}")
         secret = view.gshadow.get(group.name)
-        if _is_hash(secret.passwd if secret is not None else group.passwd):
+        if _opens_login(secret.passwd if secret is not None else group.passwd):
             lost.append(f"group '{_text(group.name)}' has a password")
     for user in sayable_users:
         name = _text(user.name)
@@ -128,7 +128,7 @@ def _sysusers_lines(view: Database) -> tuple[list[str], list[str]]:
             fields.pop()
         lines.append(" ".join(["u", _quote(user.name), *fields]))
         shadow = view.shadow.get(user.name)
-        if shadow is not None and (_is_hash(shadow.passwd) or not shadow.passwd):
+        if shadow is not None and (_opens_login(shadow.passwd) or not shadow.passwd):
             lost.append(f"user '{name}' has a password")
     names = {user.name for user in sayable_users}
     for member, group_name in _members(view, sayable_groups):
@@ -200,7 +200,7 @@ def _userdb_files(view: Database) -> tuple[dict[str, dict[str, Any] | None], dic
         files[f"{name}.user"] = _user_record(user, secret)
         _link(links, lost, f"{user.uid}.user", f"{name}.user")
         hashed = secret.passwd if secret is not None else user.passwd
-        if not hashed or _is_hash(hashed):
+        if not hashed or _opens_login(hashed):
             files[f"{name}.user-privileged"] = {"privileged": {"hashedPassword": [_text(hashed)]}}
             _link(links, [], f"{user.uid}.user-privileged", f"{name}.user-privileged")
     groups = _groups(view)
@@ -216,7 +216,7 @@ def _userdb_files(view: Database) -> tuple[dict[str, dict[str, Any] | None], dic
             files[f"{name}.group"] = {
                 **(files[f"{name}.group"] or {}), "administrators": [_text(admin) for admin in row.admins]
             }  # fmt: skip
-        if _is_hash(hashed):
+        if _opens_login(hashed):
             files[f"{name}.group-privileged"] = {"privileged": {"hashedPassword": [_text(hashed)]}}
             _link(links, [], f"{group.gid}.group-privileged", f"{name}.group-privileged")
     for member, name_of_group in _members(view, groups):
@@ -282,7 +282,7 @@ def _disposition(number: int) -> str:
     return "container" if number in CONTAINER else "regular"
 
 
-def _is_hash(password: bytes) -> bool:
+def _opens_login(password: bytes) -> bool:
     """Whether somebody can log in with it: not locked, invalid, empty or in another file."""
     return bool(password) and password[:1] not in (b"!", b"*") and password != b"x"
 

@@ -241,7 +241,7 @@ def check_rows(layers: Layers, findings: Findings) -> None:
         for row in layers.local[name]:
             image = layers.image[name].get(row.name) if layers.image[name].present else None
             if image is not None and image.passwd == b"x" != row.passwd:
-                shown = os.fsdecode(row.passwd if not is_hash(row.passwd) else b"a hash")
+                shown = os.fsdecode(row.passwd if not holds_hash(row.passwd) else b"a hash")
                 message = f"/etc/{name}: '{shown}' of '{os.fsdecode(row.name)}' is in place of the image's 'x'"
                 findings.add("hidden-password", message, row.name, [f"/etc/{name}"])
     for database in ("group", "gshadow"):
@@ -253,7 +253,7 @@ def check_rows(layers: Layers, findings: Findings) -> None:
     for name in ("passwd", "group"):
         for path, table in layers.paths(name):
             for row in table:
-                if is_hash(row.passwd):
+                if holds_hash(row.passwd):
                     message = f"{path} has the password hash of '{os.fsdecode(row.name)}'"
                     findings.add("readable-hash", message, row.name, [path])
 
@@ -289,7 +289,7 @@ def check_modes(layers: Layers, findings: Findings) -> None:
             findings.add("readable-hash", message, files=[path])
 
 
-def is_hash(password: bytes) -> bool:
+def holds_hash(password: bytes) -> bool:
     """Whether a password field holds a crypt(5) hash, locked ("!...") or not."""
     text = password.lstrip(b"!*")
     return text.startswith((b"$", b"_")) or _DES.match(text) is not None

@@ -20,12 +20,13 @@ from accounts.edit.members import add_member, put_pair
 from accounts.edit.request import Request, edit
 from accounts.edit.useradd import AddUser
 from accounts.errors import BadArgument, NoId
+from accounts.image.errors import BadLine
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, parse_range, simplify_path
+from accounts.image.sysusers import Line, check_line, is_id, parse_file, parse_range, simplify_path
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
 from accounts.model.database import KINDS, Database, Layered

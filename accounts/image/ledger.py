@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from accounts.errors import AccountsError, BadArgument
+from accounts.errors import BadArgument
+from accounts.image.errors import LedgerBusy
 from accounts.model.records import parse_id
 
 PATH = "/usr/share/accounts/ids"
@@ -31,12 +32,8 @@ Key = tuple[str, bytes, int]
 RangeKey = tuple[str, bytes, int, int]
 
 
-class LedgerBusy(AccountsError):
-    """Another build holds the shared ledger for too long."""
-
-
 @dataclass(frozen=True)
-class Conflict:
+class IdConflict:
     """Two sources give a name different ids: `id` is taken, `other` is what `source` says."""
 
     database: str
@@ -97,7 +94,7 @@ class Ledger:
         """All ids of a database, those of removed names included."""
         return {id for kind, _, id in self.entries if kind == database}
 
-    def merge(self, other: Ledger, source: str) -> list[Conflict]:
+    def merge(self, other: Ledger, source: str) -> list[IdConflict]:
         """Add what another ledger knows. An id that a name has here stays; the other's is kept as removed.
 
         Returns the conflicts between present ids; source names the other in them.
@@ -115,7 +112,7 @@ class Ledger:
         for (database, name, id), present in other.entries.items():
             mine = self._pins.get((database, name))
             if present and mine is not None and mine != id:
-                conflicts.append(Conflict(database, name, mine, id, source))
+                conflicts.append(IdConflict(database, name, mine, id, source))
                 present = False
             if not self.entries.get((database, name, id)):
                 self.record(database, name, id, present)

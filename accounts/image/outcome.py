@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accounts.image.build import Built
     from accounts.image.check import Checked
-    from accounts.image.diff import Change
+    from accounts.image.diff import Difference
     from accounts.image.findings import Finding
     from accounts.image.importer import Imported
     from accounts.image.index import Indexed
     from accounts.image.pin import Pinned
-    from accounts.image.rules import Finding as RuleFinding
-    from accounts.image.stateless import Report
+    from accounts.image.rules import RuleFault
+    from accounts.image.stateless import StatelessReport
     from accounts.image.thaw import Rows
     from accounts.image.wire import Wired
 
@@ -26,7 +26,7 @@ SHOWN = 10
 
 
 @dataclass
-class Outcome:
+class ImageOutcome:
     """result: in JSON types. lines: for standard output; text: for it as it is, in their place. notes: one line each,
     for standard error. complaints: for standard error as it is. failed: whether the build fails.
     """
@@ -63,40 +63,40 @@ def format_findings(findings: Iterable[Finding]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def tell_seed(root: Path, built: Built) -> Outcome:
+def tell_seed(root: Path, built: Built) -> ImageOutcome:
     """What moved, or why nothing did."""
     seeded = built.seeded
     result = {"ok": seeded is not None, "findings": [one.to_json() for one in built.findings]}
     found = format_findings(built.findings)
     if seeded is None:
-        return Outcome(result, notes=["nothing was changed"], complaints=found, failed=True)
+        return ImageOutcome(result, notes=["nothing was changed"], complaints=found, failed=True)
     moved = ", ".join(f"{len(names)} {database}" for database, names in seeded.moved.items())
     line = f"{root}: moved {moved}; {count(seeded.kept, 'name')} kept in /etc"
-    return Outcome(asdict(seeded) | result, [line], notes=seeded.notes, complaints=found)
+    return ImageOutcome(asdict(seeded) | result, [line], notes=seeded.notes, complaints=found)
 
 
-def tell_pin(root: Path, pinned: Pinned) -> Outcome:
+def tell_pin(root: Path, pinned: Pinned) -> ImageOutcome:
     """The ids that changed."""
     lines = [f"{database} {name}: {old} -> {new}" for database, name, old, new in pinned.changes]
     lines.append(f"{root}: {count(pinned.changes, 'id')} changed, {pinned.files} files given to their accounts")
-    return Outcome(asdict(pinned), lines, notes=pinned.notes)
+    return ImageOutcome(asdict(pinned), lines, notes=pinned.notes)
 
 
-def tell_index(root: Path, indexed: Indexed) -> Outcome:
+def tell_index(root: Path, indexed: Indexed) -> ImageOutcome:
     """The indexes that were not right."""
     lines = [f"{path}: removed" for path in indexed.removed]
-    return Outcome(asdict(indexed), [*lines, f"{root}: {count(indexed.written, 'index file')} written"])
+    return ImageOutcome(asdict(indexed), [*lines, f"{root}: {count(indexed.written, 'index file')} written"])
 
 
-def tell_check(root: Path, checked: Checked) -> Outcome:
+def tell_check(root: Path, checked: Checked) -> ImageOutcome:
     """Facts and findings."""
     facts = "".join(f"{name:15} {text}\n" for name, text in checked.facts.items())
     last = f"{root}: {'failed' if checked.failed else 'fine'}, {count(checked.findings, 'finding')}\n"
     text = facts + format_findings(checked.findings) + last
-    return Outcome({"root": str(root)} | checked.to_json(), text=text, failed=checked.failed)
+    return ImageOutcome({"root": str(root)} | checked.to_json(), text=text, failed=checked.failed)
 
 
-def tell_stateless(root: Path, report: Report) -> Outcome:
+def tell_stateless(root: Path, report: StatelessReport) -> ImageOutcome:
     """What the rules did, and what is left."""
     notes = [f"points to nothing now: {link}" for link in report.dangling]
     notes += [f"disabled: {line}" for line in report.disabled]
@@ -107,38 +107,38 @@ def tell_stateless(root: Path, report: Report) -> Outcome:
         f"{count(report.factory, 'line')} of tmpfiles.d, {len(report.left)} left over; "
         f"{count(report.unused, 'rule')} matched nothing (--json lists them)"
     )
-    return Outcome({"ok": not report.failed} | asdict(report), [line], notes=notes, failed=report.failed)
+    return ImageOutcome({"ok": not report.failed} | asdict(report), [line], notes=notes, failed=report.failed)
 
 
-def tell_lint(found: Sequence[RuleFinding]) -> Outcome:
+def tell_lint(found: Sequence[RuleFault]) -> ImageOutcome:
     """The faults of rule files."""
     result = {"ok": not found, "findings": [asdict(one) for one in found]}
-    return Outcome(result, map(str, found), failed=bool(found))
+    return ImageOutcome(result, map(str, found), failed=bool(found))
 
 
-def tell_diff(changes: Sequence[Change]) -> Outcome:
+def tell_diff(changes: Sequence[Difference]) -> ImageOutcome:
     """What differs."""
-    return Outcome({"changes": [asdict(change) for change in changes]}, map(str, changes))
+    return ImageOutcome({"changes": [asdict(change) for change in changes]}, map(str, changes))
 
 
-def tell_wire(root: Path, wired: Wired) -> Outcome:
+def tell_wire(root: Path, wired: Wired) -> ImageOutcome:
     """What changed."""
     where = "linked at boot" if wired.boot else "a link in /etc"
     line = f"{root}: {count(wired.changed, 'path')} changed; nsswitch.conf is {where}"
-    return Outcome(asdict(wired), [line], notes=wired.notes)
+    return ImageOutcome(asdict(wired), [line], notes=wired.notes)
 
 
-def tell_export(lost: Sequence[str]) -> Outcome:
+def tell_export(lost: Sequence[str]) -> ImageOutcome:
     """What got lost."""
-    return Outcome({"lost": lost}, notes=lost)
+    return ImageOutcome({"lost": lost}, notes=lost)
 
 
-def tell_import(imported: Imported) -> Outcome:
+def tell_import(imported: Imported) -> ImageOutcome:
     """What is new."""
-    return Outcome(asdict(imported), [f"{kind} {name}" for kind, name in imported.added], notes=imported.notes)
+    return ImageOutcome(asdict(imported), [f"{kind} {name}" for kind, name in imported.added], notes=imported.notes)
 
 
-def tell_rows(root: Path, rows: Rows, verb: str) -> Outcome:
+def tell_rows(root: Path, rows: Rows, verb: str) -> ImageOutcome:
     """How many rows have come or gone."""
     names = [name for names in rows.changed.values() for name in names]
-    return Outcome(asdict(rows), [f"{root}: {count(names, 'row')} {verb} /etc"], notes=rows.notes)
+    return ImageOutcome(asdict(rows), [f"{root}: {count(names, 'row')} {verb} /etc"], notes=rows.notes)

@@ -9,21 +9,31 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.image import sysusers
+from accounts.image.errors import BadLine
 from accounts.image.layers import Layers
-from accounts.image.ledger import PATH, Conflict, Ledger, parse_text
+from accounts.image.ledger import PATH, IdConflict, Ledger, parse_text
 from accounts.image.tree import Tree
 from accounts.model.records import parse_id
 
 FORMATS = ("root", "ledger", "passwd", "group", "json", "sysusers")
 _LEDGER_LINE = re.compile(rb"(passwd|group):[^:]+:\d+:(present|removed)\s*$")
 _SYSUSERS_LINE = re.compile(rb"([ug]!?|[mr])\s+\S")
+
+
+@dataclass(frozen=True)
+class IdSources:
+    """Where ids are known from, besides the root. ledger: a file that parallel builds share; the others as gather()."""
+
+    ledger: Path | None = None
+    previous: Sequence[str] = ()
+    pins: Sequence[str] = ()
 
 
 @dataclass
@@ -36,7 +46,7 @@ class Pins:
 
     ledger: Ledger = field(default_factory=Ledger)
     primary: dict[bytes, tuple[int, str]] = field(default_factory=dict)
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[IdConflict] = field(default_factory=list)
 
     def add(self, other: Pins, source: str) -> None:
         """Add a source; what is here stays where they differ."""
@@ -236,7 +246,7 @@ def parse_sysusers(text: bytes, source: str) -> Pins:
     for where, line in sysusers.parse_file(text.decode("utf-8", "surrogateescape"), source):
         try:
             sysusers.check_line(line)
-        except sysusers.BadLine as error:
+        except BadLine as error:
             raise BadArgument(f"{where}: {error.message}") from None
         if (line.kind, line.name) in seen:
             continue

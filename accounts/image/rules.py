@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from accounts.errors import BadArgument
+from accounts.image.errors import RulesError
 
 DOC_DIR = "/usr/share/doc/etc"
 FACTORY_DIR = "/usr/share/factory/etc"
@@ -43,10 +43,6 @@ _BEFORE_TMPFILES = {
     "swap.target",
 }
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-
-
-class RulesError(BadArgument):
-    """A rule file has an entry that cannot be understood."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +184,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFault:
     """One fault that lint_rules() found. code: reason, order, dead, clash or cycle."""
 
     source: str
@@ -337,7 +333,7 @@ def _unescape(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def lint_rules(rules: Rules) -> list[Finding]:
+def lint_rules(rules: Rules) -> list[RuleFault]:
     """Return the faults of rules that parse: none when all is well, else in the order of the entries.
 
     reason: no comment with a letter in it right above the entry, or a draft's. order: a narrower entry after the wider
@@ -348,7 +344,7 @@ def lint_rules(rules: Rules) -> list[Finding]:
     for order, rule in enumerate(rules.entries):
 
         def fault(code: str, message: str, rule: Rule = rule) -> None:
-            findings.append(Finding(rule.source, rule.line, code, message))
+            findings.append(RuleFault(rule.source, rule.line, code, message))
 
         if not any(c.isalpha() for c in rule.reason) or rule.reason.startswith(DRAFT):
             fault("reason", f"{rule.kind} without a comment right above it that gives the reason")

@@ -13,9 +13,10 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accounts.errors import AccountsError, BadArgument
+from accounts.errors import BadArgument
 from accounts.image.bootlines import BootLines
 from accounts.image.entries import Entry, left_over, scan_etc
+from accounts.image.errors import RuleConflict
 from accounts.image.reader import point_at
 from accounts.image.rules import DOC_DIR, FACTORY_DIR, Rules
 from accounts.image.tree import Tree
@@ -23,12 +24,8 @@ from accounts.image.tree import Tree
 CHECKS = ("no", "warn", "error")
 
 
-class Conflict(AccountsError):
-    """A rule cannot be carried out on this root; nothing has been changed."""
-
-
 @dataclass
-class Report:
+class StatelessReport:
     """What apply_rules() did; paths are absolute inside the root, lists in stable order.
 
     moved: (old, new). removed: directories end with a slash. factory: the tmpfiles.d lines in force. kept:
@@ -61,17 +58,17 @@ class Report:
 
 def apply_rules(
     root: int | Path, rules: Rules, *, check_empty: str = "no", source_date_epoch: int | None = None
-) -> Report:
+) -> StatelessReport:
     """Carry out the rules on the rootfs `root` and report; doing it again changes nothing.
 
-    check_empty: no, warn or error; with error Report.failed tells whether something is left.
+    check_empty: no, warn or error; with error StatelessReport.failed tells whether something is left.
     source_date_epoch: seconds, the time that written files and changed directories get.
-    Raises Conflict before anything changes, BadArgument for a check_empty it does not know, OSError.
+    Raises RuleConflict before anything changes, BadArgument for a check_empty it does not know, OSError.
     """
     if check_empty not in CHECKS:
         raise BadArgument(f"check-empty is {', '.join(CHECKS[:-1])} or {CHECKS[-1]}, not {check_empty!r}")
     with Tree(root, source_date_epoch) as tree:
-        run = _Run(tree, rules, Report(check_empty))
+        run = _Run(tree, rules, StatelessReport(check_empty))
         run.check_targets()
         run.make_directories()
         run.move_entries()
@@ -87,7 +84,7 @@ def apply_rules(
 class _Run:
     """One application of rules: the steps of apply_rules(), which share the scan and the report."""
 
-    def __init__(self, tree: Tree, rules: Rules, report: Report) -> None:
+    def __init__(self, tree: Tree, rules: Rules, report: StatelessReport) -> None:
         self.tree = tree
         self.rules = rules
         self.report = report
@@ -111,7 +108,7 @@ class _Run:
                 continue
             if not entry.directory:
                 if new in sources:
-                    raise Conflict(f"{sources[new]} and {entry.old} would both become {new}")
+                    raise RuleConflict(f"{sources[new]} and {entry.old} would both become {new}")
                 sources[new] = entry.old
             there = self.tree.lstat(new)
             if there is None or self._points_into_etc(new):
@@ -125,7 +122,7 @@ class _Run:
                     is_directory = False
             if entry.directory != is_directory:
                 what = ("directory", "a non-directory") if entry.directory else ("file", "a directory")
-                raise Conflict(f"cannot move {what[0]} {entry.old}: {new} is {what[1]}")
+                raise RuleConflict(f"cannot move {what[0]} {entry.old}: {new} is {what[1]}")
 
     def _points_into_etc(self, path: str) -> bool:
         """Whether `path` is a link to /etc: it is in the way of what moves there and gives way to it."""

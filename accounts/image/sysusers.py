@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accounts.errors import BadArgument
+from accounts.image.errors import BadLine
 
 _BLANKS = " \t\n\r"
 _KINDS = "ugmr"
@@ -18,10 +19,6 @@ _NO_IDS = (0xFFFF, 0xFFFFFFFF)
 # valid_user_group_name(): what is safe in every place where a name of a system account is put.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class BadLine(BadArgument):
-    """A line that systemd-sysusers refuses; the message says why, without file and line."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from accounts.model.database import BASE, Base, Database
 from accounts.model.policy import DATABASES, default_policy
 from accounts.model.records import Group
 from accounts.system.commit import commit
-from accounts.system.contents import Change
+from accounts.system.contents import FileChange
 
 
 @dataclass
@@ -106,6 +106,6 @@ def _database(root: Path, live: bool, result: Rows) -> Iterator[Database]:
         for name, old, new in database.render_changes():
             status = None if name == BASE else tree.lstat(f"{layers.image_dir}/{name}")
             mode, gid = (0o600, 0) if status is None else (stat.S_IMODE(status.st_mode), status.st_gid)
-            changes.append(Change(name, old, new, mode, 0, gid, False))
+            changes.append(FileChange(name, old, new, mode, 0, gid, False))
         if changes:
             commit(target.etc, changes)

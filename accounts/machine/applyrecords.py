@@ -9,9 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.errors import BadArgument
+from accounts.image.errors import BadLine
 from accounts.image.importer import LOCKED, NOLOGIN
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import BadLine, Line, check_line, is_id, parse_file, simplify_path
+from accounts.image.sysusers import Line, check_line, is_id, parse_file, simplify_path
 from accounts.machine.applytoml import quote
 from accounts.machine.declaration import EPOCH, Declaration
 

@@ -23,7 +23,7 @@ class Take(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class FieldConflict:
     """A field that both sides have changed, as names and values of records."""
 
     field: str
@@ -39,7 +39,7 @@ class Merged:
     record: Any
     base: Any
     taken: tuple[str, ...]
-    conflicts: tuple[Conflict, ...]
+    conflicts: tuple[FieldConflict, ...]
 
 
 def merge_row(database: str, local: Any, image: Any, base: Any | None, take: Take | None = None) -> Merged:
@@ -66,7 +66,7 @@ def merge_row(database: str, local: Any, image: Any, base: Any | None, take: Tak
         else:
             values[field] = ours
             based[field] = common
-            conflicts.append(Conflict(field, common, theirs, ours))
+            conflicts.append(FieldConflict(field, common, theirs, ours))
     if database == "shadow":
         values["lstchg"] = _merge_day(local, image, base, values["passwd"])
         if based["passwd"] != image.passwd:

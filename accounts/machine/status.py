@@ -46,7 +46,7 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AccountChange:
     """A field of an image's account that is different here: in words, never a hash."""
 
     account: str
@@ -86,7 +86,7 @@ class Status:
     users: list[OwnUser] = field(default_factory=list)
     groups: list[OwnGroup] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[AccountChange] = field(default_factory=list)
     hidden: list[Hidden] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
     copies: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ def read_status(database: Database) -> Status:
         group = names.get(user.gid, b"%d" % user.gid)
         texts = (shown(group), shown(user.home), shown(user.shell), _describe_login(user, secrets.get(user.name)))
         status.users.append(OwnUser(shown(user.name), user.uid, *texts))
-    changed: dict[tuple[str, bytes], list[Change]] = defaultdict(list)
+    changed: dict[tuple[str, bytes], list[AccountChange]] = defaultdict(list)
     added: dict[bytes, set[bytes]] = {}
     needless: list[bytes] = []
     copies: set[bytes] = set()
@@ -162,7 +162,7 @@ def _describe_login(user: Any, secret: bytes | None) -> str:
     return "no shadow row" if secret is None else describe_password(secret.split(b":", 2)[1])
 
 
-def _users_first(item: tuple[tuple[str, bytes], list[Change]]) -> tuple[bool, bytes]:
+def _users_first(item: tuple[tuple[str, bytes], list[AccountChange]]) -> tuple[bool, bytes]:
     (account, name), _ = item
     return account != "user", name
 
@@ -172,10 +172,12 @@ def _passwd_first(row: tuple[str, bytes]) -> tuple[bool, bytes]:
     return database != "passwd", name
 
 
-def _changes(database: Database, row: LocalRow) -> list[Change]:
+def _changes(database: Database, row: LocalRow) -> list[AccountChange]:
     account = ACCOUNT[row.database]
     return [
-        Change(account, shown(row.name), row.database, one.field, *describe_change(one.field, one.image, one.local))
+        AccountChange(
+            account, shown(row.name), row.database, one.field, *describe_change(one.field, one.image, one.local)
+        )
         for one in changed_fields(database.tables[row.database], row)
     ]
 

@@ -45,7 +45,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Conflict:
+class Contradiction:
     """What the target contradicts. text: a sentence, never with a hash."""
 
     database: str
@@ -63,7 +63,7 @@ class Conflict:
 class Contradicted(AccountsError):
     """A delta that cannot be taken; nothing has changed."""
 
-    def __init__(self, conflicts: list[Conflict]) -> None:
+    def __init__(self, conflicts: list[Contradiction]) -> None:
         super().__init__(f"{len(conflicts)} conflicts with this machine or its image; nothing was changed")
         self.conflicts = conflicts
 
@@ -157,7 +157,7 @@ class Import:
     database: Database
     lines: list[Line]
     done: list[str] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[Contradiction] = field(default_factory=list)
 
     def run(self) -> Import:
         """Take all of it. Raises Contradicted."""
@@ -186,7 +186,7 @@ class Import:
         return self
 
     def _refuse(self, line: Line, text: str) -> None:
-        self.conflicts.append(Conflict(line.database, line.name, text))
+        self.conflicts.append(Contradiction(line.database, line.name, text))
 
     def _tell(self, line: Line, text: str) -> None:
         self.done.append(f"{line.database} {shown(line.name)}: {text}")

@@ -26,7 +26,7 @@ import zlib
 
 from accounts.errors import CommitError
 from accounts.system import contents, shield
-from accounts.system.contents import Change, Step, conflict
+from accounts.system.contents import FileChange, Step, conflict
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -45,13 +45,13 @@ FILES = (
 _MODE = 0o664
 
 
-def commit(etc: int, changes: Sequence[Change], *, verify: Callable[[str, bytes], None] | None = None) -> None:
+def commit(etc: int, changes: Sequence[FileChange], *, verify: Callable[[str, bytes], None] | None = None) -> None:
     """Apply all changes or none, in the given order. Changes that change nothing are left out.
 
     etc: descriptor of the directory. The caller holds its locks and has called recover() since.
     verify: called with name and content of each new file as it reads back from the disk; may raise.
     Raises CommitError (also when a file is no longer what the change says it was), what verify raises, and
-    shield.Interrupted when a signal came; nothing has changed then, unless that came after the first rename.
+    Interrupted when a signal came; nothing has changed then, unless that came after the first rename.
     """
     todo = [change for change in changes if change.old != change.new]
     if not todo:
@@ -106,7 +106,7 @@ class Work:
             if fd >= 0:
                 shield.close(fd)
 
-    def run(self, todo: Sequence[Change], verify: Callable[[str, bytes], None] | None) -> None:
+    def run(self, todo: Sequence[FileChange], verify: Callable[[str, bytes], None] | None) -> None:
         """All of a commit. Raises with nothing changed."""
         self.at = todo[0].name
         try:
@@ -145,7 +145,7 @@ class Work:
             self._parents[parent] = fd
         return fd
 
-    def _stage(self, change: Change) -> None:
+    def _stage(self, change: FileChange) -> None:
         """Check that the file is what it should be, write its successor, give it a second name."""
         step = Step(len(self.steps), change.name, change.backup and change.old is not None)
         self.at = step.name
@@ -173,7 +173,7 @@ class Work:
             if fd >= 0:
                 shield.close(fd)
 
-    def _write_new(self, step: Step, change: Change, status: posix.stat_result | None, old_fd: int) -> None:
+    def _write_new(self, step: Step, change: FileChange, status: posix.stat_result | None, old_fd: int) -> None:
         assert change.new is not None
         if status is None or change.renew:
             uid, gid, mode = change.uid, change.gid, change.mode

@@ -16,7 +16,7 @@ CHUNK = 1 << 18
 _CONTENT_XATTRS = ("security.ima", "security.evm")
 
 
-class Change:
+class FileChange:
     """One file to create (old is None), to remove (new is None) or to replace.
 
     name: relative to the directory, with at most one "/", whose left side is created when it is absent.

@@ -79,7 +79,7 @@ def _wait(pid: int, own: int) -> int:
         os.killpg(pid, signal.SIGCONT)
 
 
-class Copy:
+class EditedCopy:
     """The copy of an account file, FILE.edit, that the editor gets.
 
     kept: whether it stays, with what the person has written. status: of the editor, when it has failed.

@@ -11,7 +11,7 @@ from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit
-from accounts.system.contents import Change
+from accounts.system.contents import FileChange
 from accounts.system.locks import Locks
 from accounts.system.store import FILE_MODE, recover
 from accounts.system.target import READ, read_fd
@@ -95,7 +95,7 @@ class NamedFiles:
         for name, old, new in database.render_changes():
             directory, file = os.path.split(self._paths[name])
             mode = FILE_MODE if name in ("passwd", "group") else 0o400
-            change = Change(os.fsdecode(file), old, new, mode, backup=True)
+            change = FileChange(os.fsdecode(file), old, new, mode, backup=True)
             try:
                 commit(self._directories[directory], [change])
             except CommitError as error:

@@ -38,21 +38,19 @@ _PATH = posix.O_PATH
 def create_home(
     root: int,
     home: bytes,
-    uid: int,
-    gid: int,
+    owner: tuple[int, int],
     mode: int,
     skels: tuple[bytes, ...],
     warn: Warn,
     prefix: bytes = b"",
-    subvolume: bool = False,
-    or_directory: bool = False,
+    subvolume: str = "no",
 ) -> bool:
     """Create a home directory with a copy of skels, as useradd -m; False (and a warning) when it is there.
 
     Missing parents become 0755 and root's. The home belongs to root and is closed until all of them are in it.
     mode: permission bits (HOME_MODE, or 0777 less UMASK). skels: directories' paths inside the root, which may
-    be missing; what one has stands before the same of a later one. subvolume: make it a btrfs subvolume,
-    or_directory: with a warning a directory where that cannot be.
+    be missing; what one has stands before the same of a later one. owner: its UID and GID. subvolume: "yes" for
+    one of btrfs, "try" for that or, with a warning, a directory.
     Raises HomeError.
     """
     if _exists(root, home):
@@ -68,14 +66,14 @@ def create_home(
             continue
         path = fsdecode(shown + place)
         last = place.count(b"/") == len(parts)
-        fd = _make_directory(root, place, path, subvolume and last, warn if or_directory else None)
+        fd = _make_directory(root, place, path, subvolume != "no" and last, warn if subvolume == "try" else None)
         try:
             _set_mode(fd, 0o700 if last else 0o755, path, warn)
             if last:
                 for skel in skels:
-                    _fill_home(root, fd, home, skel, uid, gid, warn)
+                    _fill_home(root, fd, home, skel, *owner, warn)
                 try:
-                    posix.fchown(fd, uid, gid)
+                    posix.fchown(fd, *owner)
                 except OSError:
                     pass
                 try:

@@ -19,7 +19,7 @@ import fcntl
 import posix
 import sys
 
-from accounts.errors import LockError
+from accounts.errors import Interrupted, LockError
 from accounts.system import shield
 from accounts.text import fsdecode
 
@@ -39,7 +39,7 @@ class Locks:
     """The locks that one run of a tool holds on the databases of one directory.
 
     Usage: `locks = Locks(etc)`, then `try:` acquire, read, commit, `finally: locks.release()`. While any
-    lock is held, HUP, INT, QUIT, ALRM and TERM raise shield.Interrupted; release() lets them take effect.
+    lock is held, HUP, INT, QUIT, ALRM and TERM raise Interrupted; release() lets them take effect.
 
     etc: descriptor of the target's /etc.
     passwd_lock: take lckpwdf(3) first; False below --prefix, where shadow does not use it.
@@ -105,7 +105,7 @@ class Locks:
             shield.end()
             try:
                 shield.let_go()
-            except shield.Interrupted:
+            except Interrupted:
                 pass  # whoever else holds locks has yet to release them; then the signal takes effect
 
     def _wait(self, attempt: Callable[[], bool], name: str) -> bool:

@@ -69,10 +69,8 @@ def create_mail(
 def move_mailbox(
     root: int,
     directory: bytes | None,
-    name: bytes,
-    new_name: bytes,
-    uid: int,
-    new_uid: int,
+    names: tuple[bytes, bytes],
+    uids: tuple[int, int],
     warn: Warn,
     say: Callable[[str], None],
     prefix: bytes = b"",
@@ -81,8 +79,9 @@ def move_mailbox(
 
     Failures are said, not raised.
 
-    new_uid: KEEP when it does not change. A new name that is taken is never overwritten.
+    names, uids: old and new; KEEP for a UID that does not change. A new name that is taken is never overwritten.
     """
+    (name, new_name), (uid, new_uid) = names, uids
     if directory is None:
         return False
     done = True

@@ -22,6 +22,8 @@ import errno
 import fcntl
 import posix
 
+from accounts.errors import Interrupted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -43,14 +45,6 @@ REFUSED = (
     errno.EMLINK,
 )
 SIGNALS = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGALRM, _signal.SIGTERM)
-
-
-class Interrupted(BaseException):
-    """A signal asks the process to end; not an Exception, so that nothing but a finally stands in its way."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 _users = 0

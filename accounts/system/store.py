@@ -18,7 +18,7 @@ from accounts.model.policy import SUBIDS
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit, has_journal
-from accounts.system.contents import Change
+from accounts.system.contents import FileChange
 from accounts.system.locks import Locks
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE, READ, read_fd
@@ -257,7 +257,7 @@ class Store:
             keep = name not in (BASE, HIDDEN, APPLIED, LEDGER, *no_backup) and not database.is_deleted(name)
             keep = keep or name in backup
             renew = name == HIDDEN and not self._hides_trusted
-            changes.append(Change(name, old, new, mode, uid, gid, keep, renew))
+            changes.append(FileChange(name, old, new, mode, uid, gid, keep, renew))
         if changes:
             try:
                 commit(self.target.etc, changes)

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from accounts.errors import AccountsError
-from accounts.system.commit import Change, commit
+from accounts.system.commit import FileChange, commit
 from accounts.system.locks import Locks
 from accounts.system.store import recover
 
@@ -47,9 +47,11 @@ def fill(directory: Path) -> None:
     os.link(directory / "group", directory / "group.linked")
 
 
-def changes() -> list[Change]:
+def changes() -> list[FileChange]:
     """The change from OLD to NEW."""
-    return [Change(name, OLD[name], NEW[name], MODES.get(name, 0o600), 0, 0, name != "accounts/base") for name in OLD]
+    return [
+        FileChange(name, OLD[name], NEW[name], MODES.get(name, 0o600), 0, 0, name != "accounts/base") for name in OLD
+    ]
 
 
 def act(etc: int) -> int:

@@ -40,7 +40,7 @@ HOLD_LCKPWDF = (
 COUNT = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
-from accounts.system.commit import Change, commit
+from accounts.system.commit import FileChange, commit
 from accounts.system.store import recover
 from accounts.system.locks import Locks
 etc = os.open(sys.argv[1], os.O_RDONLY)
@@ -54,7 +54,7 @@ for _ in range(int(sys.argv[2])):
         for name in ("count", "accounts/base"):
             with open(name, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=etc)) as file:
                 old = file.read()
-            changes.append(Change(name, old, b"%d" % (int(old) + 1), backup=True))
+            changes.append(FileChange(name, old, b"%d" % (int(old) + 1), backup=True))
         commit(etc, changes)
     finally:
         locks.release()

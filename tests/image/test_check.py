@@ -16,7 +16,7 @@ import pytest
 from accounts.errors import BadArgument
 from accounts.image.build import seed_image
 from accounts.image.check import check
-from accounts.image.findings import RULES, Findings, is_hash
+from accounts.image.findings import RULES, Findings, holds_hash
 from accounts.image.layers import Layers
 from accounts.image.rules import parse_rules
 from accounts.image.tree import Tree
@@ -264,7 +264,7 @@ def test_names_that_somebody_defines_are_fine(root: Path) -> None:
     ],
 )  # fmt: skip
 def test_knows_a_hash(field: bytes, expected: bool) -> None:
-    assert is_hash(field) is expected
+    assert holds_hash(field) is expected
 
 
 def test_unknown_rules_and_severities_are_refused() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from accounts.errors import BadArgument
 from accounts.image.build import seed_image
+from accounts.image.errors import LedgerBusy
 from accounts.image.layers import Layers
-from accounts.image.ledger import HEADER, Ledger, LedgerBusy, load, open_shared, parse_text
-from accounts.image.pins import detect_format, gather, load_pins
+from accounts.image.ledger import HEADER, Ledger, load, open_shared, parse_text
+from accounts.image.pins import IdSources, detect_format, gather, load_pins
 from accounts.image.tree import Tree
 from accounts.model.ids import parse_ledger
 from tests.image.accounts import GROUP, PASSWD, SHADOW, change, make_image
@@ -94,13 +95,13 @@ def test_seed_writes_and_keeps_the_ledger(tmp_path: Path) -> None:
         group=GROUP.replace("messagebus:x:101", "_new:x:102"), shadow=SHADOW.replace("messagebus", "_new"),
         gshadow="",
     )  # fmt: skip
-    built = seed_image(new, previous=[str(root)])
+    built = seed_image(new, ids=IdSources(previous=[str(root)]))
     assert built.seeded is not None
     lines = (new / IDS).read_text().splitlines()
     assert {"passwd:messagebus:101:removed", "group:messagebus:101:removed", "passwd:_new:102:present"} <= set(lines)
     # And a third one, with the ledger alone for its history, still knows.
     third = make_image(tmp_path / "t")
-    assert seed_image(third, previous=[str(new / IDS)]).seeded is not None
+    assert seed_image(third, ids=IdSources(previous=[str(new / IDS)])).seeded is not None
     assert "passwd:messagebus:101:present" in (third / IDS).read_text()
     assert "passwd:_new:102:removed" in (third / IDS).read_text()
 
@@ -108,19 +109,19 @@ def test_seed_writes_and_keeps_the_ledger(tmp_path: Path) -> None:
 def test_a_failing_finding_changes_nothing(tmp_path: Path) -> None:
     first, second = make_image(tmp_path / "a"), make_image(tmp_path / "b")
     shared = tmp_path / "ids"
-    assert seed_image(first, ledger=shared).seeded is not None
+    assert seed_image(first, ids=IdSources(ledger=shared)).seeded is not None
     before = shared.read_bytes()
     change(second, "etc/passwd", "sshd:x:100:", "sshd:x:102:")
     for _ in range(2):
-        built = seed_image(second, ledger=shared)
+        built = seed_image(second, ids=IdSources(ledger=shared))
         assert built.seeded is None
         assert [(one.rule, one.name) for one in built.findings if one.severity == "fail"] == [("changed-id", "sshd")]
     assert shared.read_bytes() == before
     assert (second / "etc/passwd").exists() and not (second / "usr/lib/passwd").exists()
     # A wanted change is said once; both ids stay reserved.
-    assert seed_image(second, ledger=shared, severities={"changed-id": "warn"}).seeded is not None
+    assert seed_image(second, ids=IdSources(ledger=shared), severities={"changed-id": "warn"}).seeded is not None
     assert b"passwd:sshd:100:removed\n" in shared.read_bytes() and b"passwd:sshd:102:present\n" in shared.read_bytes()
-    assert seed_image(second, ledger=shared).seeded is not None
+    assert seed_image(second, ids=IdSources(ledger=shared)).seeded is not None
 
 
 def _add_names(path: Path, prefix: str, count: int) -> None:
@@ -278,7 +279,7 @@ def test_an_ostree_tree_is_an_earlier_image(tmp_path: Path) -> None:
     }  # fmt: skip
     old = make(tmp_path / "old", files)
     root = make_image(tmp_path / "r")
-    built = seed_image(root, previous=[str(old)])
+    built = seed_image(root, ids=IdSources(previous=[str(old)]))
     assert [one.message for one in built.findings if one.rule == "changed-id"] == [
         "user 'sshd' had id 74, now 100; see accounts image pin"
     ]

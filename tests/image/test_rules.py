@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from accounts.image.rules import RulesError, lint_rules, load_rules, parse_rules
+from accounts.image.errors import RulesError
+from accounts.image.rules import lint_rules, load_rules, parse_rules
 
 SETS = sorted((Path(__file__).parents[2] / "nss-data/rules").glob("*.rules"))
 

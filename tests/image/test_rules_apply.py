@@ -11,15 +11,16 @@ import pytest
 
 from accounts.errors import BadArgument
 from accounts.image.entries import leftovers
+from accounts.image.errors import RuleConflict
 from accounts.image.rules import parse_rules
-from accounts.image.stateless import Conflict, Report, apply_rules
+from accounts.image.stateless import StatelessReport, apply_rules
 from accounts.image.tmpfiles import disable_lines, parse_line
 from tests.image.rootfs import make, names, tell
 
 LINES = "usr/lib/tmpfiles.d/accounts-etc.conf"
 
 
-def run(root: Path, rules: str, check_empty: str = "no") -> Report:
+def run(root: Path, rules: str, check_empty: str = "no") -> StatelessReport:
     return apply_rules(root, parse_rules(rules, "f"), check_empty=check_empty, source_date_epoch=1_600_000_000)
 
 
@@ -226,7 +227,7 @@ def test_etc_wins_over_the_vendors_file_and_says_so(tmp_path: Path) -> None:
 def test_a_conflict_changes_nothing(tmp_path: Path, files: dict[str, str | None], rules: str, message: str) -> None:
     root = make(tmp_path / "root", {**files, "etc/first": ""})
     before = tell(root, times=True)
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(RuleConflict) as caught:
         run(root, f"rm first\n{rules}")
     assert str(caught.value.message).startswith(message)
     assert tell(root, times=True) == before
@@ -312,7 +313,7 @@ def test_doing_it_again_changes_nothing(tmp_path: Path) -> None:
     told = tell(root, times=True)
     again = run(root, ALL)
     assert tell(root, times=True) == told
-    assert again == Report(kept=first.kept, factory=first.factory, unused=again.unused)
+    assert again == StatelessReport(kept=first.kept, factory=first.factory, unused=again.unused)
     assert first.left == []
 
 
@@ -394,7 +395,7 @@ def test_nothing_outside_of_the_root_is_touched(tmp_path: Path) -> None:
 
 def test_a_root_without_etc_is_fine(tmp_path: Path) -> None:
     root = make(tmp_path / "root", {"usr/": None})
-    assert run(root, "rm **", "error") == Report("error", unused=["f:1: rm **"])
+    assert run(root, "rm **", "error") == StatelessReport("error", unused=["f:1: rm **"])
 
 
 def test_the_root_may_be_a_descriptor_and_stays_open(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument, NoId
+from accounts.image.errors import BadLine
 from accounts.image.export import export_sysusers
 from accounts.image.importer import Imported, import_sysusers
-from accounts.image.sysusers import BadLine, parse_line, split_words
+from accounts.image.sysusers import parse_line, split_words
 from tests.image.rootfs import make, tell
 
 EXAMPLES = int(os.environ.get("ACCOUNTS_EXAMPLES", "40"))

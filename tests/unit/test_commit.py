@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from accounts.errors import CommitError
+from accounts.errors import CommitError, Interrupted
 from accounts.system import commit as module
 from accounts.system import shield
-from accounts.system.commit import JOURNAL, Change, commit
+from accounts.system.commit import JOURNAL, FileChange, commit
 from accounts.system.store import recover
 from tests.support.namespace import run_in_namespace
 
@@ -47,29 +47,29 @@ def _write(path: Path, files: dict[str, bytes], mode: int = 0o644) -> None:
     [
         (
             {"passwd": b"a\n"},
-            [Change("passwd", b"a\n", b"b\n", backup=True)],
+            [FileChange("passwd", b"a\n", b"b\n", backup=True)],
             {"passwd": b"b\n", "passwd-": b"a\n"},
         ),
-        ({"passwd": b"a\n"}, [Change("passwd", b"a\n", b"b\n")], {"passwd": b"b\n"}),
-        ({}, [Change("passwd", None, b"b\n", backup=True)], {"passwd": b"b\n"}),
-        ({}, [Change("passwd", None, b"")], {"passwd": b""}),
-        ({"group": b"a\n"}, [Change("group", b"a\n", None, backup=True)], {"group-": b"a\n"}),
-        ({"group": b"a\n", "group-": b"z"}, [Change("group", b"a\n", None)], {"group-": b"z"}),
-        ({}, [Change("accounts/base", None, b"x")], {"accounts/base": b"x"}),
+        ({"passwd": b"a\n"}, [FileChange("passwd", b"a\n", b"b\n")], {"passwd": b"b\n"}),
+        ({}, [FileChange("passwd", None, b"b\n", backup=True)], {"passwd": b"b\n"}),
+        ({}, [FileChange("passwd", None, b"")], {"passwd": b""}),
+        ({"group": b"a\n"}, [FileChange("group", b"a\n", None, backup=True)], {"group-": b"a\n"}),
+        ({"group": b"a\n", "group-": b"z"}, [FileChange("group", b"a\n", None)], {"group-": b"z"}),
+        ({}, [FileChange("accounts/base", None, b"x")], {"accounts/base": b"x"}),
         (
             {"a": b"1", "b": b"2", "b-": b"0"},
-            [Change("a", b"1", None), Change("b", b"2", b"3", backup=True), Change("c", None, b"4")],
+            [FileChange("a", b"1", None), FileChange("b", b"2", b"3", backup=True), FileChange("c", None, b"4")],
             {"b": b"3", "b-": b"2", "c": b"4"},
         ),
         (
             {"passwd": b"\xff\0" * 300_000},
-            [Change("passwd", b"\xff\0" * 300_000, b"\xfe" * 700_000)],
+            [FileChange("passwd", b"\xff\0" * 300_000, b"\xfe" * 700_000)],
             {"passwd": b"\xfe" * 700_000},
         ),
     ],
 )
 def test_files_after_a_commit(
-    etc: int, tmp_path: Path, before: dict[str, bytes], changes: list[Change], after: dict[str, bytes]
+    etc: int, tmp_path: Path, before: dict[str, bytes], changes: list[FileChange], after: dict[str, bytes]
 ) -> None:
     _write(tmp_path, before)
     commit(etc, changes)
@@ -80,27 +80,27 @@ def test_files_after_a_commit(
 def test_nothing_to_change_touches_nothing(etc: int, tmp_path: Path) -> None:
     _write(tmp_path, {"passwd": b"a\n"})
     before = tmp_path.stat().st_mtime_ns, (tmp_path / "passwd").stat()
-    commit(etc, [Change("passwd", b"a\n", b"a\n", backup=True), Change("group", None, None)])
+    commit(etc, [FileChange("passwd", b"a\n", b"a\n", backup=True), FileChange("group", None, None)])
     assert (tmp_path.stat().st_mtime_ns, (tmp_path / "passwd").stat()) == before
 
 
 @pytest.mark.parametrize(
     ("before", "change"),
     [
-        ({"passwd": b"a\nmore\n"}, Change("passwd", b"a\n", b"b\n")),
-        ({"passwd": b"a"}, Change("passwd", b"a\n", b"b\n")),
-        ({"passwd": b"x\n"}, Change("passwd", b"a\n", None)),
-        ({"passwd": b"x\n"}, Change("passwd", None, b"b\n")),
-        ({}, Change("passwd", b"a\n", b"b\n")),
-        ({}, Change("accounts/base", b"a\n", b"b\n")),
+        ({"passwd": b"a\nmore\n"}, FileChange("passwd", b"a\n", b"b\n")),
+        ({"passwd": b"a"}, FileChange("passwd", b"a\n", b"b\n")),
+        ({"passwd": b"x\n"}, FileChange("passwd", b"a\n", None)),
+        ({"passwd": b"x\n"}, FileChange("passwd", None, b"b\n")),
+        ({}, FileChange("passwd", b"a\n", b"b\n")),
+        ({}, FileChange("accounts/base", b"a\n", b"b\n")),
     ],
 )
 def test_a_file_that_somebody_else_changed_stops_the_commit(
-    etc: int, tmp_path: Path, before: dict[str, bytes], change: Change
+    etc: int, tmp_path: Path, before: dict[str, bytes], change: FileChange
 ) -> None:
     _write(tmp_path, {"group": b"g", **before})
     with pytest.raises(CommitError, match="changed by another program") as caught:
-        commit(etc, [Change("group", b"g", b"h", backup=True), change])
+        commit(etc, [FileChange("group", b"g", b"h", backup=True), change])
     assert caught.value.name == change.name
     assert _tree(tmp_path) == {"group": b"g", **before}
 
@@ -127,7 +127,7 @@ def test_what_is_no_regular_file_is_refused(etc: int, tmp_path: Path, kind: str)
         (tmp_path / "passwd-").mkdir()
     before = sorted(os.listdir(tmp_path)), _tree(tmp_path) if kind != "fifo" else None
     with pytest.raises(CommitError) as caught:
-        commit(etc, [Change(name, b"a\n", b"b\n", backup=True)])
+        commit(etc, [FileChange(name, b"a\n", b"b\n", backup=True)])
     assert caught.value.name == name
     assert (sorted(os.listdir(tmp_path)), _tree(tmp_path) if kind != "fifo" else None) == before
 
@@ -155,7 +155,7 @@ def test_owner_and_mode_stay_and_never_get_wider(
     try:
         commit(
             etc,
-            [Change("shadow", b"a", b"b", 0o600, 1, 1, backup=True), Change("d/x", None, b"", 0o644, *owner)],
+            [FileChange("shadow", b"a", b"b", 0o600, 1, 1, backup=True), FileChange("d/x", None, b"", 0o644, *owner)],
         )
         assert os.umask(umask) == umask
     finally:
@@ -168,27 +168,27 @@ def test_owner_and_mode_stay_and_never_get_wider(
 
 
 def test_a_directory_is_everybodys_and_goes_with_its_last_file(etc: int, tmp_path: Path) -> None:
-    commit(etc, [Change("accounts/base", None, b"x", 0o600)])
+    commit(etc, [FileChange("accounts/base", None, b"x", 0o600)])
     assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o755
     (tmp_path / "accounts" / "accounts.conf").write_bytes(b"")
-    commit(etc, [Change("accounts/base", b"x", None)])
+    commit(etc, [FileChange("accounts/base", b"x", None)])
     assert os.listdir(tmp_path / "accounts") == ["accounts.conf"]
-    commit(etc, [Change("accounts/accounts.conf", b"", None)])
+    commit(etc, [FileChange("accounts/accounts.conf", b"", None)])
     assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_everybody_reads_opens_a_private_directory(etc: int, tmp_path: Path) -> None:
     (tmp_path / "accounts").mkdir(mode=0o700)
-    commit(etc, [Change("accounts/base", None, b"x", 0o600)])
+    commit(etc, [FileChange("accounts/base", None, b"x", 0o600)])
     assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o700
-    commit(etc, [Change("accounts/hidden", None, b"x", 0o644)])
+    commit(etc, [FileChange("accounts/hidden", None, b"x", 0o644)])
     assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o755
 
 
 def test_a_file_with_another_link_keeps_it_apart_from_the_backup(etc: int, tmp_path: Path) -> None:
     _write(tmp_path, {"passwd": b"a"})
     os.link(tmp_path / "passwd", tmp_path / "other")
-    commit(etc, [Change("passwd", b"a", b"b", backup=True)])
+    commit(etc, [FileChange("passwd", b"a", b"b", backup=True)])
     # shadow's next backup is written into passwd- in place.
     (tmp_path / "passwd-").write_bytes(b"overwritten")
     assert _tree(tmp_path) == {"passwd": b"b", "passwd-": b"overwritten", "other": b"a"}
@@ -205,17 +205,17 @@ def test_a_backup_that_is_a_mount_point_is_written_in_place() -> None:
         os.chown(etc + "/shadow", 0, 42)
         os.utime(etc + "/shadow", (1000, 2000))
         mount = ["mount", "--bind", other + "/file", etc + "/shadow-"]
-        from accounts.errors import CommitError
-        from accounts.system.commit import Change, commit
+        from accounts.errors import CommitError, Interrupted
+        from accounts.system.commit import FileChange, commit
         fd = os.open(etc, os.O_RDONLY)
         subprocess.run(mount, check=True)
-        commit(fd, [Change("shadow", b"old", b"new", backup=True)])
+        commit(fd, [FileChange("shadow", b"old", b"new", backup=True)])
         status = os.stat(other + "/file")
         print(open(etc + "/shadow").read(), open(other + "/file").read(), sorted(os.listdir(etc)))
         print(oct(status.st_mode), status.st_gid, status.st_mtime)
         subprocess.run(["mount", "-o", "remount,bind,ro", etc + "/shadow-"], check=True)
         try:
-            commit(fd, [Change("shadow", b"new", b"newer", backup=True)])
+            commit(fd, [FileChange("shadow", b"new", b"newer", backup=True)])
         except CommitError as error:
             print(error.message, open(etc + "/shadow").read(), sorted(os.listdir(etc)))
         """
@@ -231,7 +231,7 @@ def test_extended_attributes_stay(etc: int, tmp_path: Path) -> None:
         os.setxattr(tmp_path / "passwd", "user.test", b"value")
     except OSError:
         pytest.skip("the file system of the temporary directory has no user attributes")
-    commit(etc, [Change("passwd", b"a", b"b", backup=True)])
+    commit(etc, [FileChange("passwd", b"a", b"b", backup=True)])
     assert os.getxattr(tmp_path / "passwd", "user.test") == b"value"
     assert os.getxattr(tmp_path / "passwd-", "user.test") == b"value"
 
@@ -249,9 +249,9 @@ def test_verify_sees_each_new_file_and_can_refuse_all(etc: int, tmp_path: Path) 
         commit(
             etc,
             [
-                Change("passwd", b"a", b"b", backup=True),
-                Change("group", None, b"g"),
-                Change("shadow", None, b"s"),
+                FileChange("passwd", b"a", b"b", backup=True),
+                FileChange("group", None, b"g"),
+                FileChange("shadow", None, b"s"),
             ],
             verify=verify,
         )
@@ -273,7 +273,7 @@ def test_file_size_limits(tmp_path: Path, soft: int, hard: int, works: bool) -> 
                 os.chown(tmp_path, 65534, 65534)
                 os.chown(tmp_path / "passwd", 65534, 65534)
                 os.setresuid(65534, 65534, 65534)  # root would raise the hard limit as well
-            commit(etc, [Change("passwd", b"a", b"b" * 100_000)])
+            commit(etc, [FileChange("passwd", b"a", b"b" * 100_000)])
             status = 0
         except CommitError as error:
             status = 1 if error.message == "passwd: File too large" else 2
@@ -301,13 +301,13 @@ def test_a_message_to_a_closed_standard_descriptor_does_not_end_up_in_a_file(
     if not pid:
         os.closerange(0, 3)
         monkeypatch.setattr(module.posix, "fsync", noisy)
-        commit(etc, [Change("passwd", b"a", b"b"), Change("group", None, b"c")])
+        commit(etc, [FileChange("passwd", b"a", b"b"), FileChange("group", None, b"c")])
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
     assert _tree(tmp_path) == {"passwd": b"b", "group": b"c"}
 
 
-def _crash(etc: int, changes: list[Change], monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+def _crash(etc: int, changes: list[FileChange], monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
     """Commit, and die after that many renames of new files."""
     left = renames
     rename = os.rename
@@ -329,7 +329,7 @@ def _crash(etc: int, changes: list[Change], monkeypatch: pytest.MonkeyPatch, ren
 
 OLD = {"passwd": b"p", "shadow": b"s", "group": b"g"}
 NEW = {"passwd": b"P", "shadow": b"S", "group": b"G"}
-CHANGES = [Change(name, OLD[name], NEW[name], backup=True) for name in OLD]
+CHANGES = [FileChange(name, OLD[name], NEW[name], backup=True) for name in OLD]
 BACKUPS = {f"{name}-": content for name, content in OLD.items()}
 
 
@@ -401,7 +401,7 @@ def test_what_somebody_else_has_written_since_is_never_overwritten(
         # Set aside, not in the way: the next change works and leaves the evidence alone.
         evidence = {name for name in after if name.startswith(".accounts.")}
         assert evidence
-        commit(etc, [Change("x", None, b"y")])
+        commit(etc, [FileChange("x", None, b"y")])
         (tmp_path / JOURNAL).write_bytes(b"")
         (tmp_path / ".accounts.1-1.0.new").write_bytes(b"left over")
         recover(etc)
@@ -428,7 +428,7 @@ def test_a_second_commit_without_recovery_is_refused(etc: int, tmp_path: Path, m
     _crash(etc, CHANGES, monkeypatch, 1)
     before = _tree(tmp_path)
     with pytest.raises(CommitError) as caught:
-        commit(etc, [Change("x", None, b"y")])
+        commit(etc, [FileChange("x", None, b"y")])
     assert caught.value.name == JOURNAL
     assert _tree(tmp_path) == before
 
@@ -454,8 +454,8 @@ def test_a_signal_during_a_commit_is_raised_after_it(etc: int, tmp_path: Path, m
     monkeypatch.setattr(module.posix, "rename", signalled)
     shield.begin()
     try:
-        with pytest.raises(shield.Interrupted):
-            commit(etc, [Change("a", None, b"1"), Change("b", None, b"2")])
+        with pytest.raises(Interrupted):
+            commit(etc, [FileChange("a", None, b"1"), FileChange("b", None, b"2")])
         assert _tree(tmp_path) == {"a": b"1", "b": b"2"}
     finally:
         shield._caught = 0

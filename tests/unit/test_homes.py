@@ -104,8 +104,7 @@ def create(place: Place, home: bytes = b"/home/alice", mode: int = 0o750, **opti
     return homes.create_home(
         place.fd,
         home,
-        ALICE,
-        GROUP,
+        (ALICE, GROUP),
         mode,
         (b"/etc/skel",),
         place.warn,
@@ -205,7 +204,7 @@ def test_create_home_without_skel_is_silent(place: Place) -> None:
 
 def test_create_home_without_btrfs_says_so(place: Place) -> None:
     with pytest.raises(HomeError, match=r'^home directory "/home/alice" must be mounted on BTRFS$'):
-        create(place, subvolume=True)
+        create(place, subvolume="yes")
     assert os.listdir(place.path / "home") == []
 
 
@@ -225,7 +224,7 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         from accounts.system import homes, trees
         fd = os.open(root, os.O_RDONLY)
         lines = []
-        homes.create_home(fd, b"/home/a", 5, 6, 0o710, (b"/etc/skel",), lines.append, subvolume=True)
+        homes.create_home(fd, b"/home/a", (5, 6), 0o710, (b"/etc/skel",), lines.append, subvolume="yes")
         made = os.stat(root + "/home/a")
         print(made.st_ino, made.st_uid, made.st_gid, oct(made.st_mode), os.listdir(root + "/home/a"), lines)
         try:
@@ -233,7 +232,7 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         except homes.HomeError as error:
             print(error.message)
         homes.move_home(fd, b"/home/a", b"/home/b", trees.Ids(5, -1, 6, -1), lines.append)
-        homes.create_home(fd, b"/home/b/inner", 5, 6, 0o710, (b"/etc/skel",), lines.append, subvolume=True)
+        homes.create_home(fd, b"/home/b/inner", (5, 6), 0o710, (b"/etc/skel",), lines.append, subvolume="yes")
         print(homes.remove_home(fd, b"/home/b", 5, b"a", [], lines.append), os.listdir(root + "/home"), lines)
         """
     )
@@ -254,7 +253,7 @@ def test_full_disk_leaves_the_home_and_says_so() -> None:
         open(root + "/etc/skel/big", "wb").write(b"x" * 700000)
         fd = os.open(root, os.O_RDONLY)
         lines = []
-        print(homes.create_home(fd, b"/home/a", 5, 5, 0o700, (b"/etc/skel",), lines.append), lines)
+        print(homes.create_home(fd, b"/home/a", (5, 5), 0o700, (b"/etc/skel",), lines.append), lines)
         print(os.stat(root + "/home/a").st_uid)
         os.unlink(root + "/home/a/big")
         # To another file system that is full: the old home stays, nothing is left of the new one.
@@ -901,7 +900,7 @@ def test_create_mail_behind_the_distributions_link(place: Place) -> None:
 
 
 def move_mail(place: Place, new_name: bytes = b"new", new_uid: int = 7) -> None:
-    mail.move_mailbox(place.fd, b"/var/mail", b"alice", new_name, ALICE, new_uid, place.warn, place.say, b"/R")
+    mail.move_mailbox(place.fd, b"/var/mail", (b"alice", new_name), (ALICE, new_uid), place.warn, place.say, b"/R")
 
 
 def test_move_mailbox(place: Place) -> None:
