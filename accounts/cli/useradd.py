@@ -126,7 +126,8 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
         # Like the real tool: -G "" does not take back an earlier -G.
         earlier: tuple[bytes, ...] = given.values.get("groups", ())
         return earlier
-    group = given.run.facts.view(("passwd", "group")).group
+    # Of the file itself, as shadow, and not of NSS, to which one that cannot be read is empty.
+    group = given.run.facts.view(("passwd", "group"), ("group",)).group
     names = []
     missing = []
     for text in value.split(b","):

@@ -207,6 +207,10 @@ def _read_link(directory: int, name: bytes, path: bytes, any_link: bool) -> byte
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOENT):
             return None
+        # Refused: what only a link can stop goes on.
+        status = posix.stat(name, dir_fd=directory, follow_symlinks=False) if error.errno in REFUSED else None
+        if status is not None and not stat.S_ISLNK(status.st_mode):
+            return None
         raise
     trusted = (0, posix.geteuid())
     holder = posix.fstat(directory)

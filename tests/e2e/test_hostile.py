@@ -158,6 +158,7 @@ CALLS: list[tuple[str, list[str], int, Setup]] = [
     ("passwd is a directory", ["useradd", "bob"], 1, _directory("/etc/passwd")),
     ("shadow is a directory", ["usermod", "-L", "alice"], 1, _directory("/etc/shadow")),
     ("group is a directory", ["groupadd", "crew"], 10, _directory("/etc/group")),
+    ("group is a directory", ["useradd", "-G", "team", "bob"], 10, _directory("/etc/group")),
     ("passwd is a dangling link", ["useradd", "bob"], 1, _link("/nowhere", "/etc/passwd")),
     ("passwd is a loop", ["useradd", "bob"], 1, _link("/etc/passwd", "/etc/passwd")),
     ("shadow is a link", ["usermod", "-L", "alice"], 1, _link("/etc/passwd", "/etc/shadow")),
