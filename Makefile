@@ -8,6 +8,7 @@ BINDIR = $(PREFIX)/bin
 PKGDIR = $(PREFIX)/lib/accounts
 DATADIR = $(PREFIX)/share/accounts
 LIBDIR ?= $(PREFIX)/lib/$(shell $(CC) -print-multiarch)
+PAMDIR ?= $(LIBDIR)/security
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 # Where the image layer lives; compiled into the NSS module.
 IMAGE_DIR ?= /usr/lib
@@ -70,7 +71,7 @@ install: all
 	done
 	$(MAKE) -C nss install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
 	$(MAKE) -C subid install DATADIR=$(IMAGE_DIR) DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR)
-	$(if $(PAM_MODULE),$(MAKE) -C pam install DATADIR=$(IMAGE_DIR) TOOL=$(BINDIR)/accounts DESTDIR=$(DESTDIR) LIBDIR=$(LIBDIR))
+	$(if $(PAM_MODULE),$(MAKE) -C pam install DATADIR=$(IMAGE_DIR) TOOL=$(BINDIR)/accounts DESTDIR=$(DESTDIR) PAMDIR=$(PAMDIR))
 	$(MAKE) -C nss-data install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) UNITDIR=$(UNITDIR) \
 	    SHADOW_COMPAT=$(SHADOW_COMPAT)
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.

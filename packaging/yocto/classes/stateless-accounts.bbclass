@@ -21,6 +21,8 @@ STATELESS_PREVIOUS ??= ""
 STATELESS_PINS ??= "${@stateless_tables(d)}"
 # Severities of findings, NAME=fail|warn|ignore; `accounts image check --help` lists the names.
 STATELESS_FINDINGS ??= ""
+# Options of `accounts image wire`: "--pam" has users of the image change their passwords (the feature pam).
+STATELESS_WIRE ??= ""
 # All names of the image, for what runs after the accounts have left /etc.
 STATELESS_NAMES = "${WORKDIR}/stateless-names"
 
@@ -80,6 +82,6 @@ python stateless_accounts () {
                   *stateless_options(d, ('--keep', 'STATELESS_KEEP')), *known, *findings)
     if rules:
         stateless_run(d, 'stateless', '--check-empty', d.getVar('STATELESS_CHECK_EMPTY'), '--rules', *rules)
-    stateless_run(d, 'wire')
+    stateless_run(d, 'wire', *(d.getVar('STATELESS_WIRE') or '').split())
     stateless_run(d, 'check', *known, *findings, *(['--rules', *rules] if rules else []))
 }

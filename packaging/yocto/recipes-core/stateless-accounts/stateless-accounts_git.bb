@@ -16,9 +16,11 @@ DEPENDS = "python3-native python3-passlib-native python3-filelock-native"
 # The native tools leave those of shadow-native alone, unless they are to take their place:
 #   PACKAGECONFIG:append:pn-stateless-accounts-native = " shadow"
 #   PREFERRED_PROVIDER_shadow-native = "stateless-accounts-native"
-PACKAGECONFIG ??= "shadow"
+PACKAGECONFIG ??= "shadow ${@bb.utils.filter('DISTRO_FEATURES', 'pam', d)}"
 PACKAGECONFIG:class-native ??= ""
 PACKAGECONFIG[shadow] = ",,,"
+# pam_accounts.so, which is made where libpam's headers are; STATELESS_WIRE of the class puts it into common-password.
+PACKAGECONFIG[pam] = ",,libpam virtual/crypt,"
 PROVIDES:append:class-native = "${@bb.utils.contains('PACKAGECONFIG', 'shadow', ' shadow-native', '', d)}"
 
 # The release of shadow-utils that the tools are like: that of the recipe shadow.
@@ -27,7 +29,7 @@ SHADOW_COMPAT ?= "4.20"
 # Libraries are installed beside the package: the tools run without site-packages.
 EXTRA_OEMAKE = "\
     PREFIX=${prefix} SBINDIR=${sbindir} BINDIR=${bindir} LIBDIR=${libdir} DATADIR=${datadir}/accounts \
-    UNITDIR=${systemd_system_unitdir} PYTHON=${PYTHON} DEPS=${STATELESS_DEPS} SHADOW_COMPAT=${SHADOW_COMPAT} \
+    PAMDIR=${base_libdir}/security UNITDIR=${systemd_system_unitdir} PYTHON=${PYTHON} DEPS=${STATELESS_DEPS} SHADOW_COMPAT=${SHADOW_COMPAT} \
     'CC=${CC}' 'CFLAGS=${CFLAGS}' 'LDFLAGS=${LDFLAGS}' \
     ${@bb.utils.contains('PACKAGECONFIG', 'shadow', '', 'TOOLS=accounts BUSYBOX_TOOLS=', d)} \
 "
@@ -37,6 +39,7 @@ do_configure[noexec] = "1"
 
 do_compile () {
     oe_runmake -C nss clean
+    oe_runmake -C pam clean
     oe_runmake all
 }
 
@@ -61,7 +64,7 @@ do_install:append:class-native () {
 # systemd's directories are in /usr with usrmerge only; sysinit.target.wants comes with the unit.
 # libsubid loads its plugin by a name without version, which would put it into ${PN}-dev.
 FILES_SOLIBSDEV = ""
-FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${libdir}/libsubid_altfiles.so ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
+FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${libdir}/libsubid_altfiles.so ${base_libdir}/security ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
 RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
 # In place of package shadow, which useradd.bbclass has every package with users depend on. It needs, in local.conf
 # or the distribution's configuration: PREFERRED_RPROVIDER_shadow = "stateless-accounts"
