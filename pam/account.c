@@ -53,6 +53,7 @@ static int find_local(bool shadow, const char *name, union row *row, char **buff
     int result = local_load(&local, shadow ? LOCALDIR "/shadow" : LOCALDIR "/passwd");
     if (result < 0)
         return result;
+    result = 0;
     const char *line;
     for (size_t after = 0; result == 0 && (line = local_find(&local, name, &after));) {
         *size = strlen(line) + 1;
@@ -99,9 +100,9 @@ static bool is_locked_away(const char *path)
 
 int account_load(struct account *account, const char *name)
 {
-    union row row;
-    char *buffer;
-    size_t size;
+    union row row = {0};
+    char *buffer = NULL;
+    size_t size = 0;
 
     *account = (struct account){0};
     /* What looks like one in a file is none, see passwd(5). */
