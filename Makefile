@@ -30,7 +30,7 @@ TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 .PHONY: all no-pam demo test test-deps venv pip bench clients lint install install-doc install-image-tool image clean
 
 # pam_accounts.so is made where libpam's headers are (Debian: libpam0g-dev): all else does without.
-PAM_MODULE = $(if $(shell printf '\043include <security/pam_ext.h>\n' | $(CC) $(CPPFLAGS) -E -x c - 2>/dev/null),pam/build/pam_accounts.so)
+PAM_MODULE = $(if $(shell printf '\043include <security/pam_ext.h>\n' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
 
 all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(or $(PAM_MODULE),no-pam) $(DEPS)
 
