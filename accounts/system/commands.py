@@ -116,14 +116,16 @@ def run_userdel_cmd(command: bytes | None, name: bytes, warn: Callable[[str], No
         run_command(command, [command, name], warn, None, chroot)
 
 
-def find_process(uid: int, ranges: Sequence[tuple[int, int]], root: int | None = None) -> int | None:
+def find_process(
+    uid: int, ranges: Sequence[tuple[int, int]], root: int | None = None, threads: bool = False
+) -> int | None:
     """The PID of a process that a user runs in a root directory, or None; a best effort over /proc.
 
-    root: its descriptor; None for our own.
+    root: its descriptor; None for our own. threads: whether a thread with other uids than its process counts, too,
+    which 4.13 means to do (it reads a path that never exists) and 4.20 does.
 
     Its real, effective or saved uid is the user's, or one of the subordinate uids in ranges (start, count)
-    and it is in another user namespace. Tools say "user NAME is currently used by process PID". Unlike what
-    4.13 means to do (it reads a path that never exists) single threads are not looked at.
+    and it is in another user namespace. Tools say "user NAME is currently used by process PID".
     """
     try:
         here = os.stat("/") if root is None else os.fstat(root)
@@ -132,20 +134,29 @@ def find_process(uid: int, ranges: Sequence[tuple[int, int]], root: int | None =
         return None
     for pid in pids:
         try:
-            fd = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                text = os.read(fd, 4096)
-            finally:
-                os.close(fd)
-            uids = {int(field) for field in text.partition(b"\nUid:\t")[2].split(b"\n", 1)[0].split()[:3]}
-            if uid not in uids and not (
-                any(start <= other < start + count for other in uids for start, count in ranges)
-                and os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
-            ):
+            tasks = [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")] if threads else []
+            if not any(_runs_as(task, uid, ranges) for task in (f"/proc/{pid}", *tasks)):
                 continue
             there = os.stat(f"/proc/{pid}/root")
-        except (OSError, ValueError):
+        except OSError:
             continue
         if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
             return int(pid)
     return None
+
+
+def _runs_as(task: str, uid: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a process or thread (its directory in /proc) has the uid, or a subordinate one in another namespace."""
+    try:
+        fd = os.open(f"{task}/status", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 4096)
+        finally:
+            os.close(fd)
+        uids = {int(field) for field in text.partition(b"\nUid:\t")[2].split(b"\n", 1)[0].split()[:3]}
+        return uid in uids or (
+            any(start <= other < start + count for other in uids for start, count in ranges)
+            and os.readlink(f"{task}/ns/user") != os.readlink("/proc/self/ns/user")
+        )
+    except (OSError, ValueError):
+        return False

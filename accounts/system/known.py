@@ -64,7 +64,10 @@ class Facts:
     def defs(self) -> LoginDefs:
         """login.defs of the target, read once."""
         if self._defs is None:
-            self._defs = LoginDefs(self.target.read_layered(LOGIN_DEFS) or b"", self.complain, self.release)
+            text = self.target.read_layered(LOGIN_DEFS) or b""
+            # A shadow built with libeconf has these (SUSE, Fedora); what comes later goes before.
+            text = b"\n".join([text, *self.target.read_drop_ins(LOGIN_DEFS + b".d", b".defs")])
+            self._defs = LoginDefs(text, self.complain, self.release)
         return self._defs
 
     @property
@@ -271,8 +274,10 @@ class Facts:
         from accounts.system.commands import find_process
 
         subuid = self.store.load(("subuid",)).tables["subuid"]
-        ranges = [(row.start, row.count) for layer in (subuid.local, subuid.image) for row in layer if row.name == name]
-        return find_process(uid, ranges, target.root)
+        later = self.release >= (4, 20)
+        owners = (name, b"%d" % uid) if later else (name,)
+        rows = [row for layer in (subuid.local, subuid.image) for row in layer if row.name in owners]
+        return find_process(uid, [(row.start, row.count) for row in rows], target.root, threads=later)
 
     def terminal(self) -> str:
         """The terminal of standard input, "none" without one."""

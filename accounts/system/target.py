@@ -15,7 +15,7 @@ from accounts.errors import BadArgument, ConfigError, FileError
 from accounts.model.policy import SUBIDS, Policy, default_policy, parse_nsswitch
 from accounts.model.release import DEFAULT, parse_release
 from accounts.system.shield import REFUSED
-from accounts.text import fsdecode
+from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,6 +202,27 @@ class Target:
             if text is not None:
                 return text
         return None
+
+    def read_drop_ins(self, directory: bytes, ending: bytes) -> list[bytes]:
+        """The bytes of all files DIRECTORY/*ENDING by name; one of /etc stands for those of its name at the vendors'.
+
+        Raises ConfigError.
+        """
+        found: dict[str, bytes] = {}
+        for top in (*reversed(VENDOR_DIRS), b"etc"):
+            path = top + b"/" + directory
+            try:
+                fd = self.open(path, _DIRECTORY)
+            except OSError as error:
+                if error.errno in NOT_THERE:
+                    continue
+                raise self.unreadable(path, error) from None
+            try:
+                found |= {name: path for name in posix.listdir(fd) if fsencode(name).endswith(ending)}
+            finally:
+                posix.close(fd)
+        texts = (self.read(found[name] + b"/" + fsencode(name)) for name in sorted(found) if name[:1] != ".")
+        return [text for text in texts if text is not None]
 
     def find_layered(self, name: bytes) -> bytes:
         """The path below the root of /etc/NAME, else of the vendor's copy of it; /etc/NAME if none is there."""

@@ -1166,6 +1166,31 @@ def test_find_process_ignores_another_root(tmp_path: Path) -> None:
         child.stdout.close()
 
 
+# linux/unistd.h; libc's own is of all threads.
+SETRESUID = {"x86_64": 117, "aarch64": 147}[os.uname().machine]
+
+
+def test_a_thread_with_uids_of_its_own_counts_since_4_20() -> None:
+    code = (
+        "import ctypes, threading, time\n"
+        "libc = ctypes.CDLL(None)\n"
+        "def other():\n"
+        f"    print(libc.syscall({SETRESUID}, {ALICE}, {ALICE}, {ALICE}), flush=True)\n"
+        "    time.sleep(60)\n"
+        "threading.Thread(target=other).start()\n"
+    )
+    child = subprocess.Popen(["/usr/bin/python3", "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"0\n"
+        assert commands.find_process(ALICE, []) is None
+        assert commands.find_process(ALICE, [], threads=True) == child.pid
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
 def test_importing_homes_loads_nothing_slow() -> None:
     code = f"import sys; sys.path.insert(0, {str(TOP)!r}); import os; before = set(sys.modules); "
     code += "import accounts.system.homes, accounts.system.loginrecords, accounts.system.commands; "
