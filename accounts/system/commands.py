@@ -134,8 +134,8 @@ def find_process(
         return None
     for pid in pids:
         try:
-            tasks = [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")] if threads else []
-            if not any(_runs_as(task, uid, ranges) for task in (f"/proc/{pid}", *tasks)):
+            tasks = [f"{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")] if threads else []
+            if not any(_runs_as(task, uid, ranges) for task in (pid, *tasks)):
                 continue
             there = os.stat(f"/proc/{pid}/root")
         except OSError:
@@ -146,9 +146,9 @@ def find_process(
 
 
 def _runs_as(task: str, uid: int, ranges: Sequence[tuple[int, int]]) -> bool:
-    """Whether a process or thread (its directory in /proc) has the uid, or a subordinate one in another namespace."""
+    """Whether a process or thread (its place in /proc) has the uid, or a subordinate one in another namespace."""
     try:
-        fd = os.open(f"{task}/status", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{task}/status", os.O_RDONLY | os.O_CLOEXEC)
         try:
             text = os.read(fd, 4096)
         finally:
@@ -156,7 +156,7 @@ def _runs_as(task: str, uid: int, ranges: Sequence[tuple[int, int]]) -> bool:
         uids = {int(field) for field in text.partition(b"\nUid:\t")[2].split(b"\n", 1)[0].split()[:3]}
         return uid in uids or (
             any(start <= other < start + count for other in uids for start, count in ranges)
-            and os.readlink(f"{task}/ns/user") != os.readlink("/proc/self/ns/user")
+            and os.readlink(f"/proc/{task}/ns/user") != os.readlink("/proc/self/ns/user")
         )
     except (OSError, ValueError):
         return False

@@ -44,10 +44,11 @@ class Copy:
         self._root = -1
         self._patience = _LEASE_WAIT
 
-    def fill(self, source: int, target: int) -> None:
+    def fill(self, source: int, target: int, merge: bool = False) -> None:
         """Copy all that the directory source holds into the directory target; both descriptors stay open.
 
-        Nothing in target is ever overwritten: a name that is there already raises FileExistsError. Owners,
+        Nothing in target is ever overwritten: a name that is there already raises FileExistsError; with merge it stays,
+        and what is missing of a directory comes into it. Nobody else may reach the target then. Owners,
         modes, times, ACLs and user.* attributes are kept. New directories belong to root and are closed to
         others until they are complete. What a mount option kept dead stays so: a device node from a nodev file
         system is left out, and a file from a nosuid one loses set-id bits of others. Raises the first OSError.
@@ -57,15 +58,17 @@ class Copy:
         try:
             writer = Cursor(posix.open(".", DIRECTORY, dir_fd=target))
             try:
-                self._walk(reader, writer)
+                self._walk(reader, writer, merge)
             finally:
                 writer.close()
         finally:
             reader.close()
 
-    def _walk(self, reader: Cursor, writer: Cursor) -> None:
+    def _walk(self, reader: Cursor, writer: Cursor, merge: bool) -> None:
         todo = [posix.listdir(reader.fd)]
         place: list[str] = []
+        # Of the directories on the way: whether they are new.
+        new = [False]
         while todo:
             if todo[-1]:
                 entry = todo[-1].pop()
@@ -73,18 +76,24 @@ class Copy:
                     status = posix.stat(entry, dir_fd=reader.fd, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if stat.S_ISDIR(status.st_mode):
+                is_directory = stat.S_ISDIR(status.st_mode)
+                stays = merge and _is_there(writer.fd, entry, is_directory)
+                if not is_directory:
+                    if not stays:
+                        self._copy_entry(reader.fd, writer.fd, entry, status, place)
+                    continue
+                if not stays:
                     posix.mkdir(entry, 0o700, dir_fd=writer.fd)
-                    reader.enter(entry)
-                    writer.enter(entry)
-                    place.append(entry)
-                    todo.append(posix.listdir(reader.fd))
-                else:
-                    self._copy_entry(reader.fd, writer.fd, entry, status, place)
+                reader.enter(entry)
+                writer.enter(entry)
+                place.append(entry)
+                new.append(not stays)
+                todo.append(posix.listdir(reader.fd))
                 continue
             todo.pop()
             if todo:
-                self.finish(reader.fd, writer.fd)
+                if new.pop():
+                    self.finish(reader.fd, writer.fd)
                 place.pop()
                 reader.leave()
                 writer.leave()
@@ -185,6 +194,15 @@ class Copy:
 
             time.sleep(0.1)
             self._patience -= 0.1
+
+
+def _is_there(directory: int, entry: str, as_directory: bool) -> bool:
+    """Whether a name is taken; of a directory whether by a directory, too."""
+    try:
+        mode = posix.stat(entry, dir_fd=directory, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(mode) or not as_directory
 
 
 def _is_device(status: posix.stat_result) -> bool:

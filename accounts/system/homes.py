@@ -71,7 +71,8 @@ def create_home(
             _set_mode(fd, 0o700 if last else 0o755, path, warn)
             if last:
                 for skel in skels:
-                    _fill_home(root, fd, home, skel, *owner, warn)
+                    # What the first has stays.
+                    _fill_home(root, fd, home, skel, *owner, warn, merge=skel != skels[0])
                 try:
                     posix.fchown(fd, *owner)
                 except OSError:
@@ -139,14 +140,16 @@ def _set_mode(fd: int, mode: int, path: str, warn: Warn) -> None:
         warn(f"warning: chmod on `{path}' failed: {error.strerror}")
 
 
-def _fill_home(root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int, warn: Warn) -> None:
+def _fill_home(
+    root: int, fd: int, home: bytes, skel: bytes, uid: int, gid: int, warn: Warn, merge: bool = False
+) -> None:
     try:
         source = open_beneath(root, skel, posix.O_RDONLY | posix.O_DIRECTORY)
     except OSError:
         # No skel is no error, and nothing that shadow mentions.
         return
     try:
-        Copy(Ids(KEEP, uid, KEEP, gid), skel, home, warn).fill(source, fd)
+        Copy(Ids(KEEP, uid, KEEP, gid), skel, home, warn).fill(source, fd, merge)
     except OSError as error:
         # shadow is silent about half a copy (a full disk); the status stays 0 as its does.
         warn(f"warning: cannot copy {fsdecode(skel)} to {fsdecode(home)}: {error.strerror}")
