@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
 from tests.bench.bench_tools import COMMANDS, Timing, lay_out, run_inside  # noqa: E402
-from tests.e2e.demo import run_quiet  # noqa: E402
+from tests.support.roots.mounts import run_quiet  # noqa: E402
 
 LIMIT = 1.03
 NOISE = 0.2

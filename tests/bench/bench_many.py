@@ -116,7 +116,7 @@ def main() -> int:
     if os.environ.get("ACCOUNTS_BENCH") != "inside":
         os.environ["ACCOUNTS_BENCH"] = "inside"
         os.execvp("unshare", ["unshare", "-m", sys.executable, __file__, *sys.argv[1:]])
-    from tests.e2e.demo import make_root, run_quiet
+    from tests.support.roots.mounts import make_root, run_quiet
 
     counts = [int(argument) for argument in sys.argv[1:]] or [USERS, HASHED]
     base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")

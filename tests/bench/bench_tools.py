@@ -172,7 +172,7 @@ def run_inside(inside: Callable[[], int], prepare: Callable[[str, str], None] | 
 
     prepare: called before with a scratch directory and the root.
     """
-    from tests.e2e.demo import make_root, run_quiet
+    from tests.support.roots.mounts import make_root, run_quiet
 
     base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
     status = 1

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.image.seed import seed
-from tests.e2e.demo import run_quiet
+from tests.support.roots.mounts import mount_overlay, run_quiet, unmount
 
 TOP = Path(__file__).resolve().parents[2]
 DATABASES = ("passwd", "group", "shadow", "gshadow")
@@ -152,21 +152,16 @@ def make_root(stateless: bool, name: str = "debian-12-clients") -> Iterator[Root
     ).stdout.strip()
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     try:
-        run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
-        for directory in ("root", "upper", "work"):
-            os.mkdir(f"{base}/{directory}", 0o755)
-        options = f"lowerdir={cached},upperdir={base}/upper,workdir={base}/work"
-        run_quiet("mount", "-t", "overlay", "overlay", "-o", options, f"{base}/root")
-        run_quiet("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", f"{base}/root/dev/pts")
-        run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{base}/root/dev/shm")
-        root = Root(f"{base}/root")
+        path = mount_overlay(base, system=cached)
+        run_quiet("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", f"{path}/dev/pts")
+        run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{path}/dev/shm")
+        root = Root(path)
         _set_days(Path(root.path))
         if stateless:
             make_stateless(root)
         yield root
     finally:
-        subprocess.run(["umount", "-R", "-l", base], check=False)
-        os.rmdir(base)
+        unmount(base)
 
 
 def _set_days(root: Path) -> None:

@@ -17,6 +17,10 @@ import sys
 import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, TOP)
+
+from tests.support.roots.mounts import SetupFailed, make_root, run_quiet, unmount  # noqa: E402
+
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 SHOW_DELTA = "cd /etc && grep -sH . passwd group shadow gshadow subuid subgid accounts/base; true"
 LOCAL_FILES = [f"/etc/{name}{tail}" for name in (*DATABASES, "subuid", "subgid") for tail in ("", "-")]
@@ -24,27 +28,6 @@ LOCAL_FILES = [f"/etc/{name}{tail}" for name in (*DATABASES, "subuid", "subgid")
 
 class Wrong(Exception):
     """An answer was not the expected one."""
-
-
-def make_root(base: str, in_memory: bool = True, system: str = "/") -> str:
-    """Mount an overlay of a system below base and return its path. in_memory: what it changes is kept on a tmpfs."""
-    if in_memory:
-        run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
-    root, upper, work = (os.path.join(base, name) for name in ("root", "upper", "work"))
-    for path in (root, upper, work):
-        os.mkdir(path, 0o755)
-    run_quiet("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={system},upperdir={upper},workdir={work}", root)
-    run_quiet("mount", "-t", "proc", "proc", f"{root}/proc")
-    run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{root}/run")
-    run_quiet("mount", "--rbind", "/dev", f"{root}/dev")
-    return root
-
-
-def run_quiet(*command: str) -> None:
-    """Run a command of the set-up; show its output only when it fails."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if result.returncode:
-        raise Wrong(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}")
 
 
 class Demo:
@@ -188,12 +171,11 @@ def main() -> int:
         demonstrate(demo)
         print(f"\nDemo passed: {demo.count} commands, every answer as expected.")
         return 0
-    except Wrong as error:
+    except (Wrong, SetupFailed) as error:
         print(f"\nDEMO FAILED: {error}", file=sys.stderr)
         return 1
     finally:
-        subprocess.run(["umount", "-R", "-l", base], check=False)
-        os.rmdir(base)
+        unmount(base)
 
 
 if __name__ == "__main__":

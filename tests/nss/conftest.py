@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.roots.held import HeldRoot
 from tests.support.worker import system_root
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,67 +59,13 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> MakePrograms:
     return functools.cache(lambda kind, datadir: Programs(tmp_path_factory.mktemp(f"nss-{kind}"), kind, datadir))
 
 
-class Root:
-    """An overlay of a system in a mount namespace that a holder process keeps until it is closed.
-
-    system: as worker.system_root().
-    """
-
-    SETUP = """
-        set -e
-        mount -t tmpfs -o mode=755 tmpfs "$1"
-        mkdir "$1/upper" "$1/work" "$1/root"
-        mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-        mount -t tmpfs tmpfs "$1/root/run"
-        mount --bind /dev "$1/root/dev"
-        mount --bind /proc "$1/root/proc"
-        echo ready
-        exec cat
-    """
-
-    def __init__(self, base: Path, system: str = "") -> None:
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", self.SETUP, "sh", str(base)]
-        command.append(system or "/")
-        self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.holder.stdout
-        assert self.holder.stdout.readline() == b"ready\n"
-        self.inside = f"{base}/root"
-
-    def path(self, name: str) -> Path:
-        """The file /name of the root, as seen from outside its namespace."""
-        return Path(f"/proc/{self.holder.pid}/root{self.inside}/{name}")
-
-    def write(self, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            self.path(name).parent.mkdir(parents=True, exist_ok=True)
-            self.path(name).write_text(text)
-            self.path(name).chmod(0o640 if name.endswith("shadow") else 0o644)
-
-    def command(self, *words: str) -> list[str]:
-        return ["nsenter", f"--target={self.holder.pid}", "--mount", "chroot", self.inside, *words]
-
-    def run(self, *words: str, given: str = "") -> tuple[int, str]:
-        """Exit status and standard output, standard error behind it."""
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-        done = subprocess.run(
-            self.command(*words), input=given, capture_output=True, text=True, timeout=60, env=environment
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    def close(self) -> None:
-        assert self.holder.stdin and self.holder.stdout
-        self.holder.stdin.close()
-        self.holder.wait()
-        self.holder.stdout.close()
-
-
 @pytest.fixture
-def root(request: pytest.FixtureRequest, tmp_path: Path, installed: Path) -> Iterator[Root]:
+def root(request: pytest.FixtureRequest, tmp_path: Path, installed: Path) -> Iterator[HeldRoot]:
     """A root with our module and vendor files installed, and no account file at all.
 
     Of the system with the release of shadow-utils that the fixture is parametrized with, else of this machine.
     """
-    new = Root(tmp_path, system_root(request.param) if hasattr(request, "param") else "")
+    new = HeldRoot(tmp_path, system_root(request.param) if hasattr(request, "param") else "")
     try:
         subprocess.run(["cp", "-a", installed / "usr", new.path("")], check=True)
         for name in ("passwd", "group", "shadow", "gshadow", "nsswitch.conf"):

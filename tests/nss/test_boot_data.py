@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.nss.conftest import TOP, Root
+from tests.nss.conftest import TOP
+from tests.support.roots.held import HeldRoot
 
 DATA = TOP / "nss-data"
 UNIT = "usr/lib/systemd/system/accounts-nsswitch.service"
@@ -25,7 +26,7 @@ def settings(unit: Path, key: str) -> list[str]:
     return [line.partition("=")[2] for line in unit.read_text().splitlines() if line.startswith(key + "=")]
 
 
-def start_unit(root: Root) -> None:
+def start_unit(root: HeldRoot) -> None:
     """Run ExecStart if the first condition, the one about /etc, holds."""
     if root.run("test", "-e", "/etc/nsswitch.conf")[0]:
         (command,) = settings(DATA / "systemd/accounts-nsswitch.service", "ExecStart")
@@ -59,7 +60,7 @@ def test_the_unit_comes_before(installed: Path, later: str) -> None:
     ],
     ids=["missing", "file", "linked", "dangling", "loop"],
 )
-def test_the_unit_links_what_leads_nowhere(root: Root, before: str | None, after: str, kept: str | None) -> None:
+def test_the_unit_links_what_leads_nowhere(root: HeldRoot, before: str | None, after: str, kept: str | None) -> None:
     path = root.path("etc/nsswitch.conf")
     if before == "file":
         path.write_text("passwd: files\n")
@@ -72,14 +73,14 @@ def test_the_unit_links_what_leads_nowhere(root: Root, before: str | None, after
     assert (str(aside.readlink()) if aside.is_symlink() else None) == kept
 
 
-def test_image_users_resolve_once_the_unit_ran(root: Root) -> None:
+def test_image_users_resolve_once_the_unit_ran(root: HeldRoot) -> None:
     root.write(IMAGE)
     assert root.run("getent", "passwd", "_svc") == (2, "")
     start_unit(root)
     assert root.run("getent", "passwd", "_svc") == (0, "_svc:x:400:400::/:/usr/sbin/nologin\n")
 
 
-def test_a_running_process_sees_the_link(root: Root) -> None:
+def test_a_running_process_sees_the_link(root: HeldRoot) -> None:
     """Long-lived processes, pid 1 first, start before the unit."""
     root.write(IMAGE)
     script = """\
@@ -102,7 +103,7 @@ print(pwd.getpwnam("_svc").pw_uid)
 
 
 @pytest.mark.parametrize(("linked", "created"), [(True, False), (False, True)])
-def test_sysusers_creates_image_users_again_unless_linked(root: Root, linked: bool, created: bool) -> None:
+def test_sysusers_creates_image_users_again_unless_linked(root: HeldRoot, linked: bool, created: bool) -> None:
     root.write({**IMAGE, "run/sysusers.d/svc.conf": "u _svc 400\n"})
     if linked:
         start_unit(root)
@@ -111,7 +112,7 @@ def test_sysusers_creates_image_users_again_unless_linked(root: Root, linked: bo
     assert root.path("etc/group").exists() == created
 
 
-def test_tmpfiles_makes_the_same_link(root: Root) -> None:
+def test_tmpfiles_makes_the_same_link(root: HeldRoot) -> None:
     assert root.run("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/accounts.conf")[0] == 0
     assert str(root.path("etc/nsswitch.conf").readlink()) == TARGET
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.nss.conftest import TOP, Root
+from tests.nss.conftest import TOP
+from tests.support.roots.held import HeldRoot
 
 IMAGE = {
     "usr/lib/passwd": "root:x:0:0:root:/root:/bin/sh\netcd:x:300:300::/:/bin/sh\namy:x:300:1500::/:/bin/sh\n",
@@ -37,23 +38,23 @@ ANSWERS = [
 
 
 @pytest.fixture
-def hiding(root: Root) -> Root:
+def hiding(root: HeldRoot) -> HeldRoot:
     root.write({**IMAGE, "etc/accounts/hidden": HIDDEN})
     return root
 
 
-def test_a_hidden_row_is_in_no_answer(hiding: Root) -> None:
+def test_a_hidden_row_is_in_no_answer(hiding: HeldRoot) -> None:
     assert [(command, *hiding.run(*command.split())) for command, _, _ in ANSWERS] == ANSWERS
 
 
-def test_an_own_row_takes_the_place_of_a_hidden_one(hiding: Root) -> None:
+def test_an_own_row_takes_the_place_of_a_hidden_one(hiding: HeldRoot) -> None:
     hiding.write({"etc/group": "video:x:44:bob\n", "etc/passwd": "etcd:x:999:999::/:/bin/sh\n"})
     assert hiding.run("getent", "group", "video") == (0, "video:x:44:bob\n")
     assert hiding.run("id", "-G", "etcd") == (0, "999\n")
     assert hiding.run("getent", "passwd", "etcd") == (0, "etcd:x:999:999::/:/bin/sh\n")
 
 
-def test_comments_and_blank_lines_are_fine(hiding: Root) -> None:
+def test_comments_and_blank_lines_are_fine(hiding: HeldRoot) -> None:
     hiding.write({"etc/accounts/hidden": "# by hand\n\npasswd:etcd\n"})
     assert hiding.run("getent", "passwd", "etcd") == (2, "")
     assert hiding.run("getent", "shadow", "etcd")[0] == 0
@@ -72,7 +73,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_hides_nothing(hiding: Root, text: str) -> None:
+def test_a_broken_file_hides_nothing(hiding: HeldRoot, text: str) -> None:
     hiding.write({"etc/accounts/hidden": text})
     assert hiding.run("getent", "passwd", "etcd")[0] == 0
     assert hiding.run("getent", "passwd") == (0, IMAGE["usr/lib/passwd"])
@@ -82,13 +83,13 @@ def test_a_broken_file_hides_nothing(hiding: Root, text: str) -> None:
     "command",
     ["chown 1000 {}", "chmod 0664 {}", "chmod 0646 {}", "rm {}", "rm {}; mkdir {}", "rm {}; ln -s /nowhere {}"],
 )
-def test_a_file_that_is_not_roots_alone_hides_nothing(hiding: Root, command: str) -> None:
+def test_a_file_that_is_not_roots_alone_hides_nothing(hiding: HeldRoot, command: str) -> None:
     assert hiding.run("sh", "-c", command.replace("{}", "/etc/accounts/hidden")) == (0, "")
     assert hiding.run("getent", "passwd", "etcd")[0] == 0
 
 
 @pytest.mark.parametrize("files", [3, 4, 5])
-def test_a_caller_without_descriptors_does_not_see_what_is_hidden(hiding: Root, files: int) -> None:
+def test_a_caller_without_descriptors_does_not_see_what_is_hidden(hiding: HeldRoot, files: int) -> None:
     """Who starts su or sudo chooses its limits; what he breaks so must not be the hiding."""
     as_user = f"ulimit -n {files}; exec /usr/bin/getent passwd etcd"
     assert "etcd" not in hiding.run("sh", "-c", as_user)[1]
@@ -119,7 +120,7 @@ ENUMERATIONS = [
 
 @pytest.mark.parametrize(("database", "image", "local", "printed"), ENUMERATIONS)
 def test_an_enumeration_gives_a_name_of_etc_once(
-    root: Root, database: str, image: str, local: str, printed: str
+    root: HeldRoot, database: str, image: str, local: str, printed: str
 ) -> None:
     root.write({f"usr/lib/{database}": image, "etc/nsswitch.conf": IMAGE["etc/nsswitch.conf"]})
     if local:
@@ -127,7 +128,7 @@ def test_an_enumeration_gives_a_name_of_etc_once(
     assert root.run("getent", database) == (0, printed)
 
 
-def test_an_enumeration_of_many_rows_joins_a_group_too_large_for_the_first_buffer(root: Root) -> None:
+def test_an_enumeration_of_many_rows_joins_a_group_too_large_for_the_first_buffer(root: HeldRoot) -> None:
     members = ",".join(f"member{number}" for number in range(2000))
     image = "".join(f"g{number}:x:{number}:\n" for number in range(3000)) + f"big:x:5000:{members}\n"
     root.write({"usr/lib/group": image, "etc/nsswitch.conf": IMAGE["etc/nsswitch.conf"]})

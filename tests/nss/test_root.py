@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.nss.conftest import TOP, Root
+from tests.nss.conftest import TOP
+from tests.support.roots.held import HeldRoot
 
 SESAME = "$6$throwaway$Kyq4BM5bHwm4oe5H0OwFOFkfkkS9T3THXYl3Z7ER25TepgchTm1Wc4QJlD.Pv05OjNcjqgzNjiD5fJr5ZUCaI/"
 
@@ -52,7 +53,7 @@ VENDOR = (TOP / "nss-data/nsswitch.conf").read_text()
 
 
 @pytest.fixture
-def stateless(root: Root) -> Root:
+def stateless(root: HeldRoot) -> HeldRoot:
     """An image, a delta, and nsswitch.conf in place."""
     root.write({**IMAGE, **LOCAL, "etc/nsswitch.conf": VENDOR, "etc/pam.d/su": PAM_SU})
     return root
@@ -90,7 +91,7 @@ on_both = pytest.mark.parametrize("root", ["4.13", "4.17"], indirect=True)
 
 
 @on_both
-def test_answers(stateless: Root) -> None:
+def test_answers(stateless: HeldRoot) -> None:
     stateless.path("etc/amys").touch()
     stateless.run("chown", "amy:devs", "/etc/amys")
     answers = [(command, *stateless.run(*command.split())) for command, _, _ in ANSWERS]
@@ -99,31 +100,31 @@ def test_answers(stateless: Root) -> None:
 
 @on_both
 @pytest.mark.parametrize(("password", "status"), [("sesame", 0), ("wrong", 1)])
-def test_su_checks_the_password_in_the_image_shadow(stateless: Root, password: str, status: int) -> None:
+def test_su_checks_the_password_in_the_image_shadow(stateless: HeldRoot, password: str, status: int) -> None:
     as_bob = ["setpriv", "--reuid=2000", "--regid=2000", "--clear-groups"]
     done = stateless.run(*as_bob, "su", "amy", "-c", "id -un", given=f"{password}\n")
     assert done[0] == status
     assert ("amy\n" in done[1]) == (status == 0)
 
 
-def test_image_shadow_is_closed_to_users(stateless: Root) -> None:
+def test_image_shadow_is_closed_to_users(stateless: HeldRoot) -> None:
     as_bob = ["setpriv", "--reuid=2000", "--regid=2000", "--clear-groups"]
     assert stateless.run(*as_bob, "getent", "shadow", "amy") == (2, "")
 
 
-def test_without_merge_a_local_group_row_stands_alone(stateless: Root) -> None:
+def test_without_merge_a_local_group_row_stands_alone(stateless: HeldRoot) -> None:
     stateless.write({"etc/nsswitch.conf": VENDOR.replace(" [SUCCESS=merge]", "")})
     assert stateless.run("getent", "group", "video") == (0, "video:x:44:bob\n")
     # initgroups goes on to the next service all the same.
     assert stateless.run("id", "-G", "amy") == (0, "1500 44 500\n")
 
 
-def test_an_override_in_etc_wins(stateless: Root) -> None:
+def test_an_override_in_etc_wins(stateless: HeldRoot) -> None:
     stateless.write({"etc/passwd": "amy:x:1500:1500:Amy:/home/amy:/bin/false\n"})
     assert stateless.run("getent", "passwd", "amy") == (0, "amy:x:1500:1500:Amy:/home/amy:/bin/false\n")
 
 
-def test_an_empty_etc_and_an_absent_image_are_no_errors(root: Root) -> None:
+def test_an_empty_etc_and_an_absent_image_are_no_errors(root: HeldRoot) -> None:
     root.write({"etc/nsswitch.conf": VENDOR, "usr/lib/passwd": IMAGE["usr/lib/passwd"]})
     assert root.run("getent", "passwd", "amy")[0] == 0
     assert root.run("getent", "group", "video") == (2, "")
@@ -131,7 +132,7 @@ def test_an_empty_etc_and_an_absent_image_are_no_errors(root: Root) -> None:
     assert root.run("getent", "group") == (0, "")
 
 
-def test_an_image_replaced_by_rename_is_seen_at_once(stateless: Root) -> None:
+def test_an_image_replaced_by_rename_is_seen_at_once(stateless: HeldRoot) -> None:
     script = """\
 import os, pwd
 pwd.getpwnam("amy")
@@ -142,7 +143,7 @@ print(pwd.getpwnam("zoe").pw_uid)
     assert stateless.run("/usr/bin/python3", "-c", script) == (0, "1501\n")
 
 
-def test_a_group_of_many_members_resolves(stateless: Root) -> None:
+def test_a_group_of_many_members_resolves(stateless: HeldRoot) -> None:
     members = ",".join(f"member{i}" for i in range(20_000))
     stateless.write({"usr/lib/group": f"big:x:600:{members}\nlast:x:601:member19999\n"})
     assert stateless.run("getent", "group", "big") == (0, f"big:x:600:{members}\n")

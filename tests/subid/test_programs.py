@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.roots.held import HeldRoot
+
 TOP = Path(__file__).resolve().parents[2]
 IMAGE = {
     "usr/lib/passwd": "root:x:0:0::/root:/bin/sh\namy:x:1500:1500::/:/bin/sh\nbob:x:1501:1501::/:/bin/sh\n",
@@ -31,57 +33,12 @@ exit $status
 """
 
 
-class Root:
-    """An overlay of a cached root, in namespaces for mounts and processes that a holder keeps: what is left in them
-    goes with it.
-
-    It is the root of that namespace: a process in a chroot(2) may not make a user namespace.
-    """
-
-    def __init__(self, lower: Path, base: Path) -> None:
-        setup = """set -e; mount -t tmpfs -o mode=755 t "$1"; mkdir "$1/u" "$1/w" "$1/root"
-            mount -t overlay -o "lowerdir=$2,upperdir=$1/u,workdir=$1/w" o "$1/root"
-            mount -t proc p "$1/root/proc"; mount --bind /dev "$1/root/dev"
-            cd "$1/root"; pivot_root . mnt; umount -l /mnt; echo ready; exec cat"""
-        namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-        command = ["unshare", *namespaces, "sh", "-c", setup, "sh", base, lower]
-        self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.holder.stdout and self.holder.stdout.readline() == b"ready\n"
-
-        pid = self.holder.pid
-        self._first = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-
-    def path(self, name: str) -> Path:
-        return Path(f"/proc/{self._first}/root/{name}")
-
-    def write(self, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            self.path(name).parent.mkdir(parents=True, exist_ok=True)
-            self.path(name).write_text(text)
-
-    def run(self, command: str, uid: int = 0) -> tuple[int, str]:
-        """(exit status, all output) of a shell command."""
-        done = subprocess.run(
-            ["nsenter", f"--target={self._first}", "--mount", "--pid", "--root", "--wd", "setpriv", f"--reuid={uid}",
-             f"--regid={uid}", "--clear-groups", "/bin/sh", "-c", command],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=60,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        )  # fmt: skip
-        return done.returncode, done.stdout
-
-    def close(self) -> None:
-        assert self.holder.stdin and self.holder.stdout
-        self.holder.stdin.close()
-        self.holder.wait()
-        self.holder.stdout.close()
-
-
 @pytest.fixture(params=["debian-12-podman", "debian-13-podman"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HeldRoot]:
     made = subprocess.run(
         ["sh", TOP / "tests/support/make-root.sh", request.param], check=True, stdout=subprocess.PIPE, text=True
     )
-    new = Root(Path(made.stdout.strip()), tmp_path)
+    new = HeldRoot(tmp_path, made.stdout.strip())
     try:
         for directory in ("nss", "subid"):
             install = ["make", "-s", "-C", TOP / directory, "install", f"BUILD={tmp_path}-{directory}"]
@@ -94,32 +51,32 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
         new.close()
 
 
-def test_ranges_of_the_image(root: Root) -> None:
-    assert root.run("getsubids amy") == (0, "0: amy 200000 65536\n")
-    assert root.run("getsubids -g amy") == (0, "0: amy 400000 65536\n")
-    assert root.run("getsubids bob") == (0, "0: bob 300000 1000\n")  # by UID
-    assert root.run("getsubids root")[1].startswith("Error fetching ranges")
+def test_ranges_of_the_image(root: HeldRoot) -> None:
+    assert root.shell("getsubids amy") == (0, "0: amy 200000 65536\n")
+    assert root.shell("getsubids -g amy") == (0, "0: amy 400000 65536\n")
+    assert root.shell("getsubids bob") == (0, "0: bob 300000 1000\n")  # by UID
+    assert root.shell("getsubids root")[1].startswith("Error fetching ranges")
     root.write({"etc/subuid": "amy:100000:65536\n"})
-    assert root.run("getsubids amy") == (0, "0: amy 100000 65536\n1: amy 200000 65536\n")
+    assert root.shell("getsubids amy") == (0, "0: amy 100000 65536\n1: amy 200000 65536\n")
 
 
-def test_a_user_namespace_gets_them(root: Root) -> None:
-    assert root.run(MAP.format(kind="uid", first=200000, count=65536), 1500) == (0, " 0 200000 65536\n")
-    assert root.run(MAP.format(kind="gid", first=400000, count=65536), 1500) == (0, " 0 400000 65536\n")
-    status, said = root.run(MAP.format(kind="uid", first=200000, count=65537), 1500)
+def test_a_user_namespace_gets_them(root: HeldRoot) -> None:
+    assert root.shell(MAP.format(kind="uid", first=200000, count=65536), 1500) == (0, " 0 200000 65536\n")
+    assert root.shell(MAP.format(kind="gid", first=400000, count=65536), 1500) == (0, " 0 400000 65536\n")
+    status, said = root.shell(MAP.format(kind="uid", first=200000, count=65537), 1500)
     assert status != 0 and "not allowed" in said
-    assert root.run(MAP.format(kind="uid", first=200000, count=1), 1501)[0] != 0
+    assert root.shell(MAP.format(kind="uid", first=200000, count=1), 1501)[0] != 0
 
 
-def test_two_rows_side_by_side_are_one_range(root: Root) -> None:
+def test_two_rows_side_by_side_are_one_range(root: HeldRoot) -> None:
     root.write({"etc/subuid": "amy:265536:1000\n"})
-    assert root.run(MAP.format(kind="uid", first=265000, count=1000), 1500) == (0, " 0 265000 1000\n")
+    assert root.shell(MAP.format(kind="uid", first=265000, count=1000), 1500) == (0, " 0 265000 1000\n")
 
 
-def test_a_hidden_owner_has_none(root: Root) -> None:
+def test_a_hidden_owner_has_none(root: HeldRoot) -> None:
     root.write({"etc/accounts/hidden": "subuid:amy\n"})
-    assert root.run(MAP.format(kind="uid", first=200000, count=1), 1500)[0] != 0
-    assert root.run(MAP.format(kind="gid", first=400000, count=1), 1500)[0] == 0
+    assert root.shell(MAP.format(kind="uid", first=200000, count=1), 1500)[0] != 0
+    assert root.shell(MAP.format(kind="gid", first=400000, count=1), 1500)[0] == 0
 
 
 # What podman looks for on a machine that runs: a runtime directory, shared mounts, cgroups, /dev/shm.
@@ -137,25 +94,25 @@ podman() { command podman --cgroup-manager cgroupfs --events-backend file "$@"; 
 """
 
 
-def test_a_rootless_container_runs_on_them(root: Root) -> None:
-    assert root.run(PODMAN_SETUP)[0] == 0
-    status, said = root.run(
+def test_a_rootless_container_runs_on_them(root: HeldRoot) -> None:
+    assert root.shell(PODMAN_SETUP)[0] == 0
+    status, said = root.shell(
         PODMAN + "podman unshare sh -c 'cat /proc/self/uid_map /proc/self/gid_map' | tr -s ' '", 1500
     )
-    assert (status, said) == (0, " 0 1500 1\n 1 200000 65536\n 0 1500 1\n 1 400000 65536\n"), root.run(
+    assert (status, said) == (0, " 0 1500 1\n 1 200000 65536\n 0 1500 1\n 1 400000 65536\n"), root.shell(
         "cat /tmp/run/said"
     )
     # A root directory as it is, and an image made of it; in the container somebody else than its root writes.
     run = "podman run --rm --network none --user 1000:1000 -v /tmp/out:/out"
     for what in ("--rootfs /tmp/box", "box"):
-        status, said = root.run(
+        status, said = root.shell(
             f"{PODMAN} [ {what[0]} = - ] || tar -C /tmp/box -c . | podman import - box >/dev/null || exit\n"
             f"{run} {what} /bin/busybox sh -c 'id -u; touch /out/by'; stat -c '%u %g' /tmp/out/by; rm -f /tmp/out/by",
             1500,
         )
-        assert (status, said) == (0, "1000\n200999 400999\n"), root.run("cat /tmp/run/said")
+        assert (status, said) == (0, "1000\n200999 400999\n"), root.shell("cat /tmp/run/said")
     # A hidden range is none.
     root.write({"etc/accounts/hidden": "subuid:amy\n"})
-    status, said = root.run(f"{PODMAN} podman system migrate; {run} box /bin/busybox id -u", 1500)
+    status, said = root.shell(f"{PODMAN} podman system migrate; {run} box /bin/busybox id -u", 1500)
     assert (status, said) == (125, "")
-    assert 'no subuid ranges found for user \\"amy\\"' in root.run("cat /tmp/run/said")[1]
+    assert 'no subuid ranges found for user \\"amy\\"' in root.shell("cat /tmp/run/said")[1]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.demo import make_root, run_quiet
+from tests.support.roots.mounts import make_root, run_quiet, unmount
 from tests.support.worker import own_release, system_root
 
 TOP = Path(__file__).resolve().parents[2]
@@ -114,8 +114,7 @@ def _run(
     finally:
         os.fchdir(home)
         os.chroot(".")
-        subprocess.run(["umount", "-R", "-l", base], check=False)
-        os.rmdir(base)
+        unmount(base)
 
 
 def make_stateless(root: Path) -> None:
