@@ -12,9 +12,12 @@ from accounts.edit.passwords import NEVER
 from accounts.errors import AccountsError
 from accounts.model.records import MAX_ID, SHADOWED, Passwd, Shadow
 from accounts.service.interfaces import PWACCESS
-from accounts.service.session import Method, Session, encode, stop_server, take
+from accounts.service.session import Method, Session, encode, take
 from accounts.system.attempts import Attempts, TooManyAttempts
+from accounts.system.hashing import MAX_LENGTH, HashSettings, hash_password
+from accounts.system.hashing import verify_password as verify
 from accounts.system.known import DAY
+from accounts.system.pam import default_settings, settings_for
 from accounts.system.varlink import SERVICE, Message, VarlinkError
 from accounts.text import fsdecode
 
@@ -115,11 +118,13 @@ def verify_password(session: Session, parameters: Message, more: bool) -> Messag
         plain = bytearray(password.encode())
     except UnicodeEncodeError:
         raise error("InvalidParameter", "The password is no text") from None
+    # Found out whether it is needed or not.
+    settings = settings_for_nobody(session)
     try:
         user, shadow = find_rows(session, name, None)
     except VarlinkError:
         if session.is_root:
-            waste_time(session, plain)
+            waste_time(plain, settings)
         raise
     if not may_see(session, user):
         raise error("InternalError", f"Peer UID {session.peer.uid} is not allowed to verify password of '{name}'")
@@ -130,7 +135,7 @@ def verify_password(session: Session, parameters: Message, more: bool) -> Messag
             attempts.begin()
         except (TooManyAttempts, OSError) as failure:
             raise error("InternalError", str(failure)) from None
-    good = check(session, plain, hashed, null_ok)
+    good = check(plain, hashed, null_ok, settings)
     if good and not session.is_root:
         attempts.succeed()
     return {"Success": good}
@@ -141,27 +146,29 @@ def is_shadowed(user: Passwd) -> bool:
     return user.passwd == SHADOWED or user.passwd.startswith(b"##")
 
 
-def check(session: Session, plain: bytearray, hashed: bytes, null_ok: bool) -> bool:
+def check(plain: bytearray, hashed: bytes, null_ok: bool, settings: HashSettings) -> bool:
     """Whether that is the password; what no password opens takes as long to find out as what one does."""
-    from accounts.system.hashing import verify_password as verify
-
     if not hashed:
         return not plain and null_ok
     if hashed[:1] in b"!*x":
-        waste_time(session, plain)
+        waste_time(plain, settings)
         return False
     return verify(plain, hashed)
 
 
-def waste_time(session: Session, plain: bytearray) -> None:
-    """Hash as for a user of this system, for nobody."""
-    from accounts.system.hashing import MAX_LENGTH, hash_password
-    from accounts.system.pam import settings_for
-
+def settings_for_nobody(session: Session) -> HashSettings:
+    """How a password would be hashed on this system."""
     facts = session.change.facts
     try:
-        plain = bytearray(byte or 1 for byte in plain[:MAX_LENGTH])
-        hash_password(plain, settings_for(facts.target, "passwd", facts.defs, facts.release))
+        return settings_for(facts.target, "passwd", facts.defs, facts.release)
+    except AccountsError:
+        return default_settings("SHA512")
+
+
+def waste_time(plain: bytearray, settings: HashSettings) -> None:
+    """Hash as for a user of this system, for nobody."""
+    try:
+        hash_password(bytearray(byte or 1 for byte in plain[:MAX_LENGTH]), settings)
     except AccountsError:
         pass
 
@@ -210,7 +217,7 @@ def quit_service(session: Session, parameters: Message, more: bool) -> Message:
     take(parameters, ExitCode=(int, 0))
     if not session.is_root:
         raise VarlinkError(f"{SERVICE}.PermissionDenied")
-    stop_server()
+    session.ends_service = True
     return {"Success": True}
 
 

@@ -377,11 +377,15 @@ class Server:
         return self._idle is not None and not self._connections and now - self._quiet_since >= self._idle
 
     def _finish(self) -> None:
-        """Let the children come to their end; those that ask end at once."""
+        """Let the children come to their end, those that ask a person after a while without an answer."""
+        self._wait_for_children(GRACE / 2)
         for connection in self._children.values():
             self._hang_up(connection)
-        deadline = time.monotonic() + GRACE
+        self._wait_for_children(GRACE)
+
+    def _wait_for_children(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while self._children and time.monotonic() < deadline:
             self._reap()
-            select.select([self._wake], [], [], 0.1)
+            select.select([self._wake], [], [], 0.05)
             self._drain_wake()

@@ -70,6 +70,8 @@ class Session:
         self.channel = channel
         self.peer = peer
         self.run_tool = run_tool
+        # Whether the process that waits for connections ends after the reply.
+        self.ends_service = False
         self._methods = methods
         self._change: Change | None = None
 
@@ -109,7 +111,10 @@ class Session:
             reply: Message = {"parameters": self._call(name, parameters or {}, more)}
         except VarlinkError as error:
             reply = {"error": error.name, "parameters": error.parameters}
-        return silent or self.send(reply)
+        sent = silent or self.send(reply)
+        if self.ends_service:
+            os.kill(os.getppid(), signal.SIGTERM)
+        return sent
 
     def _call(self, name: str, parameters: Message, more: bool) -> Message:
         interface, _, method = name.rpartition(".")
@@ -191,8 +196,3 @@ def encode(text: str, name: str) -> bytes:
     if b"\0" in data or b"\n" in data:
         raise invalid_parameter(name)
     return data
-
-
-def stop_server() -> None:
-    """End the process that waits for connections."""
-    os.kill(os.getppid(), signal.SIGTERM)

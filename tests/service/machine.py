@@ -40,13 +40,15 @@ class Service:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it answers."""
         command = ["/usr/bin/accounts", "serve", "--listen", SOCKET, *self.options]
         self.process = subprocess.Popen(command, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                Client().close()
+                client = Client()
+                client.call("org.varlink.service.GetInfo")
+                client.close()
                 return
             except OSError:
                 assert self.process.poll() is None, "the service has ended"
