@@ -37,6 +37,9 @@ LINK = ".." + VENDOR_NSSWITCH
 UNIT = "accounts-nsswitch.service"
 UNIT_DIRECTORIES = ("/usr/lib/systemd/system", "/lib/systemd/system")
 WANTS = "sysinit.target.wants"
+# The service for callers without rights: sockets that are enabled, and the program without which they are nothing.
+SELF_SERVICE, SELF_SOCKETS = "accounts-self.service", ("accounts-self.socket", "accounts-pwaccess.socket")
+SOCKET_WANTS = "sockets.target.wants"
 SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 TMPFILES_PROGRAM = ("/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles")
 PAM, VENDOR_PAM = "/etc/pam.d", "/usr/lib/pam.d"
@@ -83,6 +86,7 @@ def wire(
         run.write_nsswitch()
         if boot:
             run.install_unit()
+            run.enable_service()
         run.guard_first_boot(image_dir)
         run.tell_rpm(image_dir)
         run.tell_dracut(image_dir)
@@ -158,10 +162,7 @@ class _Wiring:
 
     def install_unit(self) -> None:
         """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""
-        directory = next(
-            (path for path in UNIT_DIRECTORIES if self.tree.lstat(f"{path}/sysinit.target") is not None),
-            UNIT_DIRECTORIES[0],
-        )
+        directory = self._unit_directory()
         if self.tree.lstat(f"{directory}/{UNIT}") is None:
             self._write(f"{directory}/{UNIT}", (VENDOR_DATA / "systemd" / UNIT).read_bytes())
         if self.tree.lstat(f"{directory}/{WANTS}/{UNIT}") is None:
@@ -171,6 +172,25 @@ class _Wiring:
             self.result.notes.append(f"/etc/systemd/system/{UNIT} is a link to {mask}: the unit will not run")
         if self.tree.lstat("/usr/lib/tmpfiles.d/accounts.conf") is None:
             self._write("/usr/lib/tmpfiles.d/accounts.conf", (VENDOR_DATA / "tmpfiles.d/accounts.conf").read_bytes())
+
+    def _unit_directory(self) -> str:
+        return next(
+            (path for path in UNIT_DIRECTORIES if self.tree.lstat(f"{path}/sysinit.target") is not None),
+            UNIT_DIRECTORIES[0],
+        )
+
+    def enable_service(self) -> None:
+        """Enable the sockets at which everybody may change what is theirs, where the root has the program for it."""
+        if self.tree.lstat(pam.COMMAND) is None:
+            return
+        directory = self._unit_directory()
+        for unit in (SELF_SERVICE, *SELF_SOCKETS):
+            if self.tree.lstat(f"{directory}/{unit}") is None:
+                self._write(f"{directory}/{unit}", (VENDOR_DATA / "systemd" / unit).read_bytes())
+        for unit in SELF_SOCKETS:
+            if self.tree.lstat(f"{directory}/{SOCKET_WANTS}/{unit}") is None:
+                self.tree.symlink(f"../{unit}", f"{directory}/{SOCKET_WANTS}/{unit}")
+                self.result.changed.append(f"{directory}/{SOCKET_WANTS}/{unit}")
 
     def add_pam_helper(self) -> None:
         """Let PAM copy the rows of image users whose password has expired, where the root has what that needs."""

@@ -116,6 +116,21 @@ def test_a_root_with_systemd_links_at_boot(tmp_path: Path) -> None:
     assert (units / "sysinit.target.wants" / UNIT).resolve() == units / UNIT
 
 
+def test_a_root_with_the_program_has_the_sockets_of_its_service(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
+    wire(root)
+    units = root / "usr/lib/systemd/system"
+    for unit in ("accounts-self.socket", "accounts-pwaccess.socket"):
+        assert (units / unit).read_bytes() == (VENDOR_DATA / "systemd" / unit).read_bytes()
+        assert (units / "sockets.target.wants" / unit).resolve() == units / unit
+    assert (units / "accounts-self.service").is_file()
+    assert wire(root).changed == []
+    # The module alone is no service.
+    bare = make_root(tmp_path / "bare", {"etc/nsswitch.conf": "passwd: files\n"})
+    wire(bare)
+    assert not (bare / "usr/lib/systemd/system/accounts-self.socket").exists()
+
+
 def test_a_root_without_systemd_has_the_link_now(tmp_path: Path) -> None:
     root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"}, systemd=False)
     assert not wire(root).boot

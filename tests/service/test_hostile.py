@@ -15,7 +15,9 @@ from tests.support.overlay import in_overlay
 FULL = bool(os.environ.get("ACCOUNTS_HOSTILE"))
 COUNTS = {"serve_many_at_once": (12, 64), "send_garbage": (150, 100_000), "kill_it": (3, 100)}
 SCENARIOS = (
-    "hold_connections", "fill_all_places", "hold_dialogues", "refuse_to_read", "die_in_dialogues", "stop_its_processes",)  # fmt: skip
+    "hold_connections", "fill_all_places", "hold_dialogues", "refuse_to_read", "die_in_dialogues",
+    "stop_its_processes",
+)  # fmt: skip
 
 
 def _run_all() -> dict[str, str]:
