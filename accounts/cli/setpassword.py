@@ -61,7 +61,7 @@ def main(given: Given) -> None:
     password, proven = read_fields()
     if facts.view(("passwd",)).passwd.get(name) is None:
         raise Fail(E_NOTFOUND, f"user '{fsdecode(name)}' does not exist")
-    service = fsdecode(given.values.get("service", b"other")).rpartition("/")[2]
+    service = fsdecode(given.values.get("service", b"other")).rpartition("/")[2] or "other"
     try:
         hashed = hash_password(password, settings_for(facts.target, service, facts.defs, facts.release))
     finally:
