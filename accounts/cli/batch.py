@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from accounts.cli.console import Console
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, SOME_PREFIX, Given, Option, Tool, as_given
 from accounts.errors import Usage
 from accounts.model.records import parse_long
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -8,8 +8,7 @@ import time
 
 from accounts.cli.console import Console
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
-from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option, take_count
 from accounts.edit.ageing import (
     AGEING_AUDIT,
     FAILED_AUDIT,
@@ -23,6 +22,7 @@ from accounts.errors import E_FAILURE, E_NOPERM, AccountsError, Fail, Usage
 from accounts.model.dates import DAY, format_day, parse_day
 from accounts.model.records import LONG_MAX, Shadow, parse_long
 from accounts.model.release import NO_MIN, Release
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 USAGE = """\
@@ -55,14 +55,6 @@ def take_date(given: Given, value: bytes) -> int:
     return day
 
 
-def take_days(_: Given, value: bytes) -> int:
-    """A number of days, -1 for never."""
-    days = parse_long(value)
-    if days is None or days < -1:
-        raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
-    return days
-
-
 # The values are called as the fields of shadow(5).
 TOOL = Tool(
     "chage",
@@ -71,14 +63,14 @@ TOOL = Tool(
         Option("d", "lastday", "lstchg", take_date),
         Option("E", "expiredate", "expire", take_date),
         HELP,
-        Option("I", "inactive", "inactive", take_days),
+        Option("I", "inactive", "inactive", take_count),
         Option("l", "list"),
-        Option("m", "mindays", "min", take_days, until=NO_MIN),
+        Option("m", "mindays", "min", take_count, until=NO_MIN),
         Option("m", "", "min", refuse_option, since=NO_MIN, hidden=True),
-        Option("M", "maxdays", "max", take_days),
+        Option("M", "maxdays", "max", take_count),
         ROOT,
         *SOME_PREFIX,
-        Option("W", "warndays", "warn", take_days),
+        Option("W", "warndays", "warn", take_count),
         Option("i", "iso8601"),
     ),
     {"E_USAGE": 2, "E_BAD_ARG": 3, "E_SHADOW_NOTFOUND": 15},

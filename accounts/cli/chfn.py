@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.caller import find_account
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool, show_usage
 from accounts.edit.person import MAX_LENGTH, PARTS, SetGecos, check_parts, join_gecos, split_gecos
 from accounts.errors import E_FAILURE, E_NOPERM, Fail
+from accounts.system.caller import find_account
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from accounts.cli.batch import CryptOptions, crypt_tool, show_failure
 from accounts.cli.run import Run, program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import Given
 from accounts.edit.batch import SetPasswords, SetTokens
 from accounts.system.lines import read_all, split_lines
 from accounts.system.pam import make_tokens
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import posix
 
-from accounts.cli.caller import find_account
 from accounts.cli.console import Console
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.person import SetShell
 from accounts.errors import E_FAILURE, Fail
 from accounts.model.names import valid_field
 from accounts.model.records import Passwd
+from accounts.system.caller import find_account
 from accounts.system.notify import LOG_WARN, syslog
+from accounts.system.setuid import is_root
 from accounts.system.target import Target
 from accounts.text import fsdecode
 

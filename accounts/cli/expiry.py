@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import os
 
-from accounts.cli.caller import find_caller
 from accounts.cli.console import Console
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, Given, Option, Tool
 from accounts.edit.passwords import expiry_state, expiry_warning
 from accounts.errors import Usage
 from accounts.model.records import Passwd, Shadow
+from accounts.system.caller import find_caller
+from accounts.system.setuid import is_root
 
 USAGE = """\
 Usage: expiry [options]

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from accounts.cli.caller import find_caller
 from accounts.cli.run import Run, program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeMembers, find_pair
 from accounts.errors import E_BAD_ARG, E_FAILURE, E_GSHADOW_NOTFOUND, Fail, Usage
+from accounts.system.caller import find_caller
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 USAGE = """\

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
+from accounts.cli.tool import GROUP_EXITS, HELP, KEY, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
 from accounts.edit.groupadd import AddGroup
 
 USAGE = """\
@@ -44,7 +44,7 @@ TOOL = Tool(
         PREFIX,
         Option("U", "users", "users", take_names),
     ),
-    {"E_USAGE": 2, "E_BAD_ARG": 3, "E_GID_IN_USE": 4, "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10},
+    GROUP_EXITS,
     needs_text=None,
 )
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
+from accounts.cli.tool import GROUP_EXITS, HELP, PREFIX, ROOT, Given, Option, Tool
 from accounts.edit.groupdel import RemoveGroup
 
 USAGE = """\
@@ -21,7 +21,7 @@ TOOL = Tool(
     "groupdel",
     USAGE,
     (HELP, ROOT, PREFIX, Option("f", "force", "force")),
-    {"E_USAGE": 2, "E_BAD_ARG": 3, "E_NOTFOUND": 6, "E_GROUP_BUSY": 8, "E_GRP_UPDATE": 10},
+    GROUP_EXITS,
 )
 
 

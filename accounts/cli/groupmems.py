@@ -6,11 +6,11 @@ from __future__ import annotations
 import posix
 
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeOwnGroup, check_group
 from accounts.errors import E_INVALID_USER, E_NOPERM, E_NOT_PRIMARY, Fail, Usage
 from accounts.system.known import Facts
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 USAGE = """\

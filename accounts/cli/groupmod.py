@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
+from accounts.cli.tool import GROUP_EXITS, HELP, PREFIX, ROOT, Given, Option, Tool, as_given, take_gid, take_names
 from accounts.edit.groupmod import ChangeGroup
 
 USAGE = """\
@@ -41,10 +41,7 @@ TOOL = Tool(
         PREFIX,
         Option("U", "users", "users", take_names),
     ),
-    {
-        "E_USAGE": 2, "E_BAD_ARG": 3, "E_GID_IN_USE": 4, "E_NOTFOUND": 6, "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10,
-        "E_PW_UPDATE": 10,
-    },
+    GROUP_EXITS | {"E_PW_UPDATE": 10},
     needs_text=None,
 )  # fmt: skip
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 
 from accounts.cli.run import program
-from accounts.cli.setuid import DIVERTED, exec_diverted
 from accounts.cli.tool import Given, Tool
 from accounts.errors import E_NOPERM, Fail, Usage
 from accounts.system.newgroup import NewGroup, check_group, execute, find_gid
+from accounts.system.setuid import DIVERTED, exec_diverted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

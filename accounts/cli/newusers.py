@@ -8,13 +8,13 @@ import sys
 
 from accounts.cli.batch import show_failure
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_badname
 from accounts.edit.newusers import AddUsers, find_passwords
 from accounts.errors import E_FAILURE, Fail
 from accounts.system.lines import read_all, split_lines
 from accounts.system.pam import make_tokens
+from accounts.system.setuid import is_root
 from accounts.system.target import READ
 
 USAGE = """\

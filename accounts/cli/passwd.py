@@ -9,17 +9,16 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.cli.caller import check_named, find_caller
 from accounts.cli.run import Run, program
-from accounts.cli.setuid import is_root
-from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option
+from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option, take_count
 from accounts.edit.passwords import can_set_token, expiry_state
 from accounts.edit.status import ChangeStatus, SetToken, status_line, token_error
 from accounts.errors import E_CONFLICT, E_NOPERM, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY
-from accounts.model.records import parse_long
 from accounts.model.release import NO_MIN
+from accounts.system.caller import check_named, find_caller
 from accounts.system.notify import LOG_WARN, syslog
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 USAGE = """\
@@ -52,14 +51,6 @@ Options:
 CHANGES = frozenset("deilnuwx")
 
 
-def take_days(_: Given, value: bytes) -> int:
-    """A number of days, -1 for never."""
-    days = parse_long(value)
-    if days is None or days < -1:
-        raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
-    return days
-
-
 def take_repository(_: Given, value: bytes) -> None:
     """-r: there is one."""
     if value != b"files":
@@ -75,10 +66,10 @@ TOOL = Tool(
         Option("d", "delete", "delete"),
         Option("e", "expire", "expire"),
         HELP,
-        Option("i", "inactive", "inactive", take_days),
+        Option("i", "inactive", "inactive", take_count),
         Option("k", "keep-tokens"),
         Option("l", "lock", "lock"),
-        Option("n", "mindays", "min", take_days, until=NO_MIN),
+        Option("n", "mindays", "min", take_count, until=NO_MIN),
         Option("n", "", "min", refuse_option, since=NO_MIN, hidden=True),
         Option("q", "quiet"),
         Option("r", "repository", "", take_repository),
@@ -88,8 +79,8 @@ TOOL = Tool(
         Option("s", "stdin", until=(4, 15), hidden=True),
         Option("s", "stdin", since=(4, 15)),
         Option("u", "unlock", "unlock"),
-        Option("w", "warndays", "warn", take_days),
-        Option("x", "maxdays", "max", take_days),
+        Option("w", "warndays", "warn", take_count),
+        Option("x", "maxdays", "max", take_count),
     ),
     # What shadow calls E_BAD_ARG here is a command line that cannot be read.
     {"E_NOPERM": 1, "E_NOTFOUND": 1, "E_CONFLICT": 2, "E_BAD_ARG": 3, "E_PW_UPDATE": 3, "E_USAGE": 6, "E_PAM_ERR": 10},

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The other end of the service: a tool that it runs for the caller, who is asked and told here."""
+"""A tool for a caller who is not root: the distribution's own set-uid program does it, or the service.
+
+What the service's tool asks and tells is asked and told here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import _socket
 import posix
 
 from accounts.cli.console import write_all
+from accounts.errors import E_NOPERM, Fail
+from accounts.system.setuid import DIVERTED, exec_diverted, gains_rights, is_local, is_root
 from accounts.system.terminal import FIELD_SIZE, converse, read_line, read_password
 from accounts.system.varlink import Channel, Malformed, Message
 from accounts.text import fsdecode
@@ -15,6 +20,26 @@ SOCKET = b"/run/accounts/self.socket"
 RUN, ANSWER = "org.stateless-accounts.self.Run", "org.stateless-accounts.self.Answer"
 SECONDS = 30.0  # to send; an answer may have to wait for its turn
 BROKEN = 1
+
+
+def hand_over(tool: str, prog: str, argv: list[bytes]) -> None:
+    """Exec the diverted program of tool, as prog, with the caller's arguments and environment; does nothing for root.
+
+    Where that could not do it, for want of rights or of a row in /etc, the service does, and this process ends with
+    its status. To be called before anything else is read. Raises Fail when there is neither.
+    """
+    if is_root():
+        return
+    path = DIVERTED.format(tool)
+    suits = gains_rights(path) and is_local(tool)
+    if suits:
+        exec_diverted(prog, tool, argv)
+    status = run_by_service(tool, argv)
+    if status is not None:
+        posix._exit(status)
+    if not suits:
+        exec_diverted(prog, tool, argv)
+    raise Fail(E_NOPERM, f"Permission denied: this needs root, accounts-self.socket, or a set-uid {path}")
 
 
 def run_by_service(tool: str, argv: list[bytes]) -> int | None:

@@ -175,9 +175,12 @@ def execute(
     tool = run.tool
     try:
         if setuid:
-            from accounts.cli.setuid import hand_over
+            from accounts.system.setuid import is_root
 
-            hand_over(tool.name, run.console.prog, argv)
+            if not is_root():
+                from accounts.cli.remote import hand_over
+
+                hand_over(tool.name, run.console.prog, argv)
         run.select_root(argv)
         if run.release >= tool.until:
             raise AccountsError(tool.instead)

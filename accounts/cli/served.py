@@ -177,7 +177,7 @@ def transaction(run: Run, user: bytes) -> Iterator[tuple[pamapp.Application, Att
 
 def authenticate(run: Run) -> None:
     """Have the caller prove who it is, by the PAM stack of the tool's name. Raises Fail."""
-    from accounts.cli.caller import find_caller
+    from accounts.system.caller import find_caller
 
     caller = find_caller(run.facts.view(("passwd",))).name
     with transaction(run, caller) as (pam, attempt):

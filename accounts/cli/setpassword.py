@@ -9,11 +9,11 @@ of standard input, each of which ends with a NUL; the second one, if any, is wha
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.setuid import is_root
 from accounts.cli.tool import HELP, Option, Tool, as_given
 from accounts.edit.status import SetToken
 from accounts.errors import E_NOPERM, E_NOTFOUND, Fail, Usage
 from accounts.system.lines import read_all
+from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 
 from accounts.errors import E_BAD_ARG, AccountsError, BadArgument, Done, Fail, FileError, Usage
-from accounts.model.records import MAX_ID, parse_id
+from accounts.model.records import MAX_ID, parse_id, parse_long
 from accounts.model.release import parse_release
 from accounts.text import fsdecode, fsencode
 
@@ -295,6 +295,14 @@ def as_given(_: Given, value: bytes) -> bytes:
     return value
 
 
+def take_count(_: Given, value: bytes) -> int:
+    """A number of days of passwd and chage, -1 for none."""
+    days = parse_long(value)
+    if days is None or days < -1:
+        raise Usage(f"invalid numeric argument '{fsdecode(value)}'")
+    return days
+
+
 def take_gid(_: Given, value: bytes) -> int:
     """A GID that a group may have."""
     return parse_id_of(value, "group")
@@ -326,4 +334,14 @@ SOME_PREFIX = (
     Option("P", "prefix", "", as_given, until=(4, 14), hidden=True),
     Option("P", "prefix", "", as_given, since=(4, 14)),
 )
+# Exit statuses by shadow's names: of useradd, usermod and userdel, and of groupadd, groupmod and groupdel.
+USER_EXITS = {
+    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_NOTFOUND": 6, "E_USER_BUSY": 8,
+    "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16,
+    "E_SUB_GID_UPDATE": 18,
+}  # fmt: skip
+GROUP_EXITS = {
+    "E_USAGE": 2, "E_BAD_ARG": 3, "E_GID_IN_USE": 4, "E_NOTFOUND": 6, "E_GROUP_BUSY": 8, "E_NAME_IN_USE": 9,
+    "E_GRP_UPDATE": 10,
+}  # fmt: skip
 KEY = Option("K", "key", "", override_key)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import Run, program
-from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, Given, Option, Tool, as_given, override_key
+from accounts.cli.tool import HELP, KEY, PREFIX, ROOT, USER_EXITS, Given, Option, Tool, as_given, override_key
 from accounts.cli.values import (
     check_selinux_range,
     is_field,
@@ -142,11 +142,6 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
     return tuple(names)
 
 
-EXITS = {
-    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_GID_IN_USE": 4, "E_NOTFOUND": 6,
-    "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16,
-    "E_SUB_GID_UPDATE": 18, "E_BAD_NAME": 19,
-}  # fmt: skip
 TOOL = Tool(
     "useradd",
     USAGE,
@@ -182,7 +177,7 @@ TOOL = Tool(
         Option("Z", "selinux-user", "selinux_user", take_selinux_user),
         Option("", "selinux-range", "selinux_range", as_given, since=(4, 14)),
     ),
-    EXITS,
+    USER_EXITS | {"E_GID_IN_USE": 4, "E_BAD_NAME": 19},
     operands=(0, None),
     order="okUm",
 )

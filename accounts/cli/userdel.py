@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
+from accounts.cli.tool import HELP, PREFIX, ROOT, USER_EXITS, Given, Option, Tool
 from accounts.cli.values import take_selinux_user
 from accounts.edit.userdel import RemoveUser
 
@@ -22,10 +22,6 @@ Options:
   -Z, --selinux-user            remove any SELinux user mapping for the user
 
 """
-EXITS = {
-    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_NOTFOUND": 6, "E_USER_BUSY": 8, "E_GRP_UPDATE": 10,
-    "E_HOMEDIR": 12, "E_SE_UPDATE": 14, "E_SUB_UID_UPDATE": 16, "E_SUB_GID_UPDATE": 18,
-}  # fmt: skip
 
 
 def take_selinux(given: Given, value: bytes) -> bool:
@@ -45,7 +41,7 @@ TOOL = Tool(
         PREFIX,
         Option("Z", "selinux-user", "selinux", take_selinux, flag=True),
     ),
-    EXITS,
+    USER_EXITS,
 )
 
 
@@ -53,4 +49,4 @@ TOOL = Tool(
 def main(given: Given) -> int:
     """Remove the user; the exit status."""
     report = given.run.do(RemoveUser(name=given.operands[0], **given.values))
-    return EXITS.get(report.unfinished, 0)
+    return USER_EXITS.get(report.unfinished, 0)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from accounts.cli.run import program
-from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool, as_given
+from accounts.cli.tool import HELP, PREFIX, ROOT, USER_EXITS, Given, Option, Tool, as_given
 from accounts.cli.values import (
     check_selinux_range,
     take_badname,
@@ -115,11 +115,6 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
     return take
 
 
-EXITS = {
-    "E_PW_UPDATE": 1, "E_USAGE": 2, "E_BAD_ARG": 3, "E_UID_IN_USE": 4, "E_NOTFOUND": 6, "E_USER_BUSY": 8,
-    "E_NAME_IN_USE": 9, "E_GRP_UPDATE": 10, "E_HOMEDIR": 12, "E_SE_UPDATE": 13, "E_SUB_UID_UPDATE": 16,
-    "E_SUB_GID_UPDATE": 18, "E_PASSWORDLESS": 20,
-}  # fmt: skip
 TOOL = Tool(
     "usermod",
     USAGE,
@@ -154,7 +149,7 @@ TOOL = Tool(
         Option("Z", "selinux-user", "selinux_user", take_selinux_user),
         Option("", "selinux-range", "selinux_range", as_given, since=(4, 14)),
     ),
-    EXITS,
+    USER_EXITS | {"E_SE_UPDATE": 13, "E_PASSWORDLESS": 20},
 )
 
 

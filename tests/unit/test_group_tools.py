@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from accounts.cli import chpasswd, remote, setuid
+from accounts.cli import chpasswd, remote
 from accounts.cli.batch import CryptOptions
 from accounts.cli.newgrp import parse_arguments
 from accounts.cli.run import Run
 from accounts.cli.tool import parse
 from accounts.errors import Fail, Usage
+from accounts.system import setuid
 from accounts.system.lines import LINE_SIZE, split_lines
 from tests.support.prefix import Prefix
 
@@ -244,7 +245,7 @@ def test_root_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     for caller in ("getuid", "geteuid"):
         monkeypatch.setattr(posix, caller, lambda: 0)
     monkeypatch.setattr(posix, "execv", lambda *_: pytest.fail("exec"))
-    setuid.hand_over("gpasswd", "gpasswd", [b"-a"])
+    remote.hand_over("gpasswd", "gpasswd", [b"-a"])
 
 
 @pytest.mark.parametrize("caller", ["getuid", "geteuid"])
@@ -275,10 +276,11 @@ def test_others_get_the_diverted_program(
 
     monkeypatch.setattr(posix, caller, lambda: 1000)
     monkeypatch.setattr(posix, "execv", execv)
-    monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
+    for module in (remote, setuid):
+        monkeypatch.setattr(module, "DIVERTED", f"{tmp_path}/{{}}.distrib")
     monkeypatch.setattr(remote, "run_by_service", lambda *_: None)
     with pytest.raises(Fail):
-        setuid.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
+        remote.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
     assert calls == [(str(program), [b"gpasswd", b"-a", b"\xff", b"own"])] * trusted
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Hands callers who are not root over to the distribution's own set-uid program, or to the service. Hot path.
+"""Whether the caller is root, and the distribution's own set-uid program for who is not. Hot path.
 
 The kernel ignores set-uid on scripts (docs/decisions/set-uid.md), so nothing of ours ever has more rights than
 its caller. Who that is says the real UID, as in shadow: a set-uid program may call us with UID 0 for somebody else.
@@ -10,34 +10,11 @@ from __future__ import annotations
 import _stat as stat
 import posix
 
-from accounts.errors import E_NOPERM, Fail
 from accounts.system.target import Target
 from accounts.text import fsencode
 
 # Where dpkg-divert puts the program that ours replaces.
 DIVERTED = "/usr/bin/{}.distrib"
-
-
-def hand_over(tool: str, prog: str, argv: list[bytes]) -> None:
-    """Exec the diverted program of tool, as prog, with the caller's arguments and environment; does nothing for root.
-
-    Where that could not do it, for want of rights or of a row in /etc, the service does, and this process ends with
-    its status. To be called before anything else is read. Raises Fail when there is neither.
-    """
-    if is_root():
-        return
-    path = DIVERTED.format(tool)
-    suits = gains_rights(path) and is_local(tool)
-    if suits:
-        exec_diverted(prog, tool, argv)
-    from accounts.cli.remote import run_by_service
-
-    status = run_by_service(tool, argv)
-    if status is not None:
-        posix._exit(status)
-    if not suits:
-        exec_diverted(prog, tool, argv)
-    raise Fail(E_NOPERM, f"Permission denied: this needs root, accounts-self.socket, or a set-uid {path}")
 
 
 def gains_rights(path: str) -> bool:
