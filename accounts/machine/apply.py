@@ -129,6 +129,8 @@ class Convergence:
 
     def run(self) -> None:
         """All of it. Raises AccountsError, which names the place in the declaration."""
+        gone = Gone(self)
+        gone.end_users()
         for entry in self._in_order(self.declaration.groups, "gid"):
             self._converge_group(entry)
         subids = Subids(self)
@@ -138,7 +140,7 @@ class Convergence:
             users.converge(entry)
         members = Members(self)
         members.converge()
-        Gone(self).run()
+        gone.end_groups()
         users.remember()
         self._remember_groups()
         members.remember()

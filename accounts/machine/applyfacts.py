@@ -47,6 +47,10 @@ class BatchFacts(Facts):
             if one == kind:
                 pool.add(number)
 
+    def give_back(self, kind: str, number: int) -> None:
+        """An account with the id is gone; it is only remembered now."""
+        self._taken[kind].discard(number)
+
     def former(self, kind: str, name: bytes) -> int | None:
         """The id that an account of that name had, where nobody has it."""
         number = self._memory.id_of(_TABLES[kind], name)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from accounts.edit.ageing import SetAgeing
@@ -17,6 +18,7 @@ from accounts.text import fsdecode
 
 if TYPE_CHECKING:
     from accounts.machine.apply import Convergence
+    from accounts.machine.declaration import Entry
 
 
 class Gone:
@@ -26,14 +28,19 @@ class Gone:
         self._run = run
         self._database = run.database
 
-    def run(self) -> None:
-        """Users first, whose groups may go with them. Raises AccountsError."""
-        memory, declaration = self._run.memory, self._run.declaration
-        for kind, entries in (("passwd", declaration.users), ("group", declaration.groups)):
-            for database, name in sorted(memory.lines):
-                line = memory.lines[database, name]
-                if database == kind and name not in entries and self._run.is_ours(line.flags):
-                    self._end(kind, name, line)
+    def end_users(self) -> None:
+        """Before anything is made: a group that goes with its user may be declared. Raises AccountsError."""
+        self._end_all("passwd", self._run.declaration.users)
+
+    def end_groups(self) -> None:
+        """When nobody needs them any more. Raises AccountsError."""
+        self._end_all("group", self._run.declaration.groups)
+
+    def _end_all(self, database: str, entries: Mapping[bytes, Entry]) -> None:
+        lines = self._run.memory.lines
+        for name in sorted(name for one, name in lines if one == database and name not in entries):
+            if self._run.is_ours(lines[database, name].flags):
+                self._end(database, name, lines[database, name])
 
     def _end(self, database: str, name: bytes, line: Line) -> None:
         layered, memory = self._database.tables[database], self._run.memory
@@ -59,6 +66,7 @@ class Gone:
 
     def _remove_user(self, name: bytes) -> bool:
         """Remove a user, not its home; False for one who is logged in, and goes in a later run."""
+        row = self._run.user(name)
         try:
             self._run.do(RemoveUser(name=name), None)
         except Fail as error:
@@ -67,8 +75,10 @@ class Gone:
             self._run.outcome.note("kept", "user", name, f"not removed yet: {error.message}")
             return False
         self._run.memory.bury("passwd", name)
+        self._run.facts.give_back("UID", row.uid)
         if self._database.group.get(name) is None:
             self._run.memory.bury("group", name)
+            self._run.facts.give_back("GID", row.gid)
         self._run.outcome.note("removed", "user", name, "removed; files stay")
         return True
 

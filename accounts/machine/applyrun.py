@@ -13,14 +13,14 @@ from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
 from accounts.machine.apply import Action, ApplyDeclaration, FinishHomes, Outcome
-from accounts.machine.applysources import credentials, read_sources
+from accounts.machine.applysources import check_owner, credentials, read_sources
 from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
 from accounts.machine.edits import read
 from accounts.machine.source import Placed, write_files
 from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Database
 from accounts.model.release import NO_MIN
-from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE
+from accounts.system.target import MAX_ACCOUNT_FILE, NOT_THERE, READ, read_fd
 from accounts.system.unfinished import is_unfinished
 
 
@@ -78,7 +78,19 @@ class Apply:
         )
 
     def _read_memory(self) -> bytes | None:
-        return self._target.read(b"etc/" + APPLIED.encode(), MAX_ACCOUNT_FILE)
+        try:
+            fd = self._target.open(b"etc/" + APPLIED.encode(), READ)
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                return None
+            raise BadArgument(f"/etc/{APPLIED}: {error.strerror}") from None
+        try:
+            # Who may write it says whom to remove.
+            check_owner(os.fstat(fd), f"/etc/{APPLIED}")
+        except BadArgument:
+            os.close(fd)
+            raise
+        return read_fd(fd, MAX_ACCOUNT_FILE)
 
     def _is_there(self, path: bytes) -> bool:
         try:

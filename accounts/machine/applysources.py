@@ -82,7 +82,7 @@ def _find_standard(target: Target, tree: Reader) -> list[Source]:
         names = [name for name in tree.names(directory) if name.endswith(TAILS)]
         if names:
             with tree.directory(directory) as fd:
-                _check_owner(os.fstat(fd), directory)
+                check_owner(os.fstat(fd), directory)
         for name in names:
             path = f"{directory}/{name}"
             link = tree.readlink(path)
@@ -99,7 +99,7 @@ def _find_named(directories: Sequence[Path]) -> list[Source]:
     """The last directory counts most."""
     found: dict[str, Source | None] = {}
     for directory in directories:
-        _check_owner(os.stat(directory), str(directory))
+        check_owner(os.stat(directory), str(directory))
         for name in sorted(os.listdir(directory)):
             if name.endswith(TAILS):
                 path = directory / name
@@ -133,7 +133,7 @@ def _take(declaration: Declaration, source: Source, specifiers: Specifiers) -> N
     except OSError as error:
         raise BadArgument(f"{source.shown}: {error.strerror}") from None
     if not source.secret:
-        _check_owner(status, source.shown)
+        check_owner(status, source.shown)
     where = shown(os.fsencode(source.shown))
     declaration.passed = source.secret
     if source.name.endswith(".toml"):
@@ -153,7 +153,7 @@ def _has_hash(data: bytes) -> bool:
     return any(mark in data for mark in (b"$y$", b"$gy$", b"$7$", b"$2", b"$5$", b"$6$"))
 
 
-def _check_owner(status: os.stat_result, path: str) -> None:
+def check_owner(status: os.stat_result, path: str) -> None:
     """Who may write a declaration may become root. Raises BadArgument."""
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise BadArgument(f"{shown(os.fsencode(path))}: others than root may write it, so that it is not read")
@@ -197,7 +197,7 @@ def _open_secret(entry: Entry, target: Target, notes: list[str]) -> int:
         raise BadArgument(f"{where}: {shown(path)}: {why}") from None
     status = os.fstat(fd)
     try:
-        _check_owner(status, os.fsdecode(path))
+        check_owner(status, os.fsdecode(path))
     except BadArgument as error:
         os.close(fd)
         raise BadArgument(f"{where}: {error.message}") from None

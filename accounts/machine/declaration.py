@@ -191,6 +191,11 @@ def _path(value: Any) -> bytes:
     return text
 
 
+def _home(value: Any) -> bytes:
+    # As usermod keeps it.
+    return _path(value).rstrip(b"/") or b"/"
+
+
 def parse_hash(text: Any) -> bytes:
     """A password field that may be declared: a hash of crypt(5), locked or not, or a mark for none. Raises BadValue."""
     if not isinstance(text, str) or len(text) > _MAX_HASH or _HASH.fullmatch(text) is None:
@@ -250,7 +255,7 @@ def _is_broken(text: str) -> bool:
 
 
 USER_KEYS: dict[str, Callable[[Any], Any]] = {
-    "uid": _id, "gid": _gid, "gecos": _text, "home": _path, "shell": _path,
+    "uid": _id, "gid": _gid, "gecos": _text, "home": _home, "shell": _path,
     "password": parse_hash, "password-file": _path, "password-credential": _credential, "update-password": _when,
     "locked": _bool, "expiredate": _day, "inactive": _days, "mindays": _days, "maxdays": _days, "warndays": _days,
     "groups": _names, "subuid": _ranges, "subgid": _ranges,

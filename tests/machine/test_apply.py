@@ -385,7 +385,7 @@ def test_named_and_standard_directories_are_two_declarations(root: Path, tmp_pat
     assert times(root) == before
     declare(tmp_path, "", "x.toml", "named")
     done = apply(root, None, named)
-    assert done.stdout == "user named: leaves group video\nuser named: locked: it is declared no more\n"
+    assert done.stdout == "user named: locked: it is declared no more\nuser named: leaves group video\n"
     assert apply(root, "[users.www]\n[users.standard]\n").stdout.count("leaves") == 2
     assert memory(root)[-2:] == ["passwd:named:1001:locked:made,named:", "passwd:standard:1000:present:made:"]
 
@@ -676,7 +676,7 @@ def test_a_drop_in_that_is_not_there_yet(root: Path, tmp_path: Path) -> None:
     new = declare(tmp_path, "[users.alice]\nshell = '/bin/sh'\n", "10-site.toml", "new")
     done = apply(root, None, "--check", "--with", str(new), status=1)
     said = done.stdout.split("---")[0].splitlines()
-    assert said == ["user alice: shell /bin/bash → /bin/sh", "user bob: locked: it is declared no more"]
+    assert said == ["user bob: locked: it is declared no more", "user alice: shell /bin/bash → /bin/sh"]
     assert accounts(root, "apply", "--with", str(new)).status == 2
     assert accounts(root, "apply", "--check", "--with", "/nonexistent.toml").status == 3
     assert accounts(root, "apply", "--check", "--with", "/etc/passwd").status == 3
@@ -720,6 +720,41 @@ def test_usage(root: Path) -> None:
     assert accounts(root, "apply", "/nonexistent").status == 3
     declare(root, "[users.a]\n")
     assert accounts(root, "apply", "--to", "/nonexistent").status == 3
+
+
+@pytest.mark.parametrize("spoil", [foreign, writable])
+def test_a_memory_that_others_may_write_is_not_believed(root: Path, spoil: object) -> None:
+    apply(root, "[users.alice]\nremove = true\n")
+    spoil(root / "etc/accounts/applied")  # type: ignore[operator]
+    declare(root, "")
+    done = accounts(root, "apply")
+    said = "accounts apply: /etc/accounts/applied: others than root may write it, so that it is not read\n"
+    assert (done.status, done.stdout, done.stderr) == (3, "", said)
+    assert "alice" in rows(root, "passwd")
+
+
+@pytest.mark.parametrize("release", ["4.13", "4.17", "4.19", "4.20"])
+def test_each_release_has_nothing_left_to_do(root: Path, release: str) -> None:
+    declare(root, TEAM + "mindays = 5\n")
+    environ = {"ACCOUNTS_SHADOW_COMPAT": release}
+    assert accounts(root, "apply", environ=environ).status == 0
+    before = times(root)
+    done = accounts(root, "apply", environ=environ)
+    assert (done.status, done.stdout, done.stderr) == (0, "", "")
+    assert times(root) == before
+
+
+def test_accounts_that_become_the_images_are_not_applys(root: Path) -> None:
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (root / "usr/lib" / name).rename(root / "etc" / name)
+    apply(root, TEAM)
+    command = [PYTHON, "-IS", TOP / "shims/accounts", "image", "seed", root]
+    subprocess.run(command, capture_output=True, check=True)
+    assert not (root / "etc/accounts/applied").exists()
+    assert "passwd:alice:1005:present" in (root / "usr/share/accounts/ids").read_text()
+    assert accounts(root, "apply").stdout == ""
+    assert apply(root, "").stdout == ""
+    assert "alice" in (root / "usr/lib/passwd").read_text()
 
 
 def test_reset_forgets(root: Path) -> None:
