@@ -2,43 +2,24 @@
 """The fuzz target of fuzz.c, bounded, under ASan and UBSan, and with threads and fork(2) under TSan and valgrind.
 
 ACCOUNTS_FUZZ_ROUNDS: mutations of each corpus file. docs/contributing.md says how libFuzzer and AFL++ run it.
-`python -m tests.nss.test_fuzz DIRECTORY` writes the corpus.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from accounts.image.index import format_index
-from tests.nss.cases import TABLES
 from tests.nss.conftest import ASAN, FLAGS, HERE, TOP
+from tests.nss.corpus import write_corpus
 from tests.nss.test_module import VALGRIND
 
 ROUNDS = os.environ.get("ACCOUNTS_FUZZ_ROUNDS", "40")
 WHERE = {"DATADIR": ".", "INDEXDIR": "./index", "LOCALDIR": "./local"}
 # The index is asked for all but the first line of a file, however new.
 ALWAYS = ("-DFIRST_READ=8", "-DFIRST_LOOK=0", "-DTICK=0")
-
-
-def corpus(directory: Path) -> list[Path]:
-    """Each odd file with its own index, something hidden and something in /etc."""
-    files = []
-    for number, (database, tables) in enumerate(TABLES.items()):
-        for text in tables:
-            if len(text) > 4000:
-                continue
-            index = format_index(database, text) or b""
-            parts = (text, index, b"%s:a\n%s:u\n" % (database.encode(), database.encode()), text[: len(text) // 2])
-            path = directory / f"{database}-{len(files)}"
-            path.write_bytes(bytes([number]) + b"".join(struct.pack("<H", len(part)) + part for part in parts))
-            files.append(path)
-    return files
 
 
 def build(directory: Path, target: Path, sources: list[Path], flags: list[str]) -> Path:
@@ -66,20 +47,16 @@ def sources() -> list[Path]:
 
 def test_no_file_makes_the_module_go_wrong(tmp_path: Path) -> None:
     program = build(tmp_path, HERE / "fuzz.c", sources(), ASAN.split())
-    run(program, ROUNDS, 0, corpus(tmp_path / "corpus"))
+    run(program, ROUNDS, 0, write_corpus(tmp_path / "corpus"))
 
 
 @pytest.mark.parametrize("kind", ["plain", "asan", "tsan"])
 def test_threads_and_forked_children_ask_at_once(tmp_path: Path, kind: str) -> None:
     """Of the index, of what /etc has and of what is hidden; ThreadSanitizer wants locks for what they share."""
     program = build(tmp_path, HERE / "fuzz.c", sources(), FLAGS[kind].split())
-    run(program, "2", 4, corpus(tmp_path / "corpus"))
+    run(program, "2", 4, write_corpus(tmp_path / "corpus"))
 
 
 def test_under_valgrind(tmp_path: Path) -> None:
     program = build(tmp_path, HERE / "fuzz.c", sources(), FLAGS["plain"].split())
-    run(program, "0", 0, corpus(tmp_path / "corpus"), VALGRIND)
-
-
-if __name__ == "__main__":
-    corpus(Path(sys.argv[1]))
+    run(program, "0", 0, write_corpus(tmp_path / "corpus"), VALGRIND)

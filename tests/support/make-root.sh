@@ -34,6 +34,10 @@ debian-12-test) include=python3,passwd,login,strace ;;
 debian-12-podman | debian-13-podman)
     include=uidmap,passwd
     install='busybox-static crun podman' ;;
+# The fuzzers of tests/support/fuzz-long.sh.
+debian-12-fuzz)
+    include=python3,libc6-dev
+    install='afl++ clang gcc libclang-rt-14-dev' ;;
 # What `make install` needs, to build the module and the byte code where they run.
 debian-13-build) include=python3,passwd,login,gcc,libc6-dev,make ;;
 debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo ;;
