@@ -27,8 +27,8 @@ struct lines {
     size_t next;     /* the first byte of the block not yet handed out */
     size_t end;      /* behind the last byte read */
     uint64_t offset; /* of the block in the file */
-    char *line;      /* the current line: NUL-terminated, no newline */
-    size_t length;   /* of it, NULs that are in the file included */
+    char *line;      /* the current line; its newline, behind it, may be overwritten */
+    size_t length;   /* NULs that are in the file included */
     bool eof;
 };
 
@@ -46,7 +46,6 @@ static inline int lines_next(struct lines *lines)
     while (!(newline = memchr(lines->block + lines->next, '\n', lines->end - lines->next)))
         if ((result = lines_fill(lines)) <= 0)
             return result;
-    *newline = '\0';
     lines->line = lines->block + lines->next;
     lines->length = (size_t)(newline - lines->line);
     lines->next += lines->length + 1;

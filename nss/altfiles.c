@@ -79,7 +79,8 @@ static int take_row(const struct database *db, const char *line, size_t length, 
 {
     if (length >= buflen)
         return -ERANGE;
-    memcpy(buffer, line, length + 1);
+    memcpy(buffer, line, length);
+    buffer[length] = '\0';
     return db->parse(buffer, buffer + buflen, row);
 }
 
@@ -102,24 +103,25 @@ static bool is_impossible(const char *name)
 
 static bool has_name(const struct search *search, const char *name, size_t length)
 {
-    const char *line = search->line;
-    return search->length >= length && (line[length] == ':' || line[length] == '\0') &&
-        memcmp(line, name, length) == 0;
+    if (search->length < length || memcmp(search->line, name, length) != 0)
+        return false;
+    return search->length == length || search->line[length] == ':' || search->line[length] == '\0';
 }
 
 /* Rule out most rows by their third field as it is usually written. Only a parser can tell about odd ones such as
    " 07" or "-1". */
 static bool may_have_id(const struct search *search, const char *digits, size_t length)
 {
-    const char *line = search->line;
-    if (*line == '+' || *line == '-')
+    const char *end = search->line + search->length, *field = memchr(search->line, ':', search->length);
+    if (!field || *search->line == '+' || *search->line == '-')
         return false;
-    line = strchrnul(line, ':');
-    line += *line == ':';
-    while (*line && *line != ':') /* a password is too short for strchr(3) to pay */
-        line++;
-    line += *line == ':';
-    return *line < '1' || *line > '9' || (*line == *digits && strncmp(line, digits, length) == 0);
+    do /* a password is too short for memchr(3) to pay */
+        field++;
+    while (field < end && *field != ':');
+    size_t left = (size_t)(end - field);
+    if (left < 2 || field[1] < '1' || field[1] > '9')
+        return left > 1;
+    return field[1] == *digits && left > length && memcmp(field + 1, digits, length) == 0;
 }
 
 /* The first row with this name, or with this id if the name is NULL. */
@@ -141,7 +143,7 @@ static enum nss_status look_up(struct database *db, const char *name, uint32_t i
     int result = lines_open(&search.lines, db->path);
     if (result == 0 && !(name && is_impossible(name)))
         while (taken == 0 && (result = search_next(&search)) > 0) {
-            if (!(name ? has_name : may_have_id)(&search, wanted, length))
+            if (!(name ? has_name(&search, name, length) : may_have_id(&search, wanted, length)))
                 continue;
             taken = search_sees(&search, db->name);
             if (taken == 1)
@@ -275,8 +277,10 @@ EXPORT enum nss_status _nss_altfiles_initgroups_dyn(const char *user, gid_t prim
     int result = lines_open(&search.lines, group.path);
     while (result >= 0 && added == 1 && (result = search_next(&search)) > 0) {
         /* Most list nobody: they end in a colon, and have no comma. */
-        bool any = search.line[search.length - 1] != ':' || memchr(search.line, ',', search.length);
-        if (any && strstr(search.line, user))
+        if (search.line[search.length - 1] == ':' && !memchr(search.line, ',', search.length))
+            continue;
+        search.line[search.length] = '\0';
+        if (strstr(search.line, user))
             added = add_row(&search, user, primary, start, size, gids, limit);
     }
     search_close(&search);

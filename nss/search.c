@@ -15,7 +15,7 @@ void search_close(struct search *search)
     search->copy = NULL;
 }
 
-/* The next row by the index among those not scanned yet; -1 where it is damaged. */
+/* The next row by the open index among those not scanned yet; -1 where the index is damaged. */
 static int next_indexed(struct search *search)
 {
     uint64_t offset;
@@ -30,7 +30,6 @@ static int next_indexed(struct search *search)
             return -ENOMEM;
         if (!file_read_at(search->lines.fd, search->copy, length, offset))
             break;
-        search->copy[length] = '\0';
         search->line = search->copy;
         search->length = length;
         search->after = offset + length;
@@ -57,11 +56,11 @@ int search_next(struct search *search)
     while ((result = lines_next(&search->lines)) > 0) {
         search->line = search->lines.line;
         search->length = search->lines.length;
-        while (is_blank(*search->line)) {
+        while (search->length > 0 && is_blank(*search->line)) {
             search->line++;
             search->length--;
         }
-        if (*search->line != '\0' && *search->line != '#')
+        if (search->length > 0 && *search->line != '\0' && *search->line != '#')
             break;
     }
     return result;
@@ -69,6 +68,7 @@ int search_next(struct search *search)
 
 int search_sees(struct search *search, const char *database)
 {
+    search->line[search->length] = '\0';
     int hidden = hidden_has(&search->hidden, database, search->line);
     return hidden < 0 ? hidden : !hidden;
 }

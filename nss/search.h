@@ -18,8 +18,8 @@ struct search {
     struct hidden hidden;
     char *copy;     /* of the row that the index has led to */
     uint64_t after; /* where in the file that row ends */
-    char *line;     /* the current row, without the blanks before it */
-    size_t length;
+    char *line;     /* the current row, without the blanks before it; not yet NUL-terminated: most rows are not */
+    size_t length;  /* wanted, and to read what has just been written costs more than to look at it */
 };
 
 /* The first four fields are the caller's, who opens the lines as well; the others are zero to begin with.
@@ -27,7 +27,7 @@ struct search {
 int search_next(struct search *search);
 void search_close(struct search *search);
 
-/* Whether the current row is to be seen: 1, 0 for a hidden one, or a negative errno value. */
+/* NUL-terminate the current row. Whether it is to be seen: 1, 0 for a hidden one, or a negative errno value. */
 int search_sees(struct search *search, const char *database);
 
 #endif

@@ -55,6 +55,7 @@ static bool visit_file(const char *path, const char *hidden_in, visitor *visit, 
 
     bool more = true;
     while (more && (result = lines_next(&lines)) > 0) {
+        lines.line[lines.length] = '\0';
         char *rest = strchr(lines.line, ':');
         struct subid_range range;
         if (!rest || rest == lines.line)
