@@ -134,9 +134,43 @@ def test_what_changes_and_what_the_tool_answers(driver: bytes) -> None:
         assert TOOL.status(FileError(database, "lock")) == 5
 
 
+TODAY = int(time.time()) // 86400
+# No day on which something ends, nor a password without a day but with an age: there 1.5.2 differs from 1.7.
+DAYS = [
+    "19000:0:99999:7:::", "::::::", "0:0:99999:7:::", "0::::::", f"{TODAY}:0:99999:7:::", f"{TODAY}:5:99999:7:::",
+    f"{TODAY + 9}:0:5:7:::", f"{TODAY - 20}:0:10:7:::", f"{TODAY - 20}:0:10:7:30::", f"{TODAY - 20}:0:10:7:3::",
+    f"{TODAY - 20}:0:10:7:0::", f"{TODAY - 20}:0:25:7:::", f"{TODAY - 20}:0:21:7:::", f"{TODAY - 20}:0:90:7:::",
+    f"{TODAY - 20}:0:25:0:::", f"{TODAY - 20}:30:25:7:::", f"19000:0:99999:7::{TODAY - 3}:",
+    f"19000:0:99999:7::{TODAY + 3}:", f"0:0:10:7:3:{TODAY - 3}:", "19000:0:0:7:::", "19000:0:99999:99999:99999::",
+]  # fmt: skip
+
+
+def _expiry() -> None:
+    """The account part says what pam_unix says, of the same rows through NSS."""
+    for module in ("pam_unix", "pam_accounts"):
+        Path(f"/etc/pam.d/{module}").write_text(f"account required {module}.so\n")
+    rows = "".join(f"day{number}:{HASH}:{days}\n" for number, days in enumerate(DAYS))
+    for layer in ("usr/lib", "etc"):
+        with open(f"/{layer}/passwd", "a") as file:
+            file.write("".join(f"day{number}:x:{1700 + number}:1700::/:/bin/sh\n" for number in range(len(DAYS))))
+        with open(f"/{layer}/shadow", "a") as file:
+            file.write(rows if layer == "usr/lib" else rows.replace("$6$", "$5$"))
+        seen = set()
+        for number, days in enumerate(DAYS):
+            said = [
+                run_tool("/run/driver", "/etc/pam.d", module, f"day{number}", "acct").stdout
+                for module in ("pam_unix", "pam_accounts")
+            ]
+            assert said[0] == said[1], days
+            seen.add(said[0].partition("=")[2])
+        assert len(seen) == 4
+        unknown = run_tool("/run/driver", "/etc/pam.d", "pam_accounts", "nobody-at-all", "acct").stdout
+        assert unknown.startswith("= 10,")
+
+
 def _all(driver: bytes) -> None:
     prepare(driver)
-    for scenario in (_life, _statuses, _at_once):
+    for scenario in (_life, _statuses, _at_once, _expiry):
         for name in FILES:
             Path("/", name).unlink(missing_ok=True)
         scenario()
