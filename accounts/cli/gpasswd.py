@@ -7,7 +7,7 @@ from accounts.cli.run import Run, program
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeMembers, find_pair
 from accounts.errors import E_BAD_ARG, E_FAILURE, E_GSHADOW_NOTFOUND, Fail, Usage
-from accounts.system.caller import find_caller
+from accounts.system.caller import name_caller
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
@@ -105,13 +105,18 @@ def ask_password(run: Run, group: str) -> bytes:
     raise Fail(E_FAILURE, "Try again later")
 
 
-@program(TOOL)
+def determine_caller(run: Run) -> None:
+    """Before all else, of root too. Raises Fail."""
+    name_caller(run.facts)
+
+
+@program(TOOL, determine_caller)
 def main(given: Given) -> None:
     """Change the group."""
     run, values, name = given.run, given.values, given.operands[0]
     if len(given.letters & set("adrR")) + bool(given.letters & set("AM")) > 1:
         raise Usage
-    who = {} if is_root() else {"caller": find_caller(run.facts.view(("passwd",))).name}
+    who = {} if is_root() else {"caller": name_caller(run.facts)}
     request = ChangeMembers(name=name, **who, **values)
     group = fsdecode(name)
     pair = find_pair(run.facts.store.load(FILES, FILES), name, run.facts)

@@ -16,7 +16,7 @@ from accounts.edit.status import ChangeStatus, SetToken, status_line, token_erro
 from accounts.errors import E_CONFLICT, E_NOPERM, E_NOTFOUND, E_PAM_ERR, E_USAGE, BadArgument, Fail, Usage
 from accounts.model.dates import DAY
 from accounts.model.release import NO_MIN
-from accounts.system.caller import check_named, find_caller
+from accounts.system.caller import check_named, name_caller
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
@@ -49,6 +49,9 @@ Options:
 """
 # Options that change the status of an account.
 CHANGES = frozenset("deilnuwx")
+# Whose passwords may be of any length, and how often shadow asks for one where PAM does not.
+ENDLESS_METHODS = (b"MD5", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
+TRIES = 5
 
 
 def take_repository(_: Given, value: bytes) -> None:
@@ -132,13 +135,67 @@ def set_password(run: Run, name: bytes, caller: bytes, from_stdin: bool = False)
     run.console.warn("password updated successfully")
 
 
+def set_below_prefix(run: Run, name: bytes, caller: bytes, quiet: bool, from_stdin: bool) -> None:
+    """Ask for a new password in shadow's own words and set it, since 4.14: PAM knows no prefix. Raises Fail."""
+    from accounts.system.coredump import forbid_core_dumps
+    from accounts.system.hashing import hash_password, settings_from, wipe
+
+    console, defs, release = run.console, run.facts.defs, run.release
+    shown = fsdecode(name)
+    forbid_core_dumps()
+    if not quiet:
+        console.print(f"Changing password for {shown}\n")
+    if not quiet and not from_stdin:
+        # PASS_MIN_LEN and PASS_MAX_LEN are PAM's, and so what shadow takes for them without PAM.
+        method = defs.get("ENCRYPT_METHOD")
+        short = release < (4, 20) and (
+            not defs.get_bool("MD5_CRYPT_ENAB") if method is None else method not in ENDLESS_METHODS
+        )
+        least = 5 if release < (4, 20) else 0
+        console.print(
+            f"Enter the new password (minimum of {least}{', maximum of 8' if short else ''} characters)\n"
+            "Please use a combination of upper and lower case letters and numbers.\n"
+        )
+    password = console.converse("") if from_stdin else ask_twice(run)
+    if password is None:
+        raise Fail(E_NOPERM, text=f"The password for {shown} is unchanged.\n")
+    try:
+        settings = settings_from(defs)
+        console.complain("".join(settings.notes))
+        hashed = hash_password(password, settings)
+    finally:
+        wipe(password)
+    now = run.facts.today() or -1
+    run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, passwd=hashed, changed=now))
+
+
+def ask_twice(run: Run) -> bytearray | None:
+    """A password typed twice at the terminal; None when it was not, or there is no terminal."""
+    from accounts.system.hashing import wipe
+    from accounts.system.terminal import has_terminal
+
+    for _ in range(TRIES):
+        first = run.console.read_password("New password: ") if has_terminal() else None
+        second = None if first is None else run.console.read_password("Re-enter new password: ")
+        if first is not None and first == second:
+            wipe(second)
+            return first
+        wipe(first or bytearray())
+        wipe(second or bytearray())
+        if second is None:
+            return None
+        run.console.complain("They don't match; try again.\n")
+    return None
+
+
 @program(TOOL)
 def main(given: Given) -> int:
     """Show or change the status of accounts, or set a password."""
     run, letters, root = given.run, given.letters, is_root()
     console = run.console
     database = run.facts.view(("passwd", "shadow"))
-    caller = find_caller(database).name
+    caller = name_caller(run.facts)
+    below_prefix = bool(run.facts.target.prefix) and run.release >= (4, 14)
     check_named(run.release, given.operands, domains=True)
     check_options(given)
     if not root and not letters.isdisjoint(CHANGES | {"a"}):
@@ -159,6 +216,8 @@ def main(given: Given) -> int:
         console.print(status_line(*rows, run.release))
     elif not letters.isdisjoint(CHANGES):
         # The day by the clock, which is what PAM goes by.
+        if below_prefix:
+            given.values["changed"] = run.facts.today() or -1
         run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, **given.values))
         if "q" not in letters:
             console.print(f"{console.prog}: password changed.\n")
@@ -167,5 +226,8 @@ def main(given: Given) -> int:
 
         change_token(run, rows, quiet="q" in letters, expired="k" in letters)
     elif "k" not in letters or expiry_state(*rows, run.facts.today(), run.release):
-        set_password(run, name, caller, "s" in letters)
+        if below_prefix:
+            set_below_prefix(run, name, caller, "q" in letters, "s" in letters)
+        else:
+            set_password(run, name, caller, "s" in letters)
     return 0

@@ -26,14 +26,18 @@ FILES = ("passwd", "shadow")
 class ChangeStatus(Request):
     """The options of passwd(1) but the password itself; None and False leave things as they are.
 
-    min, max, warn, inactive: days, -1 for none. caller: who asks, for syslog. today: days since the epoch, by the clock
-    that PAM reads.
+    min, max, warn, inactive: days, -1 for none. passwd: encrypted already, where shadow sets it and not PAM. changed:
+    the day of the change, where shadow notes it: of everything below a prefix, since 4.14. caller: who asks, for
+    syslog. today: days since the epoch, by the clock that PAM reads.
     """
 
-    __slots__ = ("caller", "delete", "expire", "inactive", "lock", "max", "min", "name", "today", "unlock", "warn")
+    __slots__ = (
+        "caller", "changed", "delete", "expire", "inactive", "lock", "max", "min", "name", "passwd", "today", "unlock",
+        "warn",
+    )  # fmt: skip
     DEFAULTS: ClassVar[dict[str, Any]] = {
         "delete": False, "expire": False, "lock": False, "unlock": False, "min": None, "max": None, "warn": None,
-        "inactive": None,
+        "inactive": None, "passwd": None, "changed": None,
     }  # fmt: skip
     name: bytes
     caller: bytes
@@ -46,6 +50,8 @@ class ChangeStatus(Request):
     max: int | None
     warn: int | None
     inactive: int | None
+    passwd: bytes | None
+    changed: int | None
 
     def look(self, facts: Facts, report: Report) -> bool:
         """Whether the shadow row is meant; as in shadow, without one it is the password in passwd."""
@@ -98,6 +104,8 @@ class ChangeStatus(Request):
 
     def apply(self, passwd: bytes) -> bytes:
         """The new password field. Raises Fail when unlocking would leave no password at all."""
+        if self.passwd is not None:
+            passwd = self.passwd
         if self.delete:
             passwd = b""
         if self.unlock and passwd.startswith(b"!"):
@@ -114,7 +122,9 @@ class ChangeStatus(Request):
 
     def ageing(self) -> dict[str, Any]:
         """The fields of shadow(5) that change besides the password."""
-        days = {"min": self.min, "max": self.max, "warn": self.warn, "inactive": self.inactive}
+        days = {
+            "min": self.min, "max": self.max, "warn": self.warn, "inactive": self.inactive, "lstchg": self.changed,
+        }  # fmt: skip
         changes = {name: day for name, day in days.items() if day is not None}
         return changes | {"lstchg": 0} if self.expire else changes
 

@@ -30,6 +30,18 @@ def find_caller(database: Database) -> Passwd:
     return row
 
 
+def name_caller(facts: Facts) -> bytes:
+    """The name of find_caller(); below --prefix, who calls is an account of this system. Raises Fail."""
+    if not facts.target.prefix:
+        return find_caller(facts.view(("passwd",))).name
+    import pwd
+
+    try:
+        return fsencode(pwd.getpwuid(posix.getuid()).pw_name)
+    except KeyError:
+        raise Fail(E_NOPERM, "Cannot determine your user name.") from None
+
+
 def check_named(release: Release, operands: list[bytes], domains: bool = False) -> None:
     """Whether the first operand could be a user's name, as is looked at since 4.17. Raises Fail.
 

@@ -34,6 +34,15 @@ def read_password(prompt: str) -> bytearray | None:
         os.close(fd)
 
 
+def has_terminal() -> bool:
+    """Whether there is a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def converse(prompt: str) -> bytearray | None:
     """The same on standard input and standard error, as PAM's misc_conv(3) does, so passwd(1) on Debian."""
     return _ask(0, 2, prompt)
