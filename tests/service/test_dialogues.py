@@ -21,7 +21,7 @@ from tests.support.overlay import REAL, in_overlay
 OLD, NEW = "Secret-123", "Xk3!vbe9Qz"
 SECONDS = 60
 # Every so manieth dialogue in `make test`, all with ACCOUNTS_DIALOGUES=1.
-STEP = 1 if os.environ.get("ACCOUNTS_DIALOGUES") else 4
+STEP = 1 if os.environ.get("ACCOUNTS_DIALOGUES") else 8
 FILES = ("passwd", "shadow", "group", "gshadow")
 SHADOW = 42  # the GID in the rows below
 Say = tuple[tuple[str, str], ...]
