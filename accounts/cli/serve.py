@@ -17,7 +17,8 @@ from accounts.system.notify import set_ident
 from accounts.text import fsdecode
 
 if TYPE_CHECKING:
-    from accounts.service.server import Peer, Serve
+    from accounts.service.peers import Peer
+    from accounts.service.server import Serve
     from accounts.service.session import Dialogue, Outcome
 
 USAGE = """\

@@ -7,25 +7,34 @@ keep it from others, or make it fail. What is said is parsed by a child (account
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable
 
+from accounts.service.peers import (
+    CONNECTIONS,
+    PATIENCE,
+    ROOT_CONNECTIONS,
+    ROOT_WORKERS,
+    SPARE,
+    USER_CONNECTIONS,
+    WORKERS,
+    Connection,
+    Peer,
+    User,
+    raise_limit,
+)
 from accounts.service.users import KnownUsers
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.varlink import MAX_MESSAGE
 
-# Of all users together, of one, and of root. A user has the connections of 64 programs that wait.
-CONNECTIONS, USER_CONNECTIONS, ROOT_CONNECTIONS = 1024, 64, 256
-WORKERS, USER_WORKERS, ROOT_WORKERS = 32, 4, 16
 # Messages of one user in a second, in the long run, and how many at once.
 RATE, BURST = 50, 50
-# Seconds: for a message, the first or the next; for all that comes of it; before a child that should end is killed.
-PATIENCE = 30.0
+# Seconds: for all that comes of a message; before a child that should end is killed.
 LONGEST = 900.0
 GRACE = 10.0
 TICK = 1.0  # how often deadlines are looked at
@@ -33,71 +42,13 @@ TICK = 1.0  # how often deadlines are looked at
 ACCEPTS = 64
 # How often a child that somebody has stopped is continued.
 CONTINUES = 20
+# What accept(2) says when this process, or the system, has no more.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 KEEP, CLOSE = 0, 1  # exit statuses of a child
 UNKNOWN = -1  # all UIDs without an account share what one user has
-_CREDENTIALS = struct.Struct("3i")
 
 # A connection, who is at its other end, and what has been received -> whether the connection is to be kept.
 Serve = Callable[[socket.socket, "Peer", bytes], bool]
-
-
-class Peer:
-    """Who connected, as the kernel says: the effective UID and GID, and the PID, at the time of connect(2).
-
-    A UID of another user namespace is that of this one. pid: 0 in another PID namespace; good for a log only.
-    """
-
-    __slots__ = ("gid", "pid", "uid")
-
-    def __init__(self, pid: int, uid: int, gid: int) -> None:
-        self.pid = pid
-        self.uid = uid
-        self.gid = gid
-
-    @classmethod
-    def of(cls, connection: socket.socket) -> Peer:
-        """The peer of a connected unix socket. Raises OSError."""
-        size = _CREDENTIALS.size
-        pid, uid, gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        return cls(pid, uid & 0xFFFFFFFF, gid & 0xFFFFFFFF)
-
-
-class _Connection:
-    __slots__ = ("buffer", "deadline", "peer", "pid", "socket", "started", "stops", "user")
-
-    def __init__(self, connection: socket.socket, peer: Peer, user: _User) -> None:
-        self.socket = connection
-        self.peer = peer
-        self.user = user
-        self.buffer = bytearray()
-        self.deadline = time.monotonic() + PATIENCE
-        self.started = 0.0
-        # The child that answers, 0 while there is none.
-        self.pid = 0
-        self.stops = 0
-
-
-class _User:
-    """What one user has open. ready: connections with a message, in their order; next: when the next may be taken."""
-
-    __slots__ = ("connections", "is_root", "next", "ready", "told", "workers")
-
-    def __init__(self, uid: int) -> None:
-        self.is_root = uid == 0
-        self.connections: dict[_Connection, None] = {}
-        self.ready: dict[_Connection, None] = {}
-        self.workers: dict[_Connection, None] = {}
-        self.next = 0.0
-        self.told = -1e9
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.connections and self.next <= time.monotonic()
-
-    @property
-    def may_start(self) -> bool:
-        limit = ROOT_WORKERS if self.is_root else USER_WORKERS
-        return bool(self.ready) and len(self.workers) < limit and (self.is_root or self.next <= time.monotonic())
 
 
 class Server:
@@ -107,10 +58,12 @@ class Server:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._serve = serve
         self._idle = idle
-        self._users: dict[int, _User] = {}
-        self._connections: dict[int, _Connection] = {}
-        self._children: dict[int, _Connection] = {}
+        self._users: dict[int, User] = {}
+        self._connections: dict[int, Connection] = {}
+        self._children: dict[int, Connection] = {}
         self._known = KnownUsers()
+        self._places = min(CONNECTIONS, raise_limit() - SPARE)
+        self._paused = False
         self._stopping = False
         self._looked = 0.0
         self._quiet_since = time.monotonic()
@@ -159,7 +112,9 @@ class Server:
         for _ in range(ACCEPTS):
             try:
                 connection, _address = listener.accept()
-            except OSError:  # nobody any more, or gone already
+            except OSError as error:  # nobody any more, or gone already
+                if error.errno in EXHAUSTED:
+                    self._pause()
                 return
             try:
                 peer = Peer.of(connection)
@@ -168,36 +123,43 @@ class Server:
                 continue
             self._take(connection, peer)
 
+    def _pause(self) -> None:
+        """Do not listen until the next tick: there is no descriptor for who comes."""
+        if not self._paused:
+            self._paused = True
+            for fd in self._listeners:
+                self._epoll.unregister(fd)
+
     def _take(self, connection: socket.socket, peer: Peer) -> None:
         key = peer.uid if self._known.has(peer.uid) else UNKNOWN
         user = self._users.get(key)
         if user is None:
             self._forget_idle_users()
-            user = self._users[key] = _User(key)
+            user = self._users[key] = User(key)
         limit = ROOT_CONNECTIONS if user.is_root else USER_CONNECTIONS
         if len(user.connections) >= limit or not self._make_room(user):
             self._tell(user, f"too many connections of UID {peer.uid}")
             connection.close()
             return
         connection.setblocking(False)
-        taken = _Connection(connection, peer, user)
+        taken = Connection(connection, peer, user)
         self._connections[connection.fileno()] = taken
         user.connections[taken] = None
         self._epoll.register(connection.fileno(), select.EPOLLIN)
 
-    def _make_room(self, user: _User) -> bool:
+    def _make_room(self, user: User) -> bool:
         """Whether there is a place for one more; who has most gives one up."""
-        if len(self._connections) < CONNECTIONS:
+        if len(self._connections) < self._places:
             return True
         heaviest = self._heaviest(lambda other: len(other.connections))
         if heaviest is None or not (user.is_root or len(heaviest.connections) > len(user.connections) + 1):
             return False
         return self._close_first(heaviest)
 
-    def _heaviest(self, weight: Callable[[_User], int]) -> _User | None:
+    def _heaviest(self, weight: Callable[[User], int]) -> User | None:
         return max((user for user in self._users.values() if not user.is_root), key=weight, default=None)
 
-    def _close_first(self, user: _User) -> bool:
+    def _close_first(self, user: User) -> bool:
         """Close the oldest connection of a user that no child works for."""
         for connection in user.connections:
             if not connection.pid:
@@ -205,7 +167,7 @@ class Server:
                 return True
         return False
 
-    def _tell(self, user: _User, text: str) -> None:
+    def _tell(self, user: User, text: str) -> None:
         """One line a minute and user: a log is something to fill, too."""
         now = time.monotonic()
         if now - user.told > 60:
@@ -216,7 +178,7 @@ class Server:
         if len(self._users) > CONNECTIONS:
             self._users = {uid: user for uid, user in self._users.items() if not user.is_idle}
 
-    def _read(self, connection: _Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         try:
             piece = connection.socket.recv(MAX_MESSAGE - len(connection.buffer))
         except BlockingIOError:
@@ -234,7 +196,7 @@ class Server:
         elif len(connection.buffer) >= MAX_MESSAGE:
             self._close(connection)
 
-    def _close(self, connection: _Connection) -> None:
+    def _close(self, connection: Connection) -> None:
         fd = connection.socket.fileno()
         del self._connections[fd]
         connection.user.connections.pop(connection, None)
@@ -258,7 +220,7 @@ class Server:
                     return
                 self._start(user, next(iter(user.ready)))
 
-    def _end_a_dialogue(self, user: _User) -> None:
+    def _end_a_dialogue(self, user: User) -> None:
         """Who has most children loses the oldest, if that is more than this user has: it may wait for a person."""
         heaviest = self._heaviest(lambda other: len(other.workers))
         if heaviest is None or len(heaviest.workers) <= len(user.workers) + 1:
@@ -266,14 +228,14 @@ class Server:
         oldest = min(heaviest.workers, key=lambda connection: connection.started)
         self._hang_up(oldest)
 
-    def _hang_up(self, connection: _Connection) -> None:
+    def _hang_up(self, connection: Connection) -> None:
         """A child that asks gets no answer any more and ends; one that works goes on to the end."""
         try:
             connection.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 
-    def _start(self, user: _User, connection: _Connection) -> None:
+    def _start(self, user: User, connection: Connection) -> None:
         now = time.monotonic()
         del user.ready[connection]
         user.next = max(user.next, now - BURST / RATE) + 1 / RATE
@@ -293,7 +255,7 @@ class Server:
         user.workers[connection] = None
         self._children[pid] = connection
 
-    def _be_child(self, connection: _Connection) -> None:
+    def _be_child(self, connection: Connection) -> None:
         status = CLOSE
         try:
             signal.set_wakeup_fd(-1)
@@ -328,13 +290,13 @@ class Server:
                 del self._children[pid]
                 self._resume(connection, os.waitstatus_to_exitcode(status))
 
-    def _continue(self, pid: int, connection: _Connection | None) -> None:
+    def _continue(self, pid: int, connection: Connection | None) -> None:
         """A child has the user's real UID while it speaks PAM, so the user can stop it, and a lock that it holds."""
         if connection is not None:
             connection.stops += 1
         os.kill(pid, signal.SIGKILL if connection is None or connection.stops > CONTINUES else signal.SIGCONT)
 
-    def _resume(self, connection: _Connection, status: int) -> None:
+    def _resume(self, connection: Connection, status: int) -> None:
         connection.pid = 0
         connection.user.workers.pop(connection, None)
         if status != KEEP:
@@ -347,7 +309,7 @@ class Server:
 
     def _next_timeout(self) -> float:
         now = time.monotonic()
-        if not self._connections:
+        if not self._connections and not self._paused:
             return -1 if self._idle is None else max(0.0, self._quiet_since + self._idle - now)
         # A child that ends wakes us; who waits for its place need not be asked for sooner.
         waits = (user.next - now for user in self._users.values() if user.ready and user.next > now)
@@ -358,6 +320,10 @@ class Server:
         if now - self._looked < TICK:
             return
         self._looked = now
+        if self._paused:
+            self._paused = False
+            for fd in self._listeners:
+                self._epoll.register(fd, select.EPOLLIN)
         for connection in [one for one in self._connections.values() if one.deadline <= now]:
             if not connection.pid and connection not in connection.user.ready:
                 self._close(connection)

@@ -15,7 +15,7 @@ from typing import Any
 from accounts.change import Change, Listener
 from accounts.errors import AccountsError
 from accounts.service.interfaces import DESCRIPTIONS, VERSION
-from accounts.service.server import PATIENCE, Peer
+from accounts.service.peers import PATIENCE, Peer
 from accounts.system.varlink import SERVICE, Channel, Malformed, Message, VarlinkError, invalid_parameter
 from accounts.text import fsencode
 

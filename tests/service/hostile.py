@@ -245,6 +245,24 @@ def fill_all_places(service: Service) -> None:
     wait_until(lambda: service.descriptors() < 20)
 
 
+def run_out_of_descriptors() -> None:
+    """With a hundred descriptors: it neither ends nor spins, and whoever comes is served."""
+    with Service(descriptors=100) as service:
+        held = [connect_as(uid) for uid in USERS[:8] for _ in range(64)]
+        is_alive(USERS[-1])
+        spent = _processor_time(service.pid)
+        time.sleep(1)
+        assert _processor_time(service.pid) - spent < 0.5
+        for client in held:
+            client.close()
+        is_alive(USERS[-1])
+
+
+def _processor_time(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def hold_dialogues(service: Service) -> None:
     """A user with all the dialogues that there can be keeps nobody from one; nor do sixteen."""
     held = []

@@ -25,8 +25,10 @@ HASH = "$6$rounds=1000$abcdefgh$"
 class Service:
     """`accounts serve` of the root that this process is in; a with block starts and ends it."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, descriptors: int = 0) -> None:
+        """descriptors: how many it may have, 0 for as many as this process."""
         self.options = options
+        self.limit = descriptors
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Service:
@@ -42,6 +44,8 @@ class Service:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = ["/usr/bin/accounts", "serve", "--listen", SOCKET, *self.options]
+        if self.limit:
+            command = ["prlimit", f"--nofile={self.limit}", *command]
         self.process = subprocess.Popen(command, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

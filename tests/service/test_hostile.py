@@ -24,6 +24,7 @@ def _run_all() -> dict[str, str]:
     """Scenario -> what went wrong. One service sees it all."""
     hostile.lay_out()
     failed = {}
+    hostile.run_out_of_descriptors()
     with Service() as service:
         for name in SCENARIOS:
             try:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from accounts.service.peers import Peer
 from accounts.service.pwaccess import verify_password
-from accounts.service.server import Peer
 from accounts.service.session import Outcome, Session
 from accounts.system.varlink import Channel, VarlinkError
 from tests.clients.dialogue import talk
