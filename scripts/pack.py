@@ -67,6 +67,20 @@ class _Stripper(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        # The fields of a dataclass are its annotations; their names are enough, and nothing is imported for them.
+        fields = {}
+        if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+            for place, statement in enumerate(node.body):
+                if isinstance(statement, ast.AnnAssign):
+                    statement.annotation = ast.Constant(ast.unparse(statement.annotation))
+                    fields[place] = statement
+                    node.body[place] = ast.Pass()
+        self.generic_visit(node)
+        for place, statement in fields.items():
+            node.body[place] = statement
+        return node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         bare = ast.Pass() if node.value is None else ast.Assign([node.target], node.value)
         return ast.copy_location(bare, node)

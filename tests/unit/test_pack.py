@@ -134,6 +134,13 @@ def test_annotations_and_docstrings_are_left_out() -> None:
     assert (space["f"].__annotations__, space["f"].__doc__, space.get("__doc__")) == ({}, None, None)
 
 
+def test_a_dataclass_keeps_its_fields() -> None:
+    source = "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: Nowhere\n    y: int = 2\n"
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(marshal.loads(compile_module(ast.parse(source), "a.py")), space)
+    assert repr(space["A"](1)).endswith("A(x=1, y=2)")
+
+
 def test_needed_are_packages_before_what_is_in_them() -> None:
     source = SOURCE + "\n\ndef late():\n    from accounts.text import fsdecode\n"
     names = ("accounts.text", "accounts.model.records", "accounts.model", "accounts.errors")
