@@ -27,7 +27,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all no-pam demo test test-deps venv pip bench clients lint install install-doc install-image-tool image clean
+.PHONY: all no-pam demo test test-deps venv pip bench clients packages-test deb lint install install-doc install-image-tool image clean
 
 # pam_accounts.so is made where libpam's headers are (Debian: libpam0g-dev): all else does without.
 PAM_MODULE = $(if $(shell printf '\043include <security/pam_ext.h>\n' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
@@ -133,6 +133,14 @@ test: venv test-deps all
 	# The real tools know no vendor copies of login.defs and default/useradd.
 	rm -rf build/root$(DATADIR)
 	ACCOUNTS_TOOLS=build/root $(RUN)/pytest tests $(PARALLEL)
+
+# Packages, built and installed in fresh roots: minutes, and a mirror of Debian's.
+packages-test: venv test-deps
+	ACCOUNTS_PACKAGES=1 $(RUN)/pytest tests/packages
+
+# Debian's packages of this tree, in build/debs.
+deb:
+	scripts/deb.sh build/debs
 
 # Every client of the account tools in a classic root with Debian's and in a stateless one with ours; `make test`
 # runs the short part.

@@ -51,6 +51,10 @@ debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
 # And with a module that has a say in new passwords.
 debian-12-passwdqc | debian-13-passwdqc)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,python3,libpam-passwdqc ;;
+# Where Debian's packages are built, and looked at.
+debian-12-packaging | debian-13-packaging)
+    include=python3,passwd,login,gcc,libc6-dev,make,dpkg-dev,fakeroot,libpam0g-dev
+    install='build-essential debhelper dh-python python3-passlib python3-filelock lintian' ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)
     include=adduser
