@@ -41,7 +41,12 @@ class _Pack:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         entry = self._index.get(name)
-        return None if entry is None else ModuleSpec(name, self, is_package=entry[0])  # type: ignore[arg-type]
+        if entry is None:
+            return None
+        spec = ModuleSpec(name, self, is_package=entry[0])  # type: ignore[arg-type]
+        if entry[0]:
+            spec.submodule_search_locations = _directory_of(name)
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -67,10 +72,15 @@ class _Pack:
     def _load(self, name: str) -> None:
         module = sys.modules[name] = ModuleType(name)
         if self._index[name][0]:
-            module.__path__ = []
+            module.__path__ = _directory_of(name)
         parent, _, child = name.rpartition(".")
         setattr(sys.modules[parent], child, module)
         self._run(module, name)
+
+
+def _directory_of(package: str) -> list[str]:
+    # Where those of its modules are that the pack has not.
+    return [__path__[0] + package[len("accounts") :].replace(".", "/")]
 
 
 def _open_standard_streams() -> None:

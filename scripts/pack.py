@@ -95,6 +95,11 @@ def compile_module(tree: ast.Module, path: str, loaded: Collection[str] = ()) ->
     return marshal.dumps(compile(stripped, path, "exec", dont_inherit=True, optimize=2))
 
 
+def reads_annotations(tree: ast.Module) -> bool:
+    """Whether a module has data classes: it is not packed, and comes from its own file."""
+    return any(isinstance(node, ast.ImportFrom) and node.module == "dataclasses" for node in ast.walk(tree))
+
+
 def find_needed(tree: ast.Module, names: Collection[str]) -> tuple[str, ...]:
     """Which of the modules called names a module imports at its top level, packages before what is in them."""
     needed: dict[str, None] = {}
@@ -112,10 +117,15 @@ def build_pack(directory: str, shown: str) -> bytes:
     codes = []
     offset = 0
     modules = find_modules(directory)
-    for name, (is_package, path) in sorted(modules.items()):
+    trees = {}
+    for name, (_, path) in sorted(modules.items()):
         with open(path, "rb") as file:
-            tree = ast.parse(file.read(), path)
-        needed = find_needed(tree, modules)
+            trees[name] = ast.parse(file.read(), path)
+        if reads_annotations(trees[name]):
+            del trees[name]
+    for name, tree in trees.items():
+        is_package, path = modules[name]
+        needed = find_needed(tree, trees)
         code = compile_module(tree, os.path.join(shown, os.path.relpath(path, directory)), needed)
         index[name] = (is_package, offset, len(code), needed)
         codes.append(code)
