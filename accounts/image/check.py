@@ -7,7 +7,6 @@ The account rules are in findings.py; here is the wiring: module, nsswitch.conf,
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -33,11 +32,11 @@ from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, SUBID_PLUGIN, find_libraries, find_modules
 from accounts.image.pins import gather
-from accounts.image.reader import point_at
 from accounts.image.rules import Rules
 from accounts.image.tree import Tree
+from accounts.image.units import NSSWITCH_UNIT, SYSTEMD, find_faults
 from accounts.image.uses import find_uses
-from accounts.image.wire import UNIT, UNIT_DIRECTORIES, VENDOR_NSSWITCH, WANTS
+from accounts.image.wire import VENDOR_NSSWITCH
 from accounts.image.wirepam import check_stacks
 from accounts.model.policy import (
     DATABASES,
@@ -48,8 +47,6 @@ from accounts.model.policy import (
     parse_services,
 )
 from accounts.system.target import Target
-
-_UNIT_DIRECTORIES = ("/etc/systemd/system", *UNIT_DIRECTORIES)
 
 
 @dataclass
@@ -202,8 +199,8 @@ def _check_nsswitch(layers: Layers, root: Path, findings: Findings, result: Chec
         findings.add("nsswitch", f"there is no nsswitch.conf, neither in /etc nor {VENDOR_NSSWITCH}")
         return
     result.facts["nsswitch.conf"] = path
-    if not path.startswith("/etc/"):
-        _check_boot_unit(tree, path, findings)
+    if any(tree.lstat(one) is not None for one in SYSTEMD) or not path.startswith("/etc/"):
+        _check_units(tree, path, findings)
     text = tree.read(path)
     target = Target(os.fsencode(root))
     try:
@@ -265,19 +262,20 @@ def _is_file(tree: Tree, directory: str) -> bool:
     return True
 
 
-def _check_boot_unit(tree: Tree, path: str, findings: Findings) -> None:
-    """Without /etc/nsswitch.conf in the image the unit has to link it before anything looks up a user."""
-    unit = next((f"{one}/{UNIT}" for one in _UNIT_DIRECTORIES if tree.lstat(f"{one}/{UNIT}") is not None), None)
-    if path != VENDOR_NSSWITCH:
-        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {path} is not where {UNIT} takes it from")
-    if unit is None:
-        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and no {UNIT} makes it at boot")
-        return
-    link = tree.readlink(unit)
-    if link is not None and point_at(posixpath.dirname(unit), link) == "/dev/null":
-        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is masked", files=[unit])
-    elif not any(tree.lstat(f"{one}/{WANTS}/{UNIT}") for one in _UNIT_DIRECTORIES):
-        findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {unit} is not enabled", files=[unit])
+def _check_units(tree: Tree, path: str, findings: Findings) -> None:
+    """Without /etc/nsswitch.conf in the image a unit has to link it before anything looks up a user."""
+    needed = not path.startswith("/etc/")
+    if needed and path != VENDOR_NSSWITCH:
+        findings.add(
+            "nsswitch", f"/etc/nsswitch.conf is missing, and {path} is not where {NSSWITCH_UNIT} takes it from"
+        )
+    for unit, why, file in find_faults(tree):
+        files = [file] if file else []
+        if unit != NSSWITCH_UNIT:
+            findings.add("units", f"{why}: run accounts image wire", files=files)
+        elif needed:
+            why = f"no {unit} makes it at boot" if not file else why
+            findings.add("nsswitch", f"/etc/nsswitch.conf is missing, and {why}", files=files)
 
 
 def _check_first_boot(layers: Layers, findings: Findings) -> None:

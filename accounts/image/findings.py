@@ -45,6 +45,7 @@ RULES = {
     "module": ("fail", "the NSS module is missing or of another architecture"),
     "module-partial": ("warn", "the root runs programs of an architecture for which there is no NSS module"),
     "nsswitch": ("fail", "nsswitch.conf does not join the two layers"),
+    "units": ("warn", "a boot unit is missing, masked or not enabled"),
     "pam-module": ("fail", "PAM is to ask pam_accounts.so for new passwords, and cannot"),
     "pam-stack": ("warn", "pam_unix is asked for a new password before pam_accounts, or without it"),
     "first-boot": ("fail", "systemd-firstboot asks on the console, and the boot waits for an answer"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
-from accounts.image import dracut, pam, rpm, tmpfiles
+from accounts.image import dracut, pam, rpm, tmpfiles, units
 from accounts.image.firstboot import GUARD, find_asker, format_guard, has_guard
 from accounts.image.layers import Layers
 from accounts.image.module import LIBRARY, MODULE, SUBID_PLUGIN, find_libraries, find_modules
@@ -34,13 +34,6 @@ VENDOR_NSSWITCH = "/usr/share/accounts/nsswitch.conf"
 # What a root had in /etc before; make install may overwrite the vendor's copy that was made of it.
 FOUND_NSSWITCH = "/usr/share/accounts/nsswitch.conf.found"
 LINK = ".." + VENDOR_NSSWITCH
-UNIT = "accounts-nsswitch.service"
-UNIT_DIRECTORIES = ("/usr/lib/systemd/system", "/lib/systemd/system")
-WANTS = "sysinit.target.wants"
-# The service for callers without rights: sockets that are enabled, and the program without which they are nothing.
-SELF_SERVICE, SELF_SOCKETS = "accounts-self.service", ("accounts-self.socket", "accounts-pwaccess.socket")
-SOCKET_WANTS = "sockets.target.wants"
-SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 TMPFILES_PROGRAM = ("/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles")
 PAM, VENDOR_PAM = "/etc/pam.d", "/usr/lib/pam.d"
 PAM_TMPFILES = "/usr/lib/tmpfiles.d/accounts-pam.conf"
@@ -79,14 +72,13 @@ def wire(
         image_dir = Layers(tree, root).image_dir
         notes = _check_module(tree, image_dir)
         if boot is None:
-            boot = _first(tree, SYSTEMD) is not None
+            boot = _first(tree, units.SYSTEMD) is not None
         run = _Wiring(tree, Wired(boot, notes=notes))
         if with_pam:
             check_module(tree)
         run.write_nsswitch()
         if boot:
-            run.install_unit()
-            run.enable_service()
+            run.install_units()
         run.guard_first_boot(image_dir)
         run.tell_rpm(image_dir)
         run.tell_dracut(image_dir)
@@ -160,37 +152,11 @@ class _Wiring:
         if dracut.needs_module(self.tree) and self.tree.write(dracut.MODULE, dracut.format_module(image_dir), 0o755):
             self.result.changed.append(dracut.MODULE)
 
-    def install_unit(self) -> None:
-        """Install and enable the unit that links nsswitch.conf, unless the root has one of that name."""
-        directory = self._unit_directory()
-        if self.tree.lstat(f"{directory}/{UNIT}") is None:
-            self._write(f"{directory}/{UNIT}", (VENDOR_DATA / "systemd" / UNIT).read_bytes())
-        if self.tree.lstat(f"{directory}/{WANTS}/{UNIT}") is None:
-            self.tree.symlink(f"../{UNIT}", f"{directory}/{WANTS}/{UNIT}")
-            self.result.changed.append(f"{directory}/{WANTS}/{UNIT}")
-        if (mask := self.tree.readlink(f"/etc/systemd/system/{UNIT}")) is not None:
-            self.result.notes.append(f"/etc/systemd/system/{UNIT} is a link to {mask}: the unit will not run")
+    def install_units(self) -> None:
+        """Install and enable the boot units, and the tmpfiles.d file."""
+        units.install(self.tree, VENDOR_DATA, self.result.changed.append, self.result.notes.append)
         if self.tree.lstat("/usr/lib/tmpfiles.d/accounts.conf") is None:
             self._write("/usr/lib/tmpfiles.d/accounts.conf", (VENDOR_DATA / "tmpfiles.d/accounts.conf").read_bytes())
-
-    def _unit_directory(self) -> str:
-        return next(
-            (path for path in UNIT_DIRECTORIES if self.tree.lstat(f"{path}/sysinit.target") is not None),
-            UNIT_DIRECTORIES[0],
-        )
-
-    def enable_service(self) -> None:
-        """Enable the sockets at which everybody may change what is theirs, where the root has the program for it."""
-        if self.tree.lstat(pam.COMMAND) is None:
-            return
-        directory = self._unit_directory()
-        for unit in (SELF_SERVICE, *SELF_SOCKETS):
-            if self.tree.lstat(f"{directory}/{unit}") is None:
-                self._write(f"{directory}/{unit}", (VENDOR_DATA / "systemd" / unit).read_bytes())
-        for unit in SELF_SOCKETS:
-            if self.tree.lstat(f"{directory}/{SOCKET_WANTS}/{unit}") is None:
-                self.tree.symlink(f"../{unit}", f"{directory}/{SOCKET_WANTS}/{unit}")
-                self.result.changed.append(f"{directory}/{SOCKET_WANTS}/{unit}")
 
     def add_pam_helper(self) -> None:
         """Let PAM copy the rows of image users whose password has expired, where the root has what that needs."""

@@ -105,6 +105,9 @@ def test_from_the_build_to_a_factory_reset(tmp_path: Path) -> None:
         assert machine.run("cat /etc/group") == "carol:x:1001:\nvideo:x:44:bob,carol"
         assert [line.split(":")[0] for line in machine.run("cat /etc/shadow").split()] == ["carol", "bob"]
         delta = {name: machine.run(f"cat /etc/{name}") for name in ACCOUNT_FILES}
+        # What the image's ids are is known for the next one.
+        assert machine.run("grep -c . /var/lib/accounts/ids; systemctl show -P ExecMainStatus accounts-reown") != ""
+        assert machine.run("grep ^passwd:sshd: /var/lib/accounts/ids").startswith("passwd:sshd:")
         leave(machine)
         machine.login("carol", PASSWORD)  # a user of this machine
         assert machine.run("id -Gn; stat -c %U ~") == "carol video\ncarol"
@@ -129,6 +132,12 @@ def test_from_the_build_to_a_factory_reset(tmp_path: Path) -> None:
         leave(machine)
         machine.login("root", PASSWORD)
         assert {name: machine.run(f"cat /etc/{name}") for name in ACCOUNT_FILES} == delta
+        # The first boot of an update: rebase ran, before systemd-sysusers, and the check once everything was up.
+        show = "systemctl show -P ExecMainExitTimestampMonotonic accounts-rebase; "
+        show += "systemctl show -P ExecMainStartTimestampMonotonic systemd-sysusers accounts-check"
+        ended, started, checked = map(int, machine.run(show).split())
+        assert 0 < ended < started < checked
+        assert machine.run("systemctl show -P ExecMainStatus accounts-rebase accounts-reown") == "0\n\n0"
         # At once: nothing is restarted when the image's files change under a running machine.
         for name in LAYER:
             text = (second / "usr/lib" / name).read_text() + row_of_late_user(name)
@@ -137,7 +146,13 @@ def test_from_the_build_to_a_factory_reset(tmp_path: Path) -> None:
             (second / f"usr/lib/.{name}").rename(second / "usr/lib" / name)
         assert machine.run("id late") == "uid=300(late) gid=300(late) groups=300(late)"
 
-    # Factory reset.
+        # systemd's hook.
+        assert machine.run("systemctl start factory-reset.target; systemctl show -P Result accounts-reset") == "success"
+        assert "no such user" in machine.run("LC_ALL=C id carol")
+        assert machine.run("id bob") == "uid=1000(bob) gid=1000(bob) groups=1000(bob)"
+        assert account_files(machine) == []
+
+    # The same from outside.
     shutil.rmtree(second / "etc")
     (second / "etc").mkdir()
     with Machine(second) as machine:

@@ -10,6 +10,7 @@ import pytest
 from accounts.errors import BadArgument
 from accounts.image.elf import parse_machine
 from accounts.image.nsswitch import merge_nsswitch
+from accounts.image.units import PROGRAM_UNITS
 from accounts.image.wire import VENDOR_DATA, wire
 from accounts.model.policy import DATABASES, parse_nsswitch
 from tests.image.elf_files import AARCH64, I386, MIPS, make_library, make_module
@@ -129,6 +130,21 @@ def test_a_root_with_the_program_has_the_sockets_of_its_service(tmp_path: Path) 
     bare = make_root(tmp_path / "bare", {"etc/nsswitch.conf": "passwd: files\n"})
     wire(bare)
     assert not (bare / "usr/lib/systemd/system/accounts-self.socket").exists()
+
+
+def test_the_units_of_the_program_come_where_it_is(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
+    assert set(PROGRAM_UNITS) <= {path.rpartition("/")[2] for path in wire(root).changed}
+    units = root / "usr/lib/systemd/system"
+    for unit, wants in PROGRAM_UNITS.items():
+        assert (units / unit).read_bytes() == (VENDOR_DATA / "systemd" / unit).read_bytes()
+        assert not wants or (units / wants / unit).resolve() == units / unit
+    # Somebody's own unit stays.
+    (units / "accounts-rebase.service").write_text("[Service]\n")
+    assert wire(root).changed == []
+    (root / "etc/systemd/system").mkdir(parents=True)
+    (root / "etc/systemd/system/accounts-check.service").symlink_to("/dev/null")
+    assert any("accounts-check.service is a link to /dev/null" in note for note in wire(root).notes)
 
 
 def test_a_root_without_systemd_has_the_link_now(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def start_unit(root: HeldRoot) -> None:
 
 def test_the_unit_is_valid_and_enabled_from_usr(installed: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", installed / UNIT], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    # Of accounts-apply.service; systemd before 254 passes over it.
+    said = [line for line in done.stderr.splitlines() if "Unknown key 'ImportCredential'" not in line]
+    assert (done.returncode, said) == (0, [])
     wants = installed / "usr/lib/systemd/system/sysinit.target.wants/accounts-nsswitch.service"
     assert wants.resolve() == (installed / UNIT).resolve()
     assert not list(installed.glob("etc"))
