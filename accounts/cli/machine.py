@@ -8,6 +8,7 @@ bad input or an error of the system. status and show are answers: 0 unless there
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -82,6 +83,8 @@ def main(argv: Sequence[str], commands: Commands | None = None) -> int:
     run = (commands or COMMANDS)[argv[0]][1]
 
     def at_work(arguments: argparse.Namespace) -> int:
+        # A collection goes through all rows that are held, again and again; all go when the process does.
+        gc.disable()
         command = Run(arguments)
         with command.change:
             return run(command)

@@ -250,8 +250,9 @@ def colliding_ids(database: Database) -> Iterator[tuple[str, Any, bytes]]:
         own = [row for row in local_rows(layered) if row.kind == Kind.OWN]
         ids = id_names(layered.image) if own else {}
         for row in own:
-            if row.id and ids.get(row.id, row.name) != row.name:
-                yield name, row.local, ids[row.id]
+            number = row.id
+            if number and ids.get(number, row.name) != row.name:
+                yield name, row.local, ids[number]
 
 
 def _kind(layered: Layered) -> str:

@@ -84,6 +84,9 @@ def parse_long(text: bytes) -> int | None:
 
 def parse_id(text: bytes) -> int | None:
     """A UID or GID as shadow's get_uid() takes it: 0..2^32-1; (uid_t)-1 included."""
+    # Most are as plain as that, and there may be 100,000.
+    if len(text) < 10 and text.isdigit():
+        return int(text)
     value = parse_integer(text)
     return value if value is not None and 0 <= value <= MAX_ID else None
 
