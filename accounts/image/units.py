@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from accounts.image.reader import Reader, point_at
 from accounts.image.tree import Tree
@@ -37,12 +36,14 @@ def units_of(tree: Reader) -> dict[str, str]:
     return {NSSWITCH_UNIT: WANTS} | (PROGRAM_UNITS if tree.lstat(PROGRAM) is not None else {})
 
 
-def install(tree: Tree, data: Path, changed: Callable[[str], None], note: Callable[[str], None]) -> None:
-    """Install and enable the units, unless the root has some of that name. data: nss-data. Raises OSError."""
+def install(
+    tree: Tree, read: Callable[[str], bytes], changed: Callable[[str], None], note: Callable[[str], None]
+) -> None:
+    """Install and enable the units, unless the root has some of that name. read: a unit of ours. Raises OSError."""
     directory = next((path for path in DIRECTORIES if tree.lstat(f"{path}/sysinit.target") is not None), DIRECTORIES[0])
     for unit, wants in units_of(tree).items():
         if tree.lstat(f"{directory}/{unit}") is None:
-            tree.write(f"{directory}/{unit}", (data / "systemd" / unit).read_bytes())
+            tree.write(f"{directory}/{unit}", read(unit))
             changed(f"{directory}/{unit}")
         if wants and tree.lstat(f"{directory}/{wants}/{unit}") is None:
             tree.symlink(f"../{unit}", f"{directory}/{wants}/{unit}")

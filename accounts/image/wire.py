@@ -154,7 +154,10 @@ class _Wiring:
 
     def install_units(self) -> None:
         """Install and enable the boot units, and the tmpfiles.d file."""
-        units.install(self.tree, VENDOR_DATA, self.result.changed.append, self.result.notes.append)
+        changed, notes = self.result.changed, self.result.notes
+        units.install(
+            self.tree, lambda unit: (VENDOR_DATA / "systemd" / unit).read_bytes(), changed.append, notes.append
+        )
         if self.tree.lstat("/usr/lib/tmpfiles.d/accounts.conf") is None:
             self._write("/usr/lib/tmpfiles.d/accounts.conf", (VENDOR_DATA / "tmpfiles.d/accounts.conf").read_bytes())
 

@@ -27,16 +27,20 @@ LOGGED = 50
 
 @dataclass
 class Written:
-    """What a change has written, or with dry_run would have."""
+    """What a change has written, or with dry_run would have. changes: of Database.render_changes()."""
 
-    diffs: list[FileDiff] = field(default_factory=list)
+    changes: list[tuple[str, bytes | None, bytes | None]] = field(default_factory=list)
     changed: bool = False
+
+    @property
+    def diffs(self) -> list[FileDiff]:
+        """The changes as diffs; made when they are asked for, as they take longer than the change."""
+        return diff_changes(self.changes)
 
     def note(self, database: Database) -> None:
         """Take down what an edited database differs by from the files."""
-        changes = database.render_changes()
-        self.diffs = diff_changes(changes)
-        self.changed = bool(changes)
+        self.changes = database.render_changes()
+        self.changed = bool(self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """changed and diffs as in docs/schemas."""

@@ -22,7 +22,7 @@ ORDERED = ("passwd", "group", "gshadow", "shadow")
 PARENT = {"gshadow": "group", "shadow": "passwd"}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Step:
     """One thing that rebase did or left undone.
 

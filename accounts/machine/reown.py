@@ -132,7 +132,7 @@ def write_ids(change: Change, database: Database) -> None:
 def changed_ids(database: Database, known: Ids) -> list[Move]:
     """The ids of the image that are others than those known; root's never change hands."""
     moves = []
-    for (name, account), (new, count) in image_ids(database).items():
+    for (name, account), (new, count) in image_ids(database).items() if known else ():
         old = known.get((name, account))
         if old is not None and old[0] != new and old[1] == count and old[0] and new:
             moves.append(Move(name, account, old[0], new, "image", count))
