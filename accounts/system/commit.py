@@ -370,17 +370,9 @@ class Work:
         gone = self._remove(names)
         for step in self.steps:
             if step.parent and {"old": step.old, "new": step.new}.get(step.state, "") is None:
-                self._remove_directory(step.parent)
+                shield.remove_directory(step.parent, self.etc)
         if gone:
             self._remove([JOURNAL])
-
-    def _remove_directory(self, name: str) -> None:
-        for _ in range(2):  # as in shield.remove()
-            try:
-                posix.rmdir(name, dir_fd=self.etc)
-            except OSError:
-                continue  # not empty, or never made
-            return
 
     def _remove(self, names: Iterable[str]) -> bool:
         """Try to remove all the files; whether all are gone."""

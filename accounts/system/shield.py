@@ -173,6 +173,16 @@ def remove(name: str, dir_fd: int) -> bool:
     return False
 
 
+def remove_directory(name: str, dir_fd: int) -> None:
+    """Remove a directory, if it is empty; tried twice, too."""
+    for _ in range(2):
+        try:
+            posix.rmdir(name, dir_fd=dir_fd)
+        except OSError:
+            continue  # not empty, or never made
+        return
+
+
 def sync(fd: int) -> None:
     """fsync(2) of a directory or journal, where that is possible. Raises OSError when the disk fails.
 
