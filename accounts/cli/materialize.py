@@ -49,7 +49,8 @@ def main(given: Given) -> None:
         raise Usage
     if expired:
         names = expired_users(run.facts.view(FILES), posix.environ.get(b"PAM_USER", b""))
-        if not names or posix.geteuid():
+        # Where PAM asks pam_accounts (accounts image wire --pam, pam-auth-update) no row is needed.
+        if not names or posix.geteuid() or run.facts.has_pam_accounts():
             return
     run.do(CopyUsers(names=tuple(names)))
 

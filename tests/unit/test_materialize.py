@@ -117,3 +117,23 @@ def test_the_environment_sets_no_clock(root: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert "ivy:" in etc(root)["passwd"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "needed"),
+    [
+        ("password required pam_unix.so\n", True),
+        ("password required pam_accounts.so\npassword required pam_unix.so\n", False),
+        ("password include common-password\n", False),
+        ("account required pam_accounts.so\n", True),
+    ],
+)
+def test_no_row_is_needed_where_pam_asks_pam_accounts(root: Path, stack: str, needed: bool) -> None:
+    (root / "etc/pam.d").mkdir()
+    (root / "etc/pam.d/login").write_text(stack)
+    (root / "etc/pam.d/common-password").write_text("password sufficient /lib/security/pam_accounts.so use_authtok\n")
+    assert materialize(root, "--expired", user="old") == (0, "")
+    assert (etc(root)["passwd"] == LOCAL + PASSWD["old"]) == needed
+    # By name they are made all the same.
+    assert materialize(root, "new") == (0, "")
+    assert PASSWD["new"] in etc(root)["passwd"]
