@@ -121,7 +121,8 @@ def make_home(facts: Facts, report: Report, audit: Audit, number: int, user: Pas
     try:
         make_home(facts.target.root, user.home, user.uid, user.gid, mode)
     except OSError as error:
-        facts.warn(f"line {number}: mkdir {fsdecode(user.home)} failed: {error.strerror}")
+        call = "chown" if error.filename == "chown" else "mkdir"
+        facts.warn(f"line {number}: {call} {fsdecode(user.home)} failed: {error.strerror}")
 
 
 def create_mail(

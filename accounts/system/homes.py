@@ -89,7 +89,8 @@ def create_home(
 def make_home(root: int, home: bytes, uid: int, gid: int, mode: int) -> None:
     """Create an empty home directory in a parent that exists, as newusers; mode less the umask.
 
-    Raises FileExistsError when anything has that name, and other OSErrors; strerror is for the message.
+    Raises FileExistsError when anything has that name, and other OSErrors; strerror is for the message, filename says
+    "chown" where that is what failed.
     """
     parent, name = open_parent(root, home)
     try:
@@ -97,6 +98,9 @@ def make_home(root: int, home: bytes, uid: int, gid: int, mode: int) -> None:
         fd = posix.open(name, DIRECTORY, dir_fd=parent)
         try:
             posix.fchown(fd, uid, gid)
+        except OSError as error:
+            error.filename = "chown"
+            raise
         finally:
             posix.close(fd)
     finally:
@@ -183,6 +187,8 @@ def move_home(root: int, old: bytes, new: bytes, ids: Ids, warn: Warn, prefix: b
             )
         if _is_system_directory(root, status):
             raise HomeError(failure)
+    except OSError:
+        raise HomeError(failure) from None
     finally:
         posix.close(home)
     try:
@@ -246,8 +252,11 @@ def chown_home(root: int, home: bytes, ids: Ids) -> bool:
         fd = open_beneath(root, home, _PATH)
     except OSError:
         return False
+    failure = "Failed to change ownership of the home directory"
     try:
         owner = posix.fstat(fd).st_uid
+    except OSError:
+        raise HomeError(failure) from None
     finally:
         posix.close(fd)
     if owner != ids.old_uid and (ids.new_uid == KEEP or owner != ids.new_uid):
@@ -255,7 +264,7 @@ def chown_home(root: int, home: bytes, ids: Ids) -> bool:
     try:
         parent, name = open_parent(root, home)
     except OSError:
-        raise HomeError("Failed to change ownership of the home directory") from None
+        raise HomeError(failure) from None
     try:
         _chown_home(parent, name, ids)
     finally:
@@ -299,6 +308,9 @@ def remove_home(
         return False
     try:
         status = posix.fstat(fd)
+    except OSError:
+        warn(f"error removing directory {shown}")
+        return False
     finally:
         posix.close(fd)
     if status.st_uid != uid:

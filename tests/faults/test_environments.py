@@ -138,8 +138,8 @@ class Environment:
 
 
 def library() -> str:
-    """The directory of pseudo's library."""
-    return str(next(iter(Path("/usr/lib").glob("*/pseudo/libpseudo.so"))).parent)
+    """The directory of pseudo's library; "" without one."""
+    return next((str(path.parent) for path in Path("/usr/lib").glob("*/pseudo/libpseudo.so")), "")
 
 
 def pseudo(place: Path, command: list[str]) -> list[str]:
@@ -198,7 +198,7 @@ def run_all() -> dict[str, tuple[Answers, Answers, Files]]:
         found = {}
         for name, environment in ENVIRONMENTS.items():
             before = look(make_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
-            if name not in WAITING:
+            if name not in WAITING and (library() or "pseudo" not in name):
                 found[name] = (run_commands(REAL, environment), run_commands("/usr/sbin", environment), before)
         for name, (real, ours) in waiting.items():
             found[name] = (real.result(), ours.result(), before)
@@ -223,6 +223,8 @@ def answers() -> dict[str, tuple[Answers, Answers, Files]]:
 
 @pytest.mark.parametrize("name", [*ENVIRONMENTS, ONE_ID])
 def test_the_same_as_the_real_tools(answers: dict[str, tuple[Answers, Answers, Files]], name: str) -> None:
+    if name not in answers:
+        pytest.skip("Debian 13 has no pseudo")
     theirs, ours, before = answers[name]
     for real, mine in zip(theirs, ours, strict=True):
         assert mine[:3] == real[:3]
