@@ -127,8 +127,11 @@ class FileError(AccountsError):
     """An account file cannot be used.
 
     database: "passwd", ...; event: find, lock, open, put, remove or write; name: of the row that put and remove are
-    about; message: in place of the words that shadow has for the event.
+    about; message: in place of the words that shadow has for the event; reason: strerror(3) of the system call that
+    failed, which a tool tells that sets tells_reason.
     """
+
+    tells_reason = False
 
     def __init__(
         self,
@@ -137,8 +140,10 @@ class FileError(AccountsError):
         name: bytes = b"",
         details: tuple[str, ...] = (),
         message: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message, details)
+        self.reason = reason
         self.database = database
         self.event = event
         self.name = name
@@ -150,7 +155,8 @@ class FileError(AccountsError):
             return super().lines(shown)
         # A name may hold bytes of any kind; text.py is not a leaf's to import.
         name = self.name.decode(errors="surrogateescape")
-        return (*self.details, _FILE_WORDS[self.event].format(path=shown(self.database), name=name))
+        line = _FILE_WORDS[self.event].format(path=shown(self.database), name=name)
+        return (*self.details, f"{line}: {self.reason}" if self.tells_reason and self.reason else line)
 
 
 class DuplicateRow(FileError):

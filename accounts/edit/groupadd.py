@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from accounts.edit.groups import check_members, group_paths, lists_in_gshadow
 from accounts.edit.request import Request
-from accounts.errors import E_BAD_ARG, E_GID_IN_USE, E_NAME_IN_USE, Done, Fail, NoId
+from accounts.errors import E_BAD_ARG, E_GID_IN_USE, E_NAME_IN_USE, AccountsError, Done, Fail, FileError, NoId
 from accounts.model.names import is_valid_group_name
 from accounts.model.records import SHADOWED, Group, Gshadow, join_members
 from accounts.text import fsdecode
@@ -60,6 +60,11 @@ class AddGroup(Request):
                 raise Fail(E_GID_IN_USE, f"GID '{self.gid}' already exists")
             return None
         return self.gid
+
+    def give_up(self, error: AccountsError, locked: bool, facts: Facts, report: Report) -> None:
+        # groupadd alone, of all tools.
+        if facts.release >= (4, 15) and isinstance(error, FileError) and error.event == "open":
+            error.tells_reason = True
 
     def edit(self, database: Database, plan: int | None, facts: Facts, report: Report) -> None:
         report.kind = "ADD_GROUP"

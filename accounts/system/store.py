@@ -176,7 +176,7 @@ class Store:
             return Table(KINDS[name], read_fd(fd))
         except OSError as error:
             if strict and error.errno != errno.ENOENT:
-                raise FileError(name, "open") from None
+                raise FileError(name, "open", reason=error.strerror) from None
             return Table(KINDS[name], self._read_factory(name) or b"", present=False)
 
     def _status_of(self, fd: int, path: bytes) -> posix.stat_result:
@@ -279,8 +279,8 @@ class Store:
                 posix.close(shield.open_file(name, READ | posix.O_RDWR, self.target.etc))
             except FileNotFoundError:
                 continue
-            except OSError:
-                return FileError(name, "open")
+            except OSError as refusal:
+                return FileError(name, "open", reason=refusal.strerror)
         return FileError(error.name, "write")
 
     def hide_backup(self, name: str) -> None:

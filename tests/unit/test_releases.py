@@ -139,3 +139,14 @@ def test_groupadd_and_groupdel_have_hooks_since_4_14(tmp_path: Path, monkeypatch
         ("groupdel", "pre", b"crew", True),
         ("groupdel", "post", b"crew", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("release", "reason"), [("4.14", ""), ("4.15", ": Is a directory"), ("4.20", ": Is a directory")]
+)
+def test_groupadd_says_why_it_cannot_open_a_file_since_4_15(machine: Prefix, release: str, reason: str) -> None:
+    (machine.path / "etc/gshadow").unlink()
+    (machine.path / "etc/gshadow").mkdir()
+    done = machine.run("groupadd", "crew", ACCOUNTS_SHADOW_COMPAT=release)
+    assert (done.returncode, done.stderr) == (10, f"groupadd: cannot open {machine.shown('gshadow')}{reason}\n")
+    assert machine.read("group") == ROWS["group"]
