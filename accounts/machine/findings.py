@@ -30,6 +30,7 @@ CODES = {
     "pam": ("fail", "there is no PAM configuration, so that nobody can log in", False),
     "pam-module": ("fail", "PAM is to ask pam_accounts.so for new passwords, and cannot", False),
     "pam-stack": ("warn", "pam_unix is asked for a new password before pam_accounts, or without it", False),
+    "self-service": ("warn", "accounts-self.socket is there and not enabled, or masked", False),
     "stale-override": ("warn", "the image's row has changed under a local change", False),
     "stale-gid": ("warn", "a local row has another GID than the image's group", False),
     "conflict": ("warn", "this machine and the image have changed the same field", False),

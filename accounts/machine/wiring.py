@@ -10,7 +10,15 @@ from accounts.image.check import check_services, check_subids
 from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
-from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH, shipped_nsswitch
+from accounts.image.wire import (
+    LINK,
+    NSSWITCH,
+    SELF_SOCKETS,
+    SOCKET_WANTS,
+    UNIT_DIRECTORIES,
+    VENDOR_NSSWITCH,
+    shipped_nsswitch,
+)
 from accounts.image.wirepam import check_stacks
 from accounts.machine.findings import Findings
 from accounts.system.module import honours_hides
@@ -29,6 +37,7 @@ def check_wiring(change: Change, findings: Findings) -> None:
             _check_subid(change, tree, text, findings)
         if find_libraries(tree, PAM_LIBRARY) and not any(tree.names(path) for path in PAM_DIRECTORIES):
             findings.add("pam", "there is no service in /etc/pam.d, nor in /usr/lib/pam.d")
+        _check_service(tree, findings)
         check_stacks(tree, lambda code, message, path: findings.add(code, message, files=[path]))
 
 
@@ -42,6 +51,20 @@ def _check_module(change: Change, tree: Tree, findings: Findings) -> None:
         path = next(iter(modules.usable.values()))
         text = f"{path} does not honour hide rows: accounts of the image cannot be deleted or renamed"
         findings.add("module-stock", text, files=[path])
+
+
+def _check_service(tree: Tree, findings: Findings) -> None:
+    """Whether the service of those who are not root is reached, where it is installed."""
+    unit = SELF_SOCKETS[0]
+    if not any(tree.lstat(f"{path}/{unit}") is not None for path in UNIT_DIRECTORIES):
+        return
+    mask = f"/etc/systemd/system/{unit}"
+    if tree.readlink(mask) == "/dev/null":
+        findings.add("self-service", f"{unit} is masked", files=[mask])
+    elif not any(
+        tree.lstat(f"{path}/{SOCKET_WANTS}/{unit}") is not None for path in ("/etc/systemd/system", *UNIT_DIRECTORIES)
+    ):
+        findings.add("self-service", f"{unit} is not enabled")
 
 
 def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | None:

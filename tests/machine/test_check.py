@@ -77,6 +77,22 @@ RIGHT = (
 )
 
 
+def unit() -> Callable[[Path], None]:
+    """The socket of the service, installed and not enabled."""
+
+    def act(root: Path) -> None:
+        (root / "usr/lib/systemd/system").mkdir(parents=True, exist_ok=True)
+        (root / "usr/lib/systemd/system/accounts-self.socket").touch()
+
+    return act
+
+
+def mask(root: Path, name: str) -> None:
+    """As `systemctl mask`."""
+    (root / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    (root / "etc/systemd/system" / name).symlink_to("/dev/null")
+
+
 def remember(root: Path, text: str) -> None:
     """The ids that the machine knows of an earlier image."""
     (root / "var/lib/accounts").mkdir()
@@ -151,6 +167,13 @@ CASES = [
             lambda root: (root / LIB / "libpam.so.0").write_bytes(make_library()) and None,
         ),
         "there is no service in /etc/pam.d",
+        False,
+    ),
+    Case("self-service", unit(), "accounts-self.socket is not enabled", False),
+    Case(
+        "self-service",
+        both(unit(), lambda root: mask(root, "accounts-self.socket")),
+        "accounts-self.socket is masked",
         False,
     ),
     Case(

@@ -172,7 +172,7 @@ def costs_the_same() -> None:
             taken.append(time.process_time() - start)
     least = {name: round(min(taken) * 1000, 2) for name, taken in times.items()}
     print("VerifyPassword, ms:", least)
-    assert max(least.values()) < 1.15 * min(least.values()), least
+    assert max(least.values()) < 1.4 * min(least.values()), least
     pam.write_text(text)
 
 
