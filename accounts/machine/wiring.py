@@ -10,15 +10,8 @@ from accounts.image.check import check_services, check_subids
 from accounts.image.module import LIBRARY, find_libraries, find_modules
 from accounts.image.reader import point_at
 from accounts.image.tree import Tree
-from accounts.image.wire import (
-    LINK,
-    NSSWITCH,
-    SELF_SOCKETS,
-    SOCKET_WANTS,
-    UNIT_DIRECTORIES,
-    VENDOR_NSSWITCH,
-    shipped_nsswitch,
-)
+from accounts.image.units import find_faults
+from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH, shipped_nsswitch
 from accounts.image.wirepam import check_stacks
 from accounts.machine.findings import Findings
 from accounts.system.module import honours_hides
@@ -55,16 +48,9 @@ def _check_module(change: Change, tree: Tree, findings: Findings) -> None:
 
 def _check_service(tree: Tree, findings: Findings) -> None:
     """Whether the service of those who are not root is reached, where it is installed."""
-    unit = SELF_SOCKETS[0]
-    if not any(tree.lstat(f"{path}/{unit}") is not None for path in UNIT_DIRECTORIES):
-        return
-    mask = f"/etc/systemd/system/{unit}"
-    if tree.readlink(mask) == "/dev/null":
-        findings.add("self-service", f"{unit} is masked", files=[mask])
-    elif not any(
-        tree.lstat(f"{path}/{SOCKET_WANTS}/{unit}") is not None for path in ("/etc/systemd/system", *UNIT_DIRECTORIES)
-    ):
-        findings.add("self-service", f"{unit} is not enabled")
+    for unit, why, path in find_faults(tree):
+        if unit == "accounts-self.socket" and path:
+            findings.add("self-service", why, files=[path])
 
 
 def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | None:

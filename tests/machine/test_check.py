@@ -83,6 +83,8 @@ def unit() -> Callable[[Path], None]:
     def act(root: Path) -> None:
         (root / "usr/lib/systemd/system").mkdir(parents=True, exist_ok=True)
         (root / "usr/lib/systemd/system/accounts-self.socket").touch()
+        (root / "usr/bin").mkdir(exist_ok=True)
+        (root / "usr/bin/accounts").touch()
 
     return act
 
@@ -173,7 +175,7 @@ CASES = [
     Case(
         "self-service",
         both(unit(), lambda root: mask(root, "accounts-self.socket")),
-        "accounts-self.socket is masked",
+        "etc/systemd/system/accounts-self.socket is masked",
         False,
     ),
     Case(
