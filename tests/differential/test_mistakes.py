@@ -88,3 +88,15 @@ def test_a_range_by_uid_is_that_of_the_real_4_20() -> None:
         assert outcomes[0].exit == status
         real, ours = ((one.exit, one.stderr, one.after.etc["subuid"], one.after.etc["subgid"]) for one in outcomes)
         assert real == ours
+
+
+@pytest.mark.parametrize("release", ["4.17", "4.20"])
+def test_useradd_since_4_14_writes_only_the_first_group_of_its_defaults(release: str) -> None:
+    before = State(etc={**BEFORE.etc, "default/useradd": File(b"GROUPS=shadow,bob\n")})
+    command = Command("useradd", [b"-D", b"-s", b"/bin/sh"])
+    real, ours = (
+        run(tools, as_release(command, release) if tools is SOURCE else command, before)
+        for tools in (debian(release), SOURCE)
+    )
+    written = [one.after.etc["default/useradd"].data.splitlines()[0] for one in (real, ours)]
+    assert (real.exit, ours.exit, written) == (0, 0, [b"GROUPS=shadow", b"GROUPS=shadow,bob"])

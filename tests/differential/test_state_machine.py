@@ -35,7 +35,7 @@ TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.enviro
 CHOSEN = os.environ.get("ACCOUNTS_RELEASES", ",".join(RELEASES)).split(",")
 SEED = os.environ.get("ACCOUNTS_SEED", "1")
 # Of a machine. Errors that take more than this are found by more machines, too: each begins at other files.
-STEPS = 16
+STEPS = 12
 _ONLY = os.environ.get("ACCOUNTS_ONLY", "")
 AVAILABLE = [tool for tool in COMMANDS if TOOLS.has(tool) and (not _ONLY or tool in _ONLY.split(","))]
 NOT_REMOVED = b"not removing"

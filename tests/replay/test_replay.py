@@ -2,8 +2,8 @@
 """Every recorded run of the real tools, replayed on ours: classic, and split over an image layer.
 
 ACCOUNTS_TOOLS: a DESTDIR of `make install` to test instead of this checkout.
-ACCOUNTS_LAYOUT: `each` runs all layouts. The cases of 4.13 start an interpreter each, as a machine does; those of
-later releases, of which a third is new, are run by a fork server; ACCOUNTS_REPLAY=exec starts one for each, too.
+ACCOUNTS_LAYOUT: `each` runs all layouts. The classic runs of 4.13 start an interpreter each, as a machine does; the
+others are made by a fork server (test_forkserver.py). ACCOUNTS_REPLAY=exec: every run starts one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tests.support.view import inexpressible, view
 from tests.support.worker import SOURCE, debian, installed
 
 TOOLS = installed(os.environ["ACCOUNTS_TOOLS"]) if "ACCOUNTS_TOOLS" in os.environ else SOURCE
+LAYOUT = os.environ.get("ACCOUNTS_LAYOUT", "seed")
+FORKED = os.environ.get("ACCOUNTS_REPLAY") != "exec"
 REQUIRED = ("useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel", "gpasswd")
 # The rest of the family takes part as soon as its shims are there.
 LATER = (
@@ -40,9 +42,10 @@ def cases() -> dict[str, list[Case]]:
 def test_replay(tool: str, cases: dict[str, list[Case]], report: Report) -> None:
     """Classic: the same bytes, modes, messages and trees. Split: the law."""
     own = Report()
-    for run in replay(cases[tool], layout=os.environ.get("ACCOUNTS_LAYOUT", "seed"), tools=TOOLS):
-        own.add(run)
-        report.add(run)
+    for mode, forked in (("classic", False), ("split", FORKED)):
+        for run in replay(cases[tool], (mode,), LAYOUT, TOOLS, forked=forked):
+            own.add(run)
+            report.add(run)
     assert own.cases.total() == len(cases[tool]) > 0
     groups = group_alike(own.failures)
     text = "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
@@ -54,8 +57,7 @@ def test_replay_of_later_releases(release: str, report: Report) -> None:
     """The same with the tools as that release."""
     cases = load_recordings(release=release)
     own = Report()
-    forked = os.environ.get("ACCOUNTS_REPLAY") != "exec"
-    for run in replay(cases, layout=os.environ.get("ACCOUNTS_LAYOUT", "seed"), tools=TOOLS, forked=forked):
+    for run in replay(cases, layout=LAYOUT, tools=TOOLS, forked=FORKED):
         own.add(run)
         report.add(run)
     groups = group_alike(own.failures)
@@ -71,7 +73,7 @@ def test_nothing_is_refused_where_nss_honours_hide_rows() -> None:
         if inexpressible(case.before.etc, view({}, case.before.etc), view({}, case.after.etc))
     ]  # fmt: skip
     own = Report()
-    for run in replay(cases, ("split",), os.environ.get("ACCOUNTS_LAYOUT", "seed"), TOOLS, hide=True):
+    for run in replay(cases, ("split",), LAYOUT, TOOLS, hide=True, forked=FORKED):
         own.add(run)
     groups = group_alike(own.failures)
     assert not own.failures, "\n".join(f"[{len(runs)} alike] {describe(runs[0], full=False)}" for runs in groups[:8])
