@@ -89,8 +89,8 @@ class Subids:
             kind, words, why = _KINDS[name]
             pool = self._pools.get(name)
             if pool is None:
-                table = run.database.tables[name]
-                pool = SubidPool(table.local, kind, run.facts.defs, table.image, run.facts.release)
+                table, reserved = run.database.tables[name], run.facts.reserved_ranges(name)
+                pool = SubidPool(table.local, kind, run.facts.defs, table.image, run.facts.release, reserved)
                 self._pools[name] = pool
             try:
                 pool.give(entry.name, uid, False)
