@@ -6,7 +6,6 @@ from __future__ import annotations
 import posix
 import time
 
-from accounts.cli.console import Console
 from accounts.cli.run import program
 from accounts.cli.tool import HELP, ROOT, SOME_PREFIX, Given, Option, Tool, refuse_option, take_count
 from accounts.edit.ageing import (
@@ -14,14 +13,15 @@ from accounts.edit.ageing import (
     FAILED_AUDIT,
     FILES,
     SetAgeing,
+    ask_fields,
     check_shadowed,
     find_ageing,
     list_lines,
 )
-from accounts.errors import E_FAILURE, E_NOPERM, AccountsError, Fail, Usage
-from accounts.model.dates import DAY, format_day, parse_day
-from accounts.model.records import LONG_MAX, Shadow, parse_long
-from accounts.model.release import NO_MIN, Release
+from accounts.errors import E_NOPERM, AccountsError, Fail, Usage
+from accounts.model.dates import DAY, parse_day
+from accounts.model.records import Shadow
+from accounts.model.release import NO_MIN
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
@@ -78,42 +78,6 @@ TOOL = Tool(
 )
 
 
-def ask_changes(console: Console, row: Shadow, release: Release) -> dict[str, int]:
-    """All fields, asked for one by one. Raises Fail for an answer that is none."""
-    console.print(f"Changing the aging information for {fsdecode(row.name)}\n")
-    console.print("Enter the new value, or press ENTER for the default\n\n")
-    least = {"min": ask_number("Minimum Password Age", row.min)} if release < NO_MIN else {}
-    return least | {
-        "max": ask_number("Maximum Password Age", row.max),
-        "lstchg": ask_date("Last Password Change (YYYY-MM-DD)", row.lstchg, release),
-        "warn": ask_number("Password Expiration Warning", row.warn),
-        "inactive": ask_number("Password Inactive", row.inactive),
-        "expire": ask_date("Account Expiration Date (YYYY-MM-DD)", row.expire, release),
-    }
-
-
-def ask_number(label: str, current: int) -> int:
-    """An answer that is a number of days. Raises Fail."""
-    from accounts.system.terminal import change_field
-
-    days = parse_long(change_field(label, b"%d" % current))
-    if days is None or days < -1:
-        raise Fail(E_FAILURE, "error changing fields")
-    return days
-
-
-def ask_date(label: str, current: int, release: Release) -> int:
-    """An answer that is a day since the epoch, -1 for none. Raises Fail."""
-    from accounts.system.terminal import change_field
-
-    shown = "-1" if current == -1 or current > LONG_MAX // DAY else format_day(current)
-    answer = change_field(label, shown.encode())
-    day = parse_day(answer, release=release)
-    if day <= -1 and answer != b"-1":
-        raise Fail(E_FAILURE, "error changing fields")
-    return day
-
-
 def show_ageing(given: Given) -> None:
     """-l."""
     run, name = given.run, given.operands[0]
@@ -145,6 +109,8 @@ def main(given: Given) -> None:
     today = int(time.time()) // DAY
 
     def ask(row: Shadow) -> dict[str, int]:
-        return ask_changes(run.console, row, run.release)
+        run.console.print(f"Changing the aging information for {fsdecode(row.name)}\n")
+        run.console.print("Enter the new value, or press ENTER for the default\n\n")
+        return ask_fields(run.console.change_field, row, run.release)
 
     run.do(SetAgeing(name=given.operands[0], days=given.values, today=today), ask)

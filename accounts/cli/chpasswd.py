@@ -10,30 +10,16 @@ from __future__ import annotations
 from accounts.cli.batch import CryptOptions, crypt_tool, show_failure
 from accounts.cli.run import Run, program
 from accounts.cli.tool import Given
-from accounts.edit.batch import SetPasswords, SetTokens
+from accounts.edit.batch import SetPasswords, SetTokens, check_hashes, parse_lines
 from accounts.system.lines import read_all, split_lines
 from accounts.system.pam import make_tokens
 from accounts.system.setuid import is_root
-from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.edit.batch import Failure, Row
 
 TOOL = crypt_tool("chpasswd", True)
-
-
-def parse_input(text: bytes) -> tuple[list[Row], dict[int, str]]:
-    """(the good lines; line -> what to say of it, for the others)."""
-    entries = []
-    problems = {}
-    for number, line in enumerate(split_lines(text, drop_rest=True, open_end=True), 1):
-        name, colon, password = (line or b"").partition(b":")
-        if colon:
-            entries.append((number, name, password))
-        else:
-            problems[number] = f"line {number}: {'line too long' if line is None else 'missing new password'}"
-    return entries, problems
 
 
 def change_alone(run: Run, entries: list[Row], problems: dict[int, str]) -> int:
@@ -47,19 +33,6 @@ def change_alone(run: Run, entries: list[Row], problems: dict[int, str]) -> int:
         else:
             show_failure(run.console, number, failures[number])
     return 1 if problems or failures else 0
-
-
-def check_hashes(entries: list[Row], problems: dict[int, str]) -> list[Row]:
-    """The entries whose passwords can be hashes; the others go to problems."""
-    from accounts.model.hashes import is_valid_hash
-
-    good = []
-    for number, name, password in entries:
-        if is_valid_hash(password):
-            good.append((number, name, password))
-        else:
-            problems[number] = f"(line {number}, user {fsdecode(name)}) invalid password hash"
-    return good
 
 
 def change_together(given: Given, options: CryptOptions, entries: list[Row], problems: dict[int, str]) -> None:
@@ -77,7 +50,7 @@ def change_together(given: Given, options: CryptOptions, entries: list[Row], pro
 def main(given: Given) -> int:
     """Set the passwords of standard input."""
     options = CryptOptions(given)
-    entries, problems = parse_input(read_all(0))
+    entries, problems = parse_lines(split_lines(read_all(0), drop_rest=True, open_end=True))
     release = given.run.release
     if options.encrypted and release >= (4, 19):
         entries = check_hashes(entries, problems)

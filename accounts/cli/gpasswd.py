@@ -26,7 +26,6 @@ Options:
                                 set the list of administrators for GROUP
 Except for the -A and -M options, the options cannot be combined.
 """
-TRIES = 3
 
 
 def take_user(given: Given, value: bytes) -> bytes:
@@ -80,29 +79,19 @@ def ask_password(run: Run, group: str) -> bytes:
     """A new password from the terminal, typed twice, encrypted. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
+    from accounts.system.terminal import ask_group_password
 
     if not run.console.is_terminal():
         raise Fail(E_FAILURE, "Not a tty")
     forbid_core_dumps()
     run.console.print(f"Changing the password for group {group}\n")
-    for turn in range(TRIES):
-        first = run.console.read_password("New Password: ")
-        if first is None:
-            raise Fail(E_FAILURE)
-        second = run.console.read_password("Re-enter new password: ")
-        try:
-            if second is None:
-                raise Fail(E_FAILURE)
-            if first == second:
-                settings = settings_from(run.facts.defs)
-                run.console.complain("".join(settings.notes))
-                return hash_password(first, settings)
-        finally:
-            wipe(first)
-            wipe(second or bytearray())
-        if turn + 1 < TRIES:
-            run.console.print("They don't match; try again\n")
-    raise Fail(E_FAILURE, "Try again later")
+    password = ask_group_password(run.console.read_password, run.console.print)
+    try:
+        settings = settings_from(run.facts.defs)
+        run.console.complain("".join(settings.notes))
+        return hash_password(password, settings)
+    finally:
+        wipe(password)
 
 
 def determine_caller(run: Run) -> None:

@@ -12,10 +12,8 @@ import time
 
 from accounts.cli.run import program
 from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Option, Tool
-from accounts.edit.materialize import FILES, CopyUsers
-from accounts.edit.passwords import must_change
+from accounts.edit.materialize import FILES, CopyUsers, expired_users
 from accounts.errors import Usage
-from accounts.model.database import Database
 from accounts.system.known import DAY
 
 USAGE = """\
@@ -48,19 +46,9 @@ def main(given: Given) -> None:
     if expired == bool(names):
         raise Usage
     if expired:
-        names = expired_users(run.facts.view(FILES), posix.environ.get(b"PAM_USER", b""))
+        # The clock, and not SOURCE_DATE_EPOCH: the environment comes from PAM, and pam_unix goes by the clock.
+        names = expired_users(run.facts.view(FILES), posix.environ.get(b"PAM_USER", b""), int(time.time()) // DAY)
         # Where PAM asks pam_accounts (accounts image wire --pam, pam-auth-update) no row is needed.
         if not names or posix.geteuid() or run.facts.has_pam_accounts():
             return
     run.do(CopyUsers(names=tuple(names)))
-
-
-def expired_users(database: Database, name: bytes) -> list[bytes]:
-    """That user, if the image has it, its password has expired, and a local row is missing; else nobody."""
-    if database.passwd.image.find(name) is None:
-        return []
-    shadow = database.shadow.get(name)
-    # The clock, and not SOURCE_DATE_EPOCH: the environment comes from PAM, and pam_unix goes by the clock.
-    if shadow is None or not must_change(shadow, int(time.time()) // DAY):
-        return []
-    return [name] if any(database.tables[table].local.find(name) is None for table in FILES) else []

@@ -69,7 +69,9 @@ class Run:
         root = find_value(argv, rows["root"]) if "root" in rows else None
         prefix = find_value(argv, rows["prefix"]) if "prefix" in rows else None
         if root is not None or prefix is not None:
-            _drop_privileges()
+            from accounts.system.setuid import drop_privileges
+
+            drop_privileges()
         if root is not None:
             if not root.startswith(b"/"):
                 raise BadArgument(f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported.")
@@ -109,15 +111,6 @@ class Run:
         """Release the locks."""
         if self._change is not None:
             self._change.release()
-
-
-def _drop_privileges() -> None:
-    # As shadow: a set-uid program that calls us lends nobody its rights over a root of the caller's choice.
-    uid, gid = posix.getuid(), posix.getgid()
-    if gid != posix.getegid():
-        posix.setregid(gid, gid)
-    if uid != posix.geteuid():
-        posix.setreuid(uid, uid)
 
 
 def _shown(database: str) -> str:

@@ -10,14 +10,7 @@ from __future__ import annotations
 from accounts.cli.run import program
 from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Tool
 from accounts.edit.lostmembers import AddLostMembers
-from accounts.image.reader import Reader
-from accounts.image.sysusers import parse_lines
-from accounts.image.uses import read_all
-from accounts.text import fsencode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from accounts.edit.lostmembers import Membership
+from accounts.image.uses import listed_memberships
 
 USAGE = """\
 Usage: accounts sysusers [options]
@@ -31,13 +24,6 @@ Options:
   -R, --root CHROOT_DIR         directory to chroot into
 """
 TOOL = Tool("accounts sysusers", USAGE, (HELP, PREFIX, ROOT), {"E_USAGE": 2}, operands=(0, 0))
-
-
-def listed_memberships(root: int) -> list[Membership]:
-    """(user, group) of each m line in effect below an open root, in the order in which systemd-sysusers reads them."""
-    with Reader(root) as tree:
-        lines = [line for _, text in read_all(tree, "sysusers.d", (".conf",)) for line in parse_lines(text)]
-    return [(fsencode(line.name), fsencode(line.id)) for line in lines if line.kind == "m"]
 
 
 @program(TOOL)

@@ -7,21 +7,23 @@ import time
 
 from accounts.edit.passwords import change_ageing, is_endless
 from accounts.edit.request import Request
-from accounts.errors import E_NOTFOUND, E_SHADOW_NOTFOUND, Fail
-from accounts.model.dates import DAY, format_day
-from accounts.model.records import Shadow
+from accounts.errors import E_FAILURE, E_NOTFOUND, E_SHADOW_NOTFOUND, Fail
+from accounts.model.dates import DAY, format_day, parse_day
+from accounts.model.records import LONG_MAX, Shadow, parse_long
 from accounts.model.release import NO_MIN
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, ClassVar
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
     from accounts.model.records import Passwd
     from accounts.model.release import Release
+
+    Ask = Callable[[str, bytes], bytes]
 
 FILES = ("passwd", "shadow")
 AGEING_AUDIT = "USER_CHAUTHTOK"
@@ -118,3 +120,36 @@ def show_day(day: int, iso: bool) -> str:
         return format_day(day)
     date = time.gmtime(day * DAY)
     return f"{MONTHS[date.tm_mon - 1]} {date.tm_mday:02}, {date.tm_year}"
+
+
+def ask_fields(ask: Ask, row: Shadow, release: Release) -> dict[str, int]:
+    """All fields, asked for one by one. Raises Fail for an answer that is none.
+
+    ask: gets a label and what there is, answers what is to be.
+    """
+    least = {"min": _ask_number(ask, "Minimum Password Age", row.min)} if release < NO_MIN else {}
+    return least | {
+        "max": _ask_number(ask, "Maximum Password Age", row.max),
+        "lstchg": _ask_date(ask, "Last Password Change (YYYY-MM-DD)", row.lstchg, release),
+        "warn": _ask_number(ask, "Password Expiration Warning", row.warn),
+        "inactive": _ask_number(ask, "Password Inactive", row.inactive),
+        "expire": _ask_date(ask, "Account Expiration Date (YYYY-MM-DD)", row.expire, release),
+    }
+
+
+def _ask_number(ask: Ask, label: str, current: int) -> int:
+    """An answer that is a number of days. Raises Fail."""
+    days = parse_long(ask(label, b"%d" % current))
+    if days is None or days < -1:
+        raise Fail(E_FAILURE, "error changing fields")
+    return days
+
+
+def _ask_date(ask: Ask, label: str, current: int, release: Release) -> int:
+    """An answer that is a day since the epoch, -1 for none. Raises Fail."""
+    shown = "-1" if current == -1 or current > LONG_MAX // DAY else format_day(current)
+    answer = ask(label, shown.encode())
+    day = parse_day(answer, release=release)
+    if day <= -1 and answer != b"-1":
+        raise Fail(E_FAILURE, "error changing fields")
+    return day

@@ -13,7 +13,7 @@ from accounts.text import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from accounts.edit.request import Facts, Report
     from accounts.model.database import Database
@@ -112,6 +112,32 @@ class SetTokens(Request):
     def no_backup(self, report: Report) -> Collection[str]:
         # pam_unix keeps none.
         return USER_FILES
+
+
+def parse_lines(lines: Iterable[bytes | None]) -> tuple[list[Row], dict[int, str]]:
+    """(the rows of "user:password" lines; line -> what to say of it, for the others). None is a line too long."""
+    entries = []
+    problems = {}
+    for number, line in enumerate(lines, 1):
+        name, colon, password = (line or b"").partition(b":")
+        if colon:
+            entries.append((number, name, password))
+        else:
+            problems[number] = f"line {number}: {'line too long' if line is None else 'missing new password'}"
+    return entries, problems
+
+
+def check_hashes(entries: list[Row], problems: dict[int, str]) -> list[Row]:
+    """The entries whose passwords can be hashes; the others go to problems."""
+    from accounts.model.hashes import is_valid_hash
+
+    good = []
+    for number, name, password in entries:
+        if is_valid_hash(password):
+            good.append((number, name, password))
+        else:
+            problems[number] = f"(line {number}, user {fsdecode(name)}) invalid password hash"
+    return good
 
 
 def set_tokens(database: Database, tokens: Sequence[Token], facts: Facts, stops: bool = False) -> dict[int, Failure]:

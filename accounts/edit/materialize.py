@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accounts.edit.passwords import materialize
+from accounts.edit.passwords import materialize, must_change
 from accounts.edit.request import Request
 from accounts.errors import E_NOTFOUND, Fail
 from accounts.text import fsdecode
@@ -61,3 +61,13 @@ class DropCopies(Request):
             if row is not None:
                 # A row that says what the image says is none.
                 database.tables[table].put_as_is(row)
+
+
+def expired_users(database: Database, name: bytes, today: int) -> list[bytes]:
+    """That user, if the image has it, its password has expired, and a local row is missing; else nobody."""
+    if database.passwd.image.find(name) is None:
+        return []
+    shadow = database.shadow.get(name)
+    if shadow is None or not must_change(shadow, today):
+        return []
+    return [name] if any(database.tables[table].local.find(name) is None for table in FILES) else []

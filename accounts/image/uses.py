@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from accounts.image import sysusers
 from accounts.image.reader import Reader, point_at
+from accounts.text import fsencode
 
 # Directories in order of precedence: of files with one name only the first is read (systemd.unit(5),
 # tmpfiles.d(5), sysusers.d(5), udev(7)). /lib counts where it is no link to /usr/lib.
@@ -200,3 +201,10 @@ def _add(table: dict[Name, list[str]], name: Name, path: str) -> None:
     paths = table.setdefault(name, [])
     if path not in paths:
         paths.append(path)
+
+
+def listed_memberships(root: int) -> list[tuple[bytes, bytes]]:
+    """(user, group) of each m line in effect below an open root, in the order in which systemd-sysusers reads them."""
+    with Reader(root) as tree:
+        lines = [line for _, text in read_all(tree, "sysusers.d", (".conf",)) for line in sysusers.parse_lines(text)]
+    return [(fsencode(line.name), fsencode(line.id)) for line in lines if line.kind == "m"]

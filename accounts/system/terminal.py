@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from accounts.errors import E_FAILURE, Fail
+
 FIELD_SIZE = 200  # of shadow's change_field(), newline and NUL included
 ANSWER_SIZE = 80  # of yes_or_no()
 TRIES = 3  # of pam_unix, for something better than nothing
@@ -79,6 +81,25 @@ def read_new_password(ask: Callable[[str], bytearray | None], complain: Callable
         complain("No password has been supplied.\n")
         return None
     return password
+
+
+def ask_group_password(ask: Callable[[str], bytearray | None], say: Callable[[str], None]) -> bytearray:
+    """A password typed twice, in the words of gpasswd(1). ask: as read_password(). Raises Fail."""
+    from accounts.system.hashing import wipe
+
+    for turn in range(TRIES):
+        first = ask("New Password: ")
+        second = None if first is None else ask("Re-enter new password: ")
+        if first is not None and first == second:
+            wipe(second)
+            return first
+        wipe(first or bytearray())
+        wipe(second or bytearray())
+        if first is None or second is None:
+            raise Fail(E_FAILURE)
+        if turn + 1 < TRIES:
+            say("They don't match; try again\n")
+    raise Fail(E_FAILURE, "Try again later")
 
 
 def change_field(label: str, current: bytes) -> bytes:
