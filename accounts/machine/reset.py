@@ -28,6 +28,7 @@ from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Database
 from accounts.model.table import Table
 from accounts.system.commit import TEMPORARY
 from accounts.system.paths import open_parent
+from accounts.system.store import FACTORY
 
 if TYPE_CHECKING:
     from accounts.edit.request import Facts
@@ -91,6 +92,11 @@ class _Forget(EditAll):
         if self.backup is not None and not self.dry_run:
             write_archive(self.backup, _local_files(self.change, database))
         _keep_only(database, self.keep)
+        for name in ("subuid", "subgid"):
+            table = database.tables[name].local
+            # An empty file switches subordinate ids on; but where the next boot copies the factory's, it would not.
+            if not table.render() and self.change.target.read(FACTORY + name.encode()) is not None:
+                table.deleted = True
         database.hides.clear()
         database.ledger = b""
         applied = self.change.target.read(b"etc/" + APPLIED.encode())

@@ -159,6 +159,14 @@ def test_a_link_is_removed_not_followed(tmp_path: Path) -> None:
     assert not (root / "etc/shadow-").is_symlink()
 
 
+def test_ranges_of_the_factory_come_back_at_the_next_boot(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    (root / "usr/share/factory/etc").mkdir(parents=True)
+    (root / "usr/share/factory/etc/subuid").write_text("www:100000:65536\n")
+    assert accounts(root, "reset").status == 0
+    assert not (root / "etc/subuid").exists()
+
+
 def test_dry_run_and_json(tmp_path: Path) -> None:
     root = make(tmp_path)
     before = local(root)

@@ -30,6 +30,10 @@ debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 debian-13-test | debian-unstable-test) include=python3,python3-venv,passwd,login,gcc,libc6-dev,make,git,ca-certificates ;;
 # For a machine with a younger one: the machine of shadow-utils 4.13.
 debian-12-test) include=python3,passwd,login,strace ;;
+# Ubuntu Core's second layer.
+debian-12-extrausers)
+    include=passwd
+    install='libnss-extrausers' ;;
 # Rootless containers; busybox is what runs in them.
 debian-12-podman | debian-13-podman)
     include=uidmap,passwd
