@@ -13,7 +13,7 @@ from accounts.cli.run import Run, program
 from accounts.cli.tool import HIDDEN_PREFIX, ROOT, Given, Option, Tool
 from accounts.cli.values import take_no
 from accounts.edit.text import EditText
-from accounts.errors import AccountsError, Done, FileError
+from accounts.errors import AccountsError, Done, Fail, FileError
 from accounts.system.editor import EditedCopy
 
 HEADER = """\
@@ -91,11 +91,18 @@ def ask_again(console: Console) -> bool:
 def edit_file(run: Run, copy: EditedCopy, file: str) -> bool:
     """Let the person edit the file; False when nothing has changed. Raises AccountsError."""
     try:
-        return run.do(EditText(database=file, copy=copy.path), copy.edit).changed
-    except FileError as error:
-        if error.event != "lock":
+        changed = run.do(EditText(database=file, copy=copy.path), copy.edit).changed
+        copy.kept = False
+        return changed
+    except AccountsError as error:
+        if isinstance(error, FileError) and error.event == "lock":
+            raise FileError(file, "lock", details=error.details, message="Couldn't lock file") from None
+        if not copy.kept or isinstance(error, Fail):
             raise
-        raise FileError(file, "lock", details=error.details, message="Couldn't lock file") from None
+        reason = error.reason if isinstance(error, FileError) else error.message
+        why = f"{reason} " if reason else ""
+        message = f"can't restore {run.facts.shown(file)}: {why}(your changes are in {copy.path})"
+        raise FileError(file, "write", message=message) from None
     finally:
         copy.close()
 

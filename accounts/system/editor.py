@@ -118,6 +118,7 @@ class EditedCopy:
                 return None
             bad = find_broken(layered, changed)
             if not bad:
+                self.kept = True  # until it is installed
                 return changed
             for number, line in bad:
                 self._warn(f"{path}: line {number} is not valid: '{os.fsdecode(line)}'")

@@ -281,7 +281,7 @@ class Store:
                 continue
             except OSError as refusal:
                 return FileError(name, "open", reason=refusal.strerror)
-        return FileError(error.name, "write")
+        return FileError(error.name, "write", reason=error.message.partition(": ")[2] if error.message else None)
 
     def hide_backup(self, name: str) -> None:
         """Let only root read "NAME-", where there is one."""

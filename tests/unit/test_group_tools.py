@@ -175,6 +175,17 @@ def test_vipw_installs_nothing_that_cannot_be_parsed_and_loses_no_work(machine: 
     assert (machine.path / "etc/passwd.edit").stat().st_mode & 0o777 == 0o600
 
 
+def test_vipw_loses_no_work_that_cannot_be_installed(machine: Prefix) -> None:
+    machine.local(passwd="a:x:1:1::/:\n")
+    script = f'echo b:x:2:2::/: >> "$1"; echo c:x:3:3::/: >> {machine.path}/etc/passwd'
+    done = machine.run("vipw", "-q", EDITOR=f"sh -c '{script}' edit")
+    path = machine.shown("passwd")
+    why = "passwd: changed by another program in the meantime"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vipw: can't restore {path}: {why} (your changes are in {path}.edit)\n"
+    assert machine.etc() == {"passwd": "a:x:1:1::/:\nc:x:3:3::/:\n", "passwd.edit": "a:x:1:1::/:\nb:x:2:2::/:\n"}
+
+
 def test_vipw_does_not_follow_a_link_in_place_of_its_copy(machine: Prefix) -> None:
     machine.local(shadow="a:!:::::::\n", victim="untouched\n")
     (machine.path / "etc/shadow.edit").symlink_to("victim")
