@@ -83,7 +83,11 @@ static _Noreturn void become_tool(const char *user, const char *service, int inp
         for (int fd = 3; fd < 65536; fd++)
             close(fd);
     /* Of su(1) and of the set-uid passwd(1) only the effective user is root. */
-    if (chdir("/") != 0 || setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+    bool is_root = getuid() == 0;
+    if (chdir("/") != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+        give_up("cannot become root", 126);
+    /* Root of a user namespace may not; whose groups they are he is, then. */
+    if (setgroups(0, NULL) != 0 && !is_root)
         give_up("cannot become root", 126);
     execve(TOOL, arguments, environment);
     give_up(errno == ENOENT ? TOOL ": not found" : TOOL ": cannot be run", 127);

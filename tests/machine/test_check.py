@@ -72,6 +72,13 @@ def nsswitch(text: str) -> Callable[[Path], None]:
     return act
 
 
+def stack(text: str) -> Callable[[Path], None]:
+    def act(root: Path) -> None:
+        (root / "usr/lib/pam.d/login").write_text(text)
+
+    return act
+
+
 RIGHT = (
     "passwd: files altfiles\ngroup: files [SUCCESS=merge] altfiles\nshadow: files altfiles\ngshadow: files altfiles\n"
 )
@@ -176,6 +183,13 @@ CASES = [
         "self-service",
         both(unit(), lambda root: mask(root, "accounts-self.socket")),
         "etc/systemd/system/accounts-self.socket is masked",
+        False,
+    ),
+    Case("pam-module", stack("password required pam_accounts.so\n"), "asks pam_accounts.so for passwords, and", False),
+    Case(
+        "pam-stack",
+        stack("password required pam_unix.so\npassword required pam_accounts.so\n"),
+        "asks pam_unix.so for a new password before pam_accounts.so",
         False,
     ),
     Case(
