@@ -21,7 +21,7 @@ from accounts.machine.applyrun import Apply
 from tests.crash import trace
 from tests.machine.life import accounts, local, make_root
 
-KILLS = int(os.environ.get("ACCOUNTS_KILLS", "24"))
+KILLS = int(os.environ.get("ACCOUNTS_KILLS", "14"))
 USERS = int(os.environ.get("ACCOUNTS_USERS", "300"))
 BEFORE = "remove = true\n[users.old]\n[users.alice]\ngroups = ['video']\n"
 AFTER = """

@@ -22,7 +22,7 @@ from accounts.model.names import is_valid_group_name, is_valid_user_name
 TOP = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((TOP / "docs/schemas/accounts.d.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker(["date"]))
-EXAMPLES = int(os.environ.get("ACCOUNTS_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("ACCOUNTS_EXAMPLES", "80"))
 SHA256 = "$5$abc$" + "a" * 43
 SHA512 = "$6$rounds=5000$abcdefgh$" + "b" * 86
 YESCRYPT = "$y$j9T$abcdefghijkl$" + "c" * 43

@@ -54,7 +54,7 @@ def load_again(database: Database, merge: bool) -> Database:
     return load(files(database), merge, database.base.render(), hides)
 
 
-@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "200")), deadline=None)
+@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")), deadline=None)
 @given(st.lists(EDITS, max_size=10), st.lists(SUBIDS, max_size=2), st.booleans())
 def test_import_of_export_is_what_it_was(edits: list[Any], ranges: list[Any], merge: bool) -> None:
     database = load({}, merge)
@@ -76,7 +76,7 @@ def test_import_of_export_is_what_it_was(edits: list[Any], ranges: list[Any], me
     assert told(again) == told(database)
 
 
-@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "200")), deadline=None)
+@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")), deadline=None)
 @given(st.lists(EDITS, max_size=6), st.lists(EDITS, max_size=6), st.booleans())
 def test_what_is_there_is_never_lost(edits: list[Any], others: list[Any], merge: bool) -> None:
     """Whatever another machine has: an import that is taken changes no value that this one has set."""
