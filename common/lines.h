@@ -17,7 +17,7 @@
 /* The first read is smaller than a block: most files have no more, and the most wanted row, root's, comes first
    in the others, so that their first lines are worth a look before an index is asked. */
 #ifndef FIRST_READ
-enum { FIRST_READ = 12 * 1024, FIRST_LOOK = 4 * 1024 };
+enum { FIRST_READ = 12 * 1024, FIRST_LOOK = 1024 };
 #endif
 
 struct lines {

@@ -160,7 +160,6 @@ static enum nss_status look_up(struct database *db, const char *name, uint32_t i
 static enum nss_status restart(struct database *db, bool begin)
 {
     int saved_errno = errno;
-
     pthread_mutex_lock(&db->lock);
     search_close(&db->search);
     local_free(&db->local);
@@ -216,7 +215,6 @@ static int take_next(struct database *db, void *row, char *buffer, size_t buflen
 static enum nss_status next(struct database *db, void *row, char *buffer, size_t buflen, int *errnop)
 {
     int saved_errno = errno;
-
     pthread_mutex_lock(&db->lock);
     int taken = 0, result = db->search.lines.block ? 0 : lines_open(&db->search.lines, db->path);
     while (result >= 0 && taken == 0 && (result = db->again ? 1 : search_next(&db->search)) > 0) {

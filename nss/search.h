@@ -18,6 +18,7 @@ struct search {
     struct hidden hidden;
     char *copy;     /* of the row that the index has led to */
     uint64_t after; /* where in the file that row ends */
+    uint32_t led;   /* how many there were */
     char *line;     /* the current row, without the blanks before it; not yet NUL-terminated: most rows are not */
     size_t length;  /* wanted, and to read what has just been written costs more than to look at it */
 };

@@ -55,6 +55,18 @@ class Module:
     def has_uid(self, uid: int) -> bool:
         return self._ask("getpwuid", ctypes.c_uint(uid)) == SUCCESS
 
+    def groups_of(self, user: bytes) -> list[int]:
+        start, size, error = ctypes.c_long(0), ctypes.c_long(4096), ctypes.c_int()
+        libc = ctypes.CDLL(None)
+        libc.malloc.restype = ctypes.POINTER(ctypes.c_uint)
+        gids = libc.malloc(ctypes.c_size_t(4096 * 4))
+        references = [ctypes.byref(one) for one in (start, size, gids)]
+        asked = (ctypes.c_uint(0), *references, ctypes.c_long(-1), ctypes.byref(error))
+        assert self._library._nss_altfiles_initgroups_dyn(user, *asked) == SUCCESS
+        found = [gids[number] for number in range(start.value)]
+        libc.free(gids)
+        return found
+
 
 @pytest.fixture(scope="session")
 def datadir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -223,3 +235,13 @@ def test_a_file_with_a_line_of_a_megabyte_has_no_index(image: Path) -> None:
         write_indexes(tree, "")
         (image / "group").write_bytes(b"a:x:1:" + b"u" * (1 << 20) + b"\n")
         assert write_indexes(tree, "").removed == ["/accounts/index/group"]
+
+
+def test_groups_that_the_index_leads_to_and_those_read_behind_them(image: Path, module: Callable[[], Module]) -> None:
+    """A user in every group is looked up by the index for a while, and then by reading on: each group once."""
+    count = 2000
+    (image / "group").write_bytes(b"".join(b"g%d:x:%d:amy\n" % (number, number + 1) for number in range(count)))
+    with Tree(image) as tree:
+        write_indexes(tree, "", stamps=True)
+    settle()
+    assert module().groups_of(b"amy") == list(range(1, count + 1))
