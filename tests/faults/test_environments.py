@@ -22,7 +22,7 @@ from tests.support.overlay import REAL, in_child, in_overlay, run_tool
 
 NOBODY = 65534
 ONE_ID = "a user namespace with one id"
-SHIMS = Path(__file__).resolve().parents[2] / "shims"
+TOP = Path(__file__).resolve().parents[2]
 # The real tools where nothing of ours is installed.
 DEBIAN = "/usr/sbin"
 FILES = {
@@ -209,8 +209,11 @@ def run_without_privilege() -> tuple[Answers, Answers, Files]:
     """As run_all(), by nobody who is root of a user namespace with one id. Not in a chroot, where there is none."""
     environment = Environment(as_nobody("unshare", "-r"), owner=NOBODY)
     run_tool("mount", "-t", "tmpfs", "none", "/srv")
+    # Nobody may have no way to where the checkout is.
+    Path("/srv/checkout").mkdir()
+    assert run_tool("mount", "--bind", str(TOP), "/srv/checkout").returncode == 0
     before = look(make_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
-    return run_commands(DEBIAN, environment), run_commands(str(SHIMS), environment), before
+    return run_commands(DEBIAN, environment), run_commands("/srv/checkout/shims", environment), before
 
 
 @pytest.fixture(scope="module")
