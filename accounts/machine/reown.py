@@ -225,7 +225,10 @@ def begin(change: Change, moves: Sequence[Move], paths: Sequence[str]) -> None:
     accounts = tuple((move.database, fsdecode(move.name), move.old, move.new, move.layer) for move in moves)
     with state_directory(change, make=True) as directory:
         assert directory is not None
-        create(directory, JOURNAL, Plan(Moves(users, groups), tuple(paths), accounts)).close()
+        try:
+            create(directory, JOURNAL, Plan(Moves(users, groups), tuple(paths), accounts)).close()
+        except FileExistsError:
+            raise BadArgument(f"{fsdecode(STATE)}/{JOURNAL}: another walk has begun meanwhile") from None
 
 
 def find_unfinished(change: Change) -> bool:
