@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -101,12 +102,28 @@ class Apply:
 
     def run(self) -> Applied:
         """Make it true. Raises AccountsError; a home that could not be made comes after the commit."""
+        alone = self._wait_for_others()
         try:
             report = self._change.do(self._request)
         finally:
             self._finish_homes()
+            if alone is not None:
+                os.close(alone)
         self.result.changed = report.changed or bool(report.steps)
         return self.result
+
+    def _wait_for_others(self) -> int | None:
+        """A descriptor that is locked until it is closed: homes are made behind the locks of the files.
+
+        Another run would take those under way for left unfinished. flock(2) and lckpwdf(3) do not see each other's
+        locks, and only root can open the file. None where there cannot be one: then the commit says why.
+        """
+        try:
+            fd = self._target.open(b"etc/.pwd.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return None
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
 
     def _finish_homes(self) -> None:
         """Remember which homes are done: of the others the next run knows that they may be half made."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import pytest
 from accounts.change import Change
 from accounts.machine.applyrun import Apply
 from tests.crash import trace
-from tests.machine.life import accounts, local, make_root
+from tests.machine.life import PYTHON, TOP, accounts, local, make_root
 
 KILLS = int(os.environ.get("ACCOUNTS_KILLS", "14"))
 USERS = int(os.environ.get("ACCOUNTS_USERS", "300"))
@@ -115,6 +116,20 @@ def test_killed_at_any_call_the_next_run_completes(fast: Path) -> None:
         assert homes(root) == made, f"killed at call {at} of {calls}"
         assert accounts(root, "apply", "--check").status == 0
     assert kinds == {"old", "new"}
+
+
+def test_runs_beside_each_other_are_one_after_the_other(fast: Path) -> None:
+    root = make_root(fast)
+    (root / "etc/skel").mkdir()
+    (root / "etc/skel/file").write_text("x\n")
+    declare(root, "".join(f"[users.u{number}]\n" for number in range(40)))
+    command = [PYTHON, "-IS", TOP / "shims/accounts", "apply", "--root", root]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)]
+    said = sorted(run.communicate(timeout=60)[0] for run in runs)
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert said[:2] == ["", ""]
+    assert said[2].count("made, UID") == said[2].count("home ") == 40
+    assert len(list((root / "home").glob("*/file"))) == 40
 
 
 def test_many_users_twice(fast: Path) -> None:
