@@ -50,8 +50,7 @@ def create_home(
     Missing parents become 0755 and root's. The home belongs to root and is closed until all of them are in it.
     mode: permission bits (HOME_MODE, or 0777 less UMASK). skels: directories' paths inside the root, which may
     be missing; what one has stands before the same of a later one. owner: its UID and GID. subvolume: "yes" for
-    one of btrfs, "try" for that or, with a warning, a directory.
-    Raises HomeError.
+    one of btrfs, "try" for that or, with a warning, a directory. Raises HomeError.
     """
     if _exists(root, home):
         warn(f"warning: the home directory {fsdecode(home)} already exists.")
