@@ -95,6 +95,6 @@ def test_declared_users_are_there_at_boot(tmp_path: Path) -> None:
             ["L", "alice", "alice", "dora", "erin"]
         )
         assert machine.run("journalctl -b -q -u accounts-apply -o cat | grep ^user") == (
-            "user erin: made, UID 1002\nuser erin: home /home/erin made\nuser alice: leaves group crew\n"
-            "user alice: locked: it is declared no more\nuser dora: locked: it is declared no more"
+            "user alice: locked: it is declared no more\nuser dora: locked: it is declared no more\n"
+            "user erin: made, UID 1002\nuser erin: home /home/erin made\nuser alice: leaves group crew"
         )
