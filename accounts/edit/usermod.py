@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from accounts.edit.request import Request
-from accounts.edit.useradd import subid_failure
 from accounts.edit.userchange import UserChange, change_user
 from accounts.errors import (
     E_BAD_ARG,
@@ -124,6 +123,7 @@ class ChangeUser(Request):
 
     def _add_range(self, table: Layered, kind: str, words: str, why: str, uid: int, facts: Facts) -> None:
         """A free range of subordinate ids, of the size that login.defs says: real 4.20 gives one id too many."""
+        from accounts.edit.useradd import subid_failure
         from accounts.model.ids import SubidPool, add_subid_range
 
         reserved = facts.reserved_ranges(table.name)
