@@ -180,8 +180,10 @@ class Layered(OfRows[Row]):
         if self.merge and image.gid == record.gid:
             self._put_merged(record, image)
         elif record == image:
-            self.local.remove(record.name)
-            self._base.forget(self.name, record.name)
+            # A copy of the image's row that base knows stays: somebody needs it there (docs/decisions/expired.md).
+            if self.local.get(record.name) != record or (self.name, record.name) not in self._base.lines():
+                self.local.remove(record.name)
+                self._base.forget(self.name, record.name)
         else:
             self.local.put(record)
             self._base.record(self.name, image)

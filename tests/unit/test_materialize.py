@@ -137,3 +137,11 @@ def test_no_row_is_needed_where_pam_asks_pam_accounts(root: Path, stack: str, ne
     # By name they are made all the same.
     assert materialize(root, "new") == (0, "")
     assert PASSWD["new"] in etc(root)["passwd"]
+
+
+def test_a_change_to_what_the_row_says_already_leaves_the_copies(root: Path) -> None:
+    materialize(root, "ivy")
+    before = etc(root)
+    chsh = ["/usr/bin/python3", "-IS", SHIM.with_name("chsh"), "-R", root, "-s", "/bin/sh", "ivy"]
+    subprocess.run(chsh, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    assert etc(root) == before
