@@ -333,7 +333,7 @@ class Table(OfRows[Row]):
 
     def _find_in_data(self, name: bytes, after: int) -> int | None:
         """The first valid row of that name in data that begins behind the offset after."""
-        if not name or 0x0A in name or 0x3A in name:
+        if 0x0A in name or 0x3A in name:
             return None
         data = self.data
         prefix = name + b":"

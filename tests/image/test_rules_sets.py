@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from accounts.image.rules import load_rules
-from accounts.image.stateless import Report, apply_rules
+from accounts.image.stateless import StatelessReport, apply_rules
 from tests.image.rootfs import make, names
 
 TOP = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def debian(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     shutil.rmtree(place)
 
 
-def run(root: Path, rules: str) -> Report:
+def run(root: Path, rules: str) -> StatelessReport:
     return apply_rules(
         root, load_rules([RULES / f"{rules}.rules"]), check_empty="error", source_date_epoch=1_700_000_000
     )

@@ -22,7 +22,7 @@ TOOL = """\
 cat >{base}/got
 {{ env; echo "args $*"; id -ru; id -u; id -Gn; umask; pwd; ulimit -f; ulimit -c
   ls -l /proc/self/fd | grep -c -- '->'; ps -o sid= -p $$ | grep -c $$
-  grep -E 'SigBlk|SigIgn' /proc/$$/status; }} >{base}/state 2>&1
+  grep -E 'SigBlk|SigIgn' /proc/self/status; }} >{base}/state 2>&1
 [ -r {base}/do ] && . {base}/do
 exit 0
 """

@@ -11,6 +11,7 @@ import pytest
 from accounts.errors import BadArgument, NoId
 from accounts.image.build import seed_image
 from accounts.image.ledger import HEADER, Ledger, parse_text
+from accounts.image.pins import IdSources
 from accounts.model.database import KINDS, Database
 from accounts.model.ids import SubidPool, parse_ranges, retire_ranges
 from accounts.model.policy import parse_nsswitch
@@ -204,14 +205,14 @@ def test_a_build_keeps_the_ranges_of_earlier_images_from_others(tmp_path: Path) 
         (root / PLUGIN).write_bytes(make_library())
         change(root, "etc/nsswitch.conf", "gshadow: files altfiles\n", "gshadow: files altfiles\nsubid: altfiles\n")
         roots.append(root)
-    assert seed_image(roots[0], ledger=shared).seeded is not None
+    assert seed_image(roots[0], ids=IdSources(ledger=shared)).seeded is not None
     assert "subuid:alice:100000-165535:present\n" in shared.read_text()
-    built = seed_image(roots[1], ledger=shared)
+    built = seed_image(roots[1], ids=IdSources(ledger=shared))
     assert built.seeded is None
     assert [(one.rule, one.message) for one in built.findings if one.severity == "fail"] == [
         ("reused-id", "'www-data' has subuid 165000-165999, some of which belonged to 'alice'")
     ]
-    assert seed_image(roots[2], ledger=shared).seeded is not None
+    assert seed_image(roots[2], ids=IdSources(ledger=shared)).seeded is not None
     lines = (roots[2] / IDS).read_text().splitlines()
     assert [line for line in lines if line.startswith("subuid:")] == [
         "subuid:alice:100000-165535:removed", "subuid:www-data:165536-166535:present",
