@@ -57,10 +57,11 @@ class DropCopies(Request):
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         for table in self.tables:
-            row = database.tables[table].get(self.name)
-            if row is not None:
-                # A row that says what the image says is none.
-                database.tables[table].put_as_is(row)
+            layered = database.tables[table]
+            row = layered.local.get(self.name)
+            if row is not None and row == layered.image_row(self.name):
+                layered.local.remove(self.name)
+                database.base.forget(table, self.name)
 
 
 def expired_users(database: Database, name: bytes, today: int) -> list[bytes]:

@@ -8,6 +8,7 @@ given), so that /usr/lib can hold an image layer. Setting a case up writes some 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import marshal
@@ -214,7 +215,7 @@ class Root:
         child = int.from_bytes(self._server.recv(8), "little")
         ready, _, _ = select.select([self._server], [], [], command.timeout)
         if not ready:
-            os.killpg(child, signal.SIGKILL)
+            _kill(child)
         answer = self._server.recv(8)
         if not (child and answer):
             raise OSError(errno.EIO, "the fork server has ended", program)
@@ -289,12 +290,19 @@ def _nsswitch(state: State) -> bytes:
     return b"passwd: %b\ngroup: %b\nshadow: %b\ngshadow: %b\n" % (services, group, services, services)
 
 
+def _kill(child: int) -> None:
+    """Kill a process and its group, which it may not lead yet."""
+    for kill in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError):
+            kill(child, signal.SIGKILL)
+
+
 def _wait(child: int, timeout: float) -> int | None:
     handle = os.pidfd_open(child)
     try:
         ready, _, _ = select.select([handle], [], [], timeout)
         if not ready:
-            os.killpg(child, signal.SIGKILL)
+            _kill(child)
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status) if ready else None
     finally:
