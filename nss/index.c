@@ -19,7 +19,7 @@ enum { INDEX_BLOCK = 1024, WORDS = INDEX_BLOCK / 8, ENTRY = 16, PER_BLOCK = (IND
 #define TICK 10000000
 #endif
 enum { MAGIC, SIZE, DIGEST, INODE, MTIME, CTIME, ROWS };
-static const char magic[8] = "ACCTIDX1";
+static const char magic[8] = {'A', 'C', 'C', 'T', 'I', 'D', 'X', '1'};
 
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
