@@ -29,8 +29,8 @@ TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
 .PHONY: all no-pam demo test test-deps venv pip bench clients packages-test deb lint install install-doc install-image-tool image clean
 
-# pam_accounts.so is made where libpam's headers are (Debian: libpam0g-dev): all else does without.
-PAM_MODULE = $(if $(shell printf '\043include <security/pam_ext.h>\n' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
+# pam_accounts.so is made where the headers of libpam and crypt(3) are (Debian: libpam0g-dev, libcrypt-dev): all else does without.
+PAM_MODULE = $(if $(shell printf '\043include <%s>\n' security/pam_ext.h crypt.h | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
 
 all: nss/build/libnss_altfiles.so.2 subid/build/libsubid_altfiles.so $(or $(PAM_MODULE),no-pam) $(DEPS)
 
@@ -41,7 +41,7 @@ pam/build/pam_accounts.so: $(wildcard pam/*.c pam/*.h pam/*.map pam/Makefile nss
 	$(MAKE) -C pam DATADIR=$(IMAGE_DIR) TOOL=$(BINDIR)/accounts
 
 no-pam:
-	@echo 'pam_accounts.so is not built: the headers of libpam (libpam0g-dev) are not there'
+	@echo 'pam_accounts.so is not built: the headers of libpam and crypt(3) (libpam0g-dev, libcrypt-dev) are not there'
 
 subid/build/libsubid_altfiles.so: $(wildcard common/* subid/*.c subid/*.map subid/Makefile)
 	$(MAKE) -C subid DATADIR=$(IMAGE_DIR)
@@ -110,7 +110,7 @@ $(VENV)/stamp: pyproject.toml | pip
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
-TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 libpam0g-dev python3-venv openssl openssh-client git \
+TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 libpam0g-dev libcrypt-dev python3-venv openssl openssh-client git \
     fakeroot fakechroot proot bindfs e2fsprogs mandoc man-db zsh fish patch
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
