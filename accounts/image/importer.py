@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ from accounts.edit.groupadd import AddGroup
 from accounts.edit.members import add_member, put_pair
 from accounts.edit.request import Request, edit
 from accounts.edit.useradd import AddUser
-from accounts.errors import BadArgument, NoId
-from accounts.image.errors import BadLine
+from accounts.errors import NoId
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import Line, check_line, is_id, parse_file, parse_range, simplify_path
+from accounts.image.sysusers import Line, expand_file, is_id, parse_range
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
 from accounts.model.database import KINDS, Database, Layered
@@ -168,14 +167,7 @@ class _Import:
 
     def read(self, path: str, text: str) -> None:
         """Take the lines of one file. Raises BadArgument."""
-        for where, raw in parse_file(text, path):
-            texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
-            line = replace(raw, **{key: self._specifiers.expand(value, where) for key, value in texts.items()})
-            line = replace(line, home=simplify_path(line.home), shell=simplify_path(line.shell))
-            try:
-                check_line(line)
-            except BadLine as error:
-                raise BadArgument(f"{where}: {error.message}") from None
+        for where, line in expand_file(text, path, self._specifiers):
             if line.kind == "r":
                 self.ranges.append(parse_range(line.id))
             elif line.kind == "m":

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from accounts.errors import BadArgument
 from accounts.image.errors import BadLine
+
+if TYPE_CHECKING:
+    from accounts.image.specifiers import Specifiers
 
 _BLANKS = " \t\n\r"
 _KINDS = "ugmr"
@@ -110,6 +114,19 @@ def parse_file(text: str, source: str) -> Iterator[tuple[str, Line]]:
             raise BadArgument(f"{where}: {error.message}") from None
         if line is not None:
             yield where, line
+
+
+def expand_file(text: str, source: str, specifiers: Specifiers) -> Iterator[tuple[str, Line]]:
+    """parse_file() with the specifiers of each line replaced, its paths simplified, and the result checked."""
+    for where, raw in parse_file(text, source):
+        texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
+        line = replace(raw, **{key: specifiers.expand(value, where) for key, value in texts.items()})
+        line = replace(line, home=simplify_path(line.home), shell=simplify_path(line.shell))
+        try:
+            check_line(line)
+        except BadLine as error:
+            raise BadArgument(f"{where}: {error.message}") from None
+        yield where, line
 
 
 def parse_range(text: str) -> tuple[int, int]:

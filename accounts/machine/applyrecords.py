@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.image.errors import BadLine
 from accounts.image.importer import LOCKED, NOLOGIN
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import Line, check_line, is_id, parse_file, simplify_path
+from accounts.image.sysusers import Line, expand_file, is_id
 from accounts.machine.applytoml import quote
 from accounts.machine.declaration import EPOCH, Declaration
 
@@ -32,14 +30,7 @@ RECORDS = (*_RECORDS, ".membership")
 
 def take_sysusers(declaration: Declaration, data: bytes, source: str, specifiers: Specifiers) -> None:
     """Add the lines of a file. As there, what a line makes gets systemd's defaults. Raises BadArgument."""
-    for where, raw in parse_file(data.decode("utf-8", "surrogateescape"), source):
-        texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
-        line = replace(raw, **{key: specifiers.expand(value, where) for key, value in texts.items()})
-        line = replace(line, home=simplify_path(line.home), shell=simplify_path(line.shell))
-        try:
-            check_line(line)
-        except BadLine as error:
-            raise BadArgument(f"{where}: {error.message}") from None
+    for where, line in expand_file(data.decode("utf-8", "surrogateescape"), source, specifiers):
         if line.kind == "r":
             declaration.notes.append(f"{where}: ranges of ids are those of login.defs; the line is passed over")
         else:

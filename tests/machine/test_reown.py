@@ -399,9 +399,11 @@ def used(action: Callable[[], object]) -> float:
 
 
 def test_it_is_no_slower_than_three_finds(fast: Path) -> None:
-    """ACCOUNTS_WALK files, of which one in a hundred changes hands; beside other tests a factor of 5 has to do."""
+    """ACCOUNTS_WALK files, of which one in a hundred changes hands.
+
+    The least of a few rounds each: other tests on the same cores make both slower, and not in the same rounds.
+    """
     count = int(os.environ.get("ACCOUNTS_WALK", "60000"))
-    limit = 3 if "ACCOUNTS_WALK" in os.environ else 5
     top = fast / "top"
     for number in range(count // 500):
         directory = top / f"{number % 20:02d}/{number:05d}"
@@ -417,11 +419,13 @@ def test_it_is_no_slower_than_three_finds(fast: Path) -> None:
     find = ["find", str(top), "-newer", str(fast / "reference")]
     subprocess.run(find, check=True, capture_output=True)
     finds, walks, walls = [], [], []
-    for _ in range(3):
+    for rounds in range(12):
+        if rounds > 2 and min(walks) < 3 * min(finds):
+            break
         finds.append(used(lambda: subprocess.run(find, check=True, capture_output=True)))
         start = time.monotonic()
         walks.append(used(lambda: walk(fast, single_moves({"passwd": {2001: 2003}}), top)))
         os.system(f"chown -R --from=2003 2001 {top}")
         walls.append(time.monotonic() - start)
     print(f"{count} files: find -newer {min(finds):.2f} s, walk {min(walks):.2f} s of processor time")
-    assert min(walks) < limit * min(finds)
+    assert min(walks) < 3 * min(finds)
