@@ -25,6 +25,8 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 def pytest_configure(config: pytest.Config) -> None:
     """One report for all tools."""
     config.stash[REPORT] = Report()
+    # What tests make, other users can read: whoever starts them may have a stricter one.
+    os.umask(0o022)
     _handle_ignored_signals()
 
 
