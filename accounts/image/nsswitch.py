@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from accounts.model.policy import DATABASES as NAMES
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from accounts.model.policy import Service
 
 DATABASES = tuple(name.encode() for name in NAMES)
+# In authselect's templates: altfiles where it is asked for, and the local service with its action.
+_ALTFILES_IF = re.compile(rb'\{if "with-altfiles":[^}]*\}')
+_FILES = re.compile(rb"(?<![\w-])files(?![\w-])( \[SUCCESS=merge\])?")
 
 
 def merge_nsswitch(text: bytes, *, subids: bool = False) -> bytes:
@@ -46,6 +50,27 @@ def merge_nsswitch(text: bytes, *, subids: bool = False) -> bytes:
         merged = _lead_subids(merged)
     result = b"\n".join(merged)
     return result if result.endswith(b"\n") else result + b"\n"
+
+
+def lead_template(text: bytes, *, subids: bool = False) -> bytes:
+    """A template of authselect(8) for nsswitch.conf, with altfiles in the lines of our databases under every condition.
+
+    Its feature with-altfiles asks for passwd and group alone, and ends the look-up of a group there. The name stays
+    known: whoever has it selected may go on selecting it.
+    """
+    lines = []
+    if b'"with-altfiles"' in text:
+        lines.append(b'# altfiles is there without with-altfiles, too. {include if "with-altfiles"}')
+    for raw in text.split(b"\n"):
+        name = raw.partition(b":")[0]
+        if name in DATABASES:
+            action = b" [SUCCESS=merge]" if name == b"group" else b""
+            raw = _FILES.sub(rb"files%s altfiles\1" % action, _ALTFILES_IF.sub(b"", raw), count=1)
+        lines.append(raw)
+    if subids:
+        unless = b' {exclude if "with-subid"}' if b'"with-subid"' in text else b""
+        lines[-1:] = [b"subid:      " + IMAGE_SERVICE + unless, *lines[-1:]]
+    return b"\n".join(lines)
 
 
 def _lead_subids(lines: list[bytes]) -> list[bytes]:

@@ -7,13 +7,15 @@ makes the files of pam.d, as a profile of it.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from accounts.errors import BadArgument
 from accounts.image import pam
-from accounts.image.module import find_libraries
+from accounts.image.module import SUBID_PLUGIN, find_libraries
+from accounts.image.nsswitch import lead_template
 from accounts.image.passwordstack import (
     MODULE,
     PROFILE,
@@ -45,7 +47,8 @@ Users of the image and of this machine
 ======================================
 
 The {base} profile, with pam_accounts in front of pam_unix where passwords are changed:
-users whose rows are in /usr/lib/passwd and /usr/lib/shadow change theirs, too.
+users whose rows are in /usr/lib/passwd and /usr/lib/shadow change theirs, too. nsswitch.conf
+finds them whether or not with-altfiles is selected.
 
 Made by `accounts image wire --pam`.
 """
@@ -122,16 +125,23 @@ def write_profile(tree: Tree, result: Wired, profile: bytes) -> None:
     base = _base_profile(tree)
     for name in tree.names(f"{AUTHSELECT}/default/{base}"):
         text = tree.read(f"{AUTHSELECT}/default/{base}/{name}")
-        files[f"{AUTHSELECT}/vendor/{PROFILE}/{name}"] = README.format(base=base).encode() if name == "README" else (
-            add_module(text) if name.endswith("-auth") else text
-        )  # fmt: skip
+        if name == "README":
+            text = README.format(base=base).encode()
+        elif name == "nsswitch.conf":
+            text = lead_template(text, subids=bool(find_libraries(tree, SUBID_PLUGIN)))
+        elif name.endswith("-auth"):
+            text = add_module(text)
+        files[f"{AUTHSELECT}/vendor/{PROFILE}/{name}"] = text
     result.changed += [path for path, content in files.items() if tree.write(path, content)]
 
 
 def _base_profile(tree: Reader) -> str:
-    """The profile that authselect has been told, else its default one."""
+    """The profile that authselect has been told, else its default one; of ours, the one that it was made of."""
     try:
         chosen = tree.read(CHOSEN).split(b"\n")[0].decode("utf-8", "replace")
+        if chosen == PROFILE:
+            made_of = re.search(rb"^The (\S+) profile", tree.read(f"{AUTHSELECT}/vendor/{PROFILE}/README"), re.M)
+            chosen = made_of[1].decode("utf-8", "replace") if made_of else ""
     except OSError:
         chosen = ""
     return chosen if chosen and "/" not in chosen and tree.names(f"{AUTHSELECT}/default/{chosen}") else "local"

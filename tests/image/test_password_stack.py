@@ -146,6 +146,31 @@ def test_wire_puts_it_in_place_of_the_helper_and_check_watches(tmp_path: Path) -
     assert complaints(root) == ["pam-module /usr/lib/pam.d/system-auth", "pam-stack /usr/lib/pam.d/odd"]
 
 
+# As authselect 1.7 has it, without the databases that are none of ours.
+SSSD = """\
+passwd:     {if "with-tlog":sss }files {if "with-altfiles":altfiles }{if not "with-tlog":sss }systemd
+shadow:     files systemd
+group:      files {if "with-altfiles":altfiles }sss systemd {exclude if "with-group-merging"}
+group:      files [SUCCESS=merge] {if "with-altfiles":altfiles [SUCCESS=merge] }sss \
+[SUCCESS=merge] systemd {include if "with-group-merging"}
+netgroup:   files sss
+subid:      sss {include if "with-subid"}
+gshadow:    files systemd
+"""
+SSSD_LED = """\
+# altfiles is there without with-altfiles, too. {include if "with-altfiles"}
+passwd:     {if "with-tlog":sss }files altfiles {if not "with-tlog":sss }systemd
+shadow:     files altfiles systemd
+group:      files [SUCCESS=merge] altfiles sss systemd {exclude if "with-group-merging"}
+group:      files [SUCCESS=merge] altfiles [SUCCESS=merge] sss \
+[SUCCESS=merge] systemd {include if "with-group-merging"}
+netgroup:   files sss
+subid:      sss {include if "with-subid"}
+gshadow:    files altfiles systemd
+subid:      altfiles {exclude if "with-subid"}
+"""
+
+
 def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
     base = "usr/share/authselect/default"
     root = test_wire.make_root(
@@ -154,11 +179,12 @@ def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
             f"{base}/local/system-auth": SUFFICIENT,
             f"{base}/sssd/system-auth": SUFFICIENT,
             f"{base}/sssd/README": "Theirs\n",
-            f"{base}/sssd/nsswitch.conf": "passwd: files\n",
+            f"{base}/sssd/nsswitch.conf": SSSD,
             "etc/authselect/authselect.conf": "sssd\nwith-mkhomedir\n",
             "etc/authselect/system-auth": SUFFICIENT,
             "usr/bin/accounts": "",
             f"{test_wire.TRIPLET}/security/pam_accounts.so": "x",
+            f"{test_wire.TRIPLET}/libsubid_altfiles.so": "x",
         },
     )
     (root / "etc/pam.d").mkdir()
@@ -168,7 +194,11 @@ def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
     assert sorted(path.name for path in made.iterdir()) == ["README", "nsswitch.conf", "system-auth"]
     assert (made / "system-auth").read_text() == f"password\t[success=done {REST} use_authtok\n{SUFFICIENT}"
     assert (made / "README").read_text().startswith("Users of the image and of this machine\n")
+    assert (made / "nsswitch.conf").read_text() == SSSD_LED
     assert "pam.d is authselect's: authselect select accounts --force, with the features it has now" in wired.notes
+    # Once ours is the chosen one, it is made of the same profile again.
+    (root / "etc/authselect/authselect.conf").write_text("accounts\n")
+    assert wire(root, with_pam=True).changed == []
 
 
 def _pam_auth_update() -> dict[str, str]:
