@@ -84,10 +84,11 @@ def create_homes(facts: Facts, report: Report, audit: Audit, homes: list[tuple[A
 
     One that fails is told of and keeps none from the others. Raises HomeError at the end.
     """
+    from accounts.progress import track
     from accounts.system.unfinished import remove_unfinished
 
     failed = 0
-    for *arguments, unfinished in homes:
+    for *arguments, unfinished in track(homes, "making homes"):
         try:
             if unfinished:
                 remove_unfinished(facts.target.root, arguments[1])

@@ -19,6 +19,7 @@ sys.path.insert(0, str(TOP))
 
 from accounts.cli.main import COMMANDS  # noqa: E402
 from accounts.cli.tool import Tool  # noqa: E402
+from accounts.examples import EXAMPLES  # noqa: E402
 from accounts.model.release import NEWEST  # noqa: E402
 from scripts.commandlines import SECTION_1, CommandLine, Row, find_commands, find_tool, list_rows  # noqa: E402
 from scripts.shims import TOOLS  # noqa: E402
@@ -162,6 +163,7 @@ def format_command(name: str, line: CommandLine) -> str:
         ("DESCRIPTION", format_paragraphs((MAN / "commands" / dashed).read_text())),
         ("OPTIONS", format_list(map(format_row, rows))),
         ("EXIT STATUS", format_list((str(number), [text]) for number, text in enumerate((*statuses, FAILED)))),
+        ("EXAMPLES", [f".Dl # {escape(EXAMPLES[name])}"]),
     ]
     purpose = purpose[:1].lower() + purpose[1:]
     return format_page(f"accounts-{dashed}", 8, purpose, usage, parts, ("accounts.conf 5", "accounts 8"))

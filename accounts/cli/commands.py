@@ -1,23 +1,48 @@
 # SPDX-License-Identifier: MIT
-"""What `accounts` commands have in common: argparse in one line, JSON, errors and their statuses."""
+"""What `accounts` commands have in common: argparse, --quiet and --json, progress, errors and their statuses."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from accounts import progress
 from accounts.cli.console import write_all
 from accounts.errors import AccountsError, Usage
+from accounts.examples import EXAMPLES
 
 # Exit statuses. 1: findings, differences or conflicts; 3: bad input or an error of the system.
 FINE, FOUND, USAGE, FAILED = range(4)
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Leaves a line that is indented as it is: it is a command."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n".join(line if line[:1] == " " else fill(line, width, indent) for line in text.split("\n"))
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse with its errors in one line."""
+    """argparse with its errors in one line, and an example at the end of its help."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        example = EXAMPLES.get(prog.removeprefix("accounts "))
+        epilog = f"Example:\n  {example}\nManual: {prog.replace(' ', '-')}(8)" if example else None
+        super().__init__(prog, epilog=epilog, formatter_class=_Formatter, **options)
+
+    def add_output_options(self) -> None:
+        """--quiet and --json, which all of them have."""
+        self.add_argument(
+            "-q", "--quiet", action="store_true",
+            help="print nothing but what goes wrong, and --json; the exit status tells the rest",
+        )  # fmt: skip
+        self.add_argument("--json", action="store_true", help="print the result as JSON (docs/schemas)")
+        self.set_defaults(prog=self.prog)
 
     def error(self, message: str) -> NoReturn:
         write_all(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -33,8 +58,14 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
         arguments = parser.parse_args(argv)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else USAGE
+    bar = None if arguments.quiet else progress.Bar(arguments.prog)
     try:
-        return run(arguments)
+        with progress.shown_by(bar):
+            return run(arguments)
+    except KeyboardInterrupt:
+        # As whoever has typed it expects, and a shell sees: dead of the signal, and not a word.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except Usage as error:
         complain(arguments.prog, f"{error.message}; see {arguments.prog} --help")
         return USAGE
@@ -48,9 +79,11 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
 
 def complain(prog: str, message: str) -> None:
     """One line on standard error, whatever the message holds."""
+    progress.hide()
     write_all(2, f"{prog}: {message}\n".replace("\n", " ").rstrip() + "\n")
 
 
 def print_json(result: dict[str, Any]) -> None:
     """A result as JSON on standard output, keys in order."""
+    progress.hide()
     write_all(1, json.dumps(result, indent=2, sort_keys=True) + "\n")

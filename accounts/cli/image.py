@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from accounts import progress
 from accounts.cli import imagecommands as commands
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
 from accounts.cli.console import write_all
@@ -26,8 +27,8 @@ def make_parser() -> Parser:
     for name, (add_arguments, run, purpose) in COMMANDS.items():
         command = subparsers.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         add_arguments(command)
-        command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.set_defaults(run=run, prog=command.prog)
+        command.add_output_options()
+        command.set_defaults(run=run)
     return parser
 
 
@@ -52,13 +53,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if "live" in arguments and not arguments.live:
         refuse_running(arguments.root)
     outcome: ImageOutcome = arguments.run(arguments)
+    progress.hide()
     if arguments.json:
         print_json(outcome.result)
     else:
         write_all(2, outcome.complaints)
         for note in outcome.notes:
             complain(arguments.prog, note)
-        write_all(1, outcome.text or "".join(f"{line}\n" for line in outcome.lines))
+        write_all(1, outcome.text or "".join(f"{line}\n" for line in outcome.lines if not arguments.quiet))
     return FOUND if outcome.failed else FINE
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from accounts import progress
 from accounts.change import Change, Listener
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
 from accounts.cli.console import write_all
@@ -41,7 +42,9 @@ class Run(Listener):
 
     def say(self, text: str) -> None:
         """Text to standard output, as it is."""
-        write_all(1, text)
+        if not self.arguments.quiet:
+            progress.hide()
+            write_all(1, text)
 
     def warn(self, line: str) -> None:
         """ "accounts COMMAND: line" to standard error."""
@@ -72,9 +75,8 @@ def make_parser(name: str, commands: Commands | None = None) -> Parser:
     parser.add_argument(
         "-R", "--root", type=Path, default=Path("/"), metavar="DIR", help="the root directory to work on (default: /)"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON (docs/schemas)")
+    parser.add_output_options()
     (commands or COMMANDS)[name][0](parser)
-    parser.set_defaults(prog=parser.prog)
     return parser
 
 
@@ -346,7 +348,7 @@ def _reset(run: Run) -> int:
 
     arguments = run.arguments
     if not (arguments.dry_run or arguments.yes) and os.isatty(0):
-        run.say(f"This removes every account of {arguments.root} that is not the image's. Type yes to go on: ")
+        write_all(1, f"This removes every account of {arguments.root} that is not the image's. Type yes to go on: ")
         if sys.stdin.readline().strip() != "yes":
             raise BadArgument("nothing was changed")
     result = reset(run.change, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)

@@ -74,10 +74,17 @@ def _suggest(word: str) -> str:
 
 
 def format_usage() -> str:
-    """The commands, one a line."""
-    lines = [f"  {name:12} {purpose}\n" for name, (_, purpose) in COMMANDS.items()]
-    return (
-        "Usage: accounts COMMAND [OPTIONS]\n       accounts --version\n\nCommands:\n" + "".join(lines) +
-        "\nBegin with `accounts status`, which shows what this machine differs by;\n"
-        "`accounts COMMAND --help` and accounts(8) have the rest.\n"
-    )  # fmt: skip
+    """The commands, as wide as the terminal."""
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    width = max(get_terminal_size().columns, 40)
+    lines = [
+        fill(purpose, width, initial_indent=f"  {name:12} ", subsequent_indent=" " * 15)
+        for name, (_, purpose) in COMMANDS.items()
+    ]
+    begin = "Begin with `accounts status`, which shows what this machine differs by;"
+    return "\n".join((
+        "Usage: accounts COMMAND [OPTIONS]\n       accounts --version\n\nCommands:", *lines, "",
+        fill(f"{begin} `accounts COMMAND --help` and accounts(8) have the rest.", width, break_on_hyphens=False), "",
+    ))  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from accounts import progress
 from accounts.image.findings import (
     Finding,
     Findings,
@@ -68,7 +69,9 @@ def seed_image(
         with locked(tree, root) as (_, notes):
             pass  # what the findings are about is the state that seed() will find
         layers = Layers(tree, root)
+        progress.begin("reading configuration")
         uses = find_uses(tree)
+        progress.begin("checking accounts")
         check_rows(layers, findings)
         check_names(layers, uses, findings)
         # The walk takes seconds, so it comes before the lock.

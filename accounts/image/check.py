@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accounts import progress
 from accounts.image import dracut, rpm
 from accounts.image.configuration import LEFTOVERS, interrupted_files
 from accounts.image.entries import leftovers
@@ -92,7 +93,9 @@ def check(
     with Tree(root) as tree:
         layers = Layers(tree, root)
         known = gather(layers, shared, previous, pins)
+        progress.begin("reading configuration")
         uses = find_uses(tree)
+        progress.begin("checking accounts")
         _check_seeded(layers, findings, result)
         _check_files(layers, findings)
         _check_index(layers, findings)
@@ -101,6 +104,7 @@ def check(
         check_ids(layers, known, uses, findings)
         if findings.wants("orphan-files") or findings.wants("unknown-owner"):
             check_owners(find_unowned(layers), known, findings)
+        progress.begin("checking accounts")
         check_names(layers, uses, findings)
         _check_ledger(layers, findings, result, machine)
         _check_module(layers, findings, result)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from accounts import progress
 from accounts.errors import BadArgument
 from accounts.image.layers import Layers, broken_lines, lines, walk
 from accounts.image.ledger import Ledger, RangeKey
@@ -196,6 +197,7 @@ def find_unowned(layers: Layers) -> dict[tuple[str, int], list[str]]:
     # (uid, gid) pairs that are fine: one look-up for each of very many files.
     fine: set[tuple[int, int]] = set()
     unowned: dict[tuple[str, int], list[str]] = {}
+    progress.begin("looking at files")
     for _, directory, name, status in walk(layers.tree.fd):
         owner = status.st_uid, status.st_gid
         if owner in fine:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from accounts import progress
 from accounts.errors import BadArgument
 from accounts.image.ledger import PATH as LEDGER
 from accounts.image.ledger import Key, Ledger, RangeKey, parse_text
@@ -223,6 +224,8 @@ def walk(root: int) -> Iterator[tuple[int, str, str, os.stat_result]]:
     top = os.fstat(root)
     yield root, "/", ".", top
     stack = [(os.dup(root), "/", _list(root))]
+    descent = progress.Descent()
+    _tell(descent, 0, stack[0][2])
     try:
         while stack:
             fd, path, entries = stack[-1]
@@ -242,9 +245,15 @@ def walk(root: int) -> Iterator[tuple[int, str, str, os.stat_result]]:
             if directory:
                 below = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 stack.append((below, f"{path}{entry.name}/", _list(below)))
+                _tell(descent, len(stack) - 1, stack[-1][2])
     finally:
         for fd, _, _ in stack:
             os.close(fd)
+
+
+def _tell(descent: progress.Descent, depth: int, entries: list[os.DirEntry[str]]) -> None:
+    if progress.is_shown():
+        descent.enter(depth, sum(entry.is_dir(follow_symlinks=False) for entry in entries))
 
 
 def _list(fd: int) -> list[os.DirEntry[str]]:

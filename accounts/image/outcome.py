@@ -27,8 +27,9 @@ SHOWN = 10
 
 @dataclass
 class ImageOutcome:
-    """result: in JSON types. lines: for standard output; text: for it as it is, in their place. notes: one line each,
-    for standard error. complaints: for standard error as it is. failed: whether the build fails.
+    """result: in JSON types. lines: for standard output; text: what was asked for, in their place, as it is.
+
+    notes: one line each, for standard error. complaints: for standard error as it is. failed: whether the build fails.
     """
 
     result: dict[str, Any]
@@ -93,7 +94,7 @@ def tell_check(root: Path, checked: Checked) -> ImageOutcome:
     facts = "".join(f"{name:15} {text}\n" for name, text in checked.facts.items())
     last = f"{root}: {'failed' if checked.failed else 'fine'}, {count(checked.findings, 'finding')}\n"
     text = facts + format_findings(checked.findings) + last
-    return ImageOutcome({"root": str(root)} | checked.to_json(), text=text, failed=checked.failed)
+    return ImageOutcome({"root": str(root)} | checked.to_json(), text.splitlines(), failed=checked.failed)
 
 
 def tell_stateless(root: Path, report: StatelessReport) -> ImageOutcome:

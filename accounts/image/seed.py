@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accounts import progress
 from accounts.errors import BadArgument
 from accounts.image.configuration import (
     FACTORY,
@@ -114,7 +115,8 @@ class _Seeding:
                 os.fsdecode(row.name) for row in shipped[name]
                 if image[name].get(row.name) != row
             )  # fmt: skip
-        layer = {name: Table(KINDS[name], format_rows(shipped[name])) for name in DATABASES}
+        tracked = progress.track(DATABASES, "moving accounts")
+        layer = {name: Table(KINDS[name], format_rows(shipped[name])) for name in tracked}
         self._write_image(layer, view)
         self._write_local(layer, rows, stays, local)
         if save_names is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounts import progress
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupmod import ChangeGroup
 from accounts.edit.request import Report, Request
@@ -136,7 +137,7 @@ class Convergence:
         subids = Subids(self)
         subids.declare()
         users = Users(self, subids)
-        for entry in self._in_order(self.declaration.users, "uid"):
+        for entry in progress.track(self._in_order(self.declaration.users, "uid"), "declaring users"):
             users.converge(entry)
         members = Members(self)
         members.converge()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from accounts import progress
 from accounts.change import Change
 from accounts.image.findings import Finding
 from accounts.image.ledger import Ledger, parse_text
@@ -31,6 +32,7 @@ def check(change: Change) -> list[Finding]:
     """All findings, those that fail first. Raises the error classes of the files, OSError."""
     root = "" if change.target.live else f" -R {quote(change.target.path)}"
     findings = Findings(root)
+    progress.begin("reading the accounts")
     database = read(change)
     check_etc(change, database, findings)
     _check_walk(change, database, findings)

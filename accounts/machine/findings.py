@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounts import progress
 from accounts.image.findings import Finding
 from accounts.image.ledger import Ledger
 from accounts.machine.delta import Kind, LocalRow, first_lines, id_names, is_materialized, local_rows, valid_lines
@@ -97,20 +98,20 @@ class Check:
 
     def run(self) -> None:
         """All of them. The database is of no use afterwards: what rebase would do is tried on it."""
-        self._check_lines()
-        self._check_members()
-        self._check_primary_groups()
-        self._check_shadow()
-        self._check_ids()
-        self._check_ranges("subuid")
-        self._check_ranges("subgid")
+        checks = (
+            self._check_lines, self._check_members, self._check_primary_groups, self._check_shadow, self._check_ids,
+            self._check_ranges, self._check_hides, self._try_rebase,
+        )  # fmt: skip
+        for check in progress.track(checks, "checking"):
+            check()
+
+    def _check_hides(self) -> None:
         for name, account in sorted(self._database.hides.rows):
             if self._database.tables[name].image_row(account) is None:
                 text = f"{name} '{shown(account)}' is hidden, and the image has no such row"
                 self._findings.add(
                     "stale-hide", text, account, ["/etc/accounts/hidden"], f"accounts unmask{{R}} {quote(account)}"
                 )
-        self._try_rebase()
 
     def _check_lines(self) -> None:
         for name, layered in self._database.tables.items():
@@ -208,7 +209,11 @@ class Check:
         command = "usermod{R} -u" if name == "passwd" else "groupmod{R} -g"
         return f"{command} {number} {quote(row.name)}"
 
-    def _check_ranges(self, name: str) -> None:
+    def _check_ranges(self) -> None:
+        self._check_ranges_of("subuid")
+        self._check_ranges_of("subgid")
+
+    def _check_ranges_of(self, name: str) -> None:
         layered = self._database.tables[name]
         rows = [
             (row.start, row.start + row.count - 1, row.name, table is layered.local)

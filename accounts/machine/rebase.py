@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from accounts import progress
 from accounts.machine.delta import Kind, id_names, is_materialized, local_rows
 from accounts.machine.merge import Merged, Take, merge_member_row, merge_row
 from accounts.machine.words import describe_change, describe_value, shown
@@ -92,7 +93,7 @@ class Rebase:
 
     def run(self) -> Report:
         """Rebase everything."""
-        for name in ORDERED:
+        for name in progress.track(ORDERED, "comparing with the image"):
             layered = self.database.tables[name]
             for row in list(local_rows(layered)):
                 if row.kind == Kind.REPEATED:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
+from accounts.progress import Descent, begin
 from accounts.system.kernel import MOUNT_ROOT, read_attributes, sync_file_system
 from accounts.system.owners import ATTRIBUTES, OF_A_FILE, Owners, ReadOnly, is_special, read_all
 from accounts.system.paths import DIRECTORY
@@ -89,6 +90,7 @@ class Walk:
         self._holding = -1
         self._index = 0
         self._top = b""
+        self._descent = Descent()
 
     def run(self, open_path: Callable[[str], int]) -> Done:
         """Walk all paths, from where an earlier run has got to. The journal is for the caller to remove.
@@ -100,6 +102,7 @@ class Walk:
         # Comes when a lease is asked back, and would end the process.
         handler = signal.signal(signal.SIGIO, signal.SIG_IGN)
         try:
+            begin("giving files to their owners")
             self._progress = read_progress(self._log)
             first, names = self._progress.cursor or (0, ())
             cursor = tuple(map(fsencode, names))
@@ -114,6 +117,7 @@ class Walk:
                         raise
                     continue
                 try:
+                    self._descent = Descent(index / len(self._log.plan.paths), 1 / len(self._log.plan.paths))
                     self._walk(fd, cursor if index == first else ())
                     self._flush()
                     sync_file_system(fd)
@@ -183,6 +187,7 @@ class Walk:
             self.done.tell(f"{self._path(level.names)}: {error.strerror}")
         if level.on_path:
             level.todo = [name for name in level.todo if name >= cursor[len(level.names)]]
+        self._descent.enter(len(level.names), len(level.todo))
         if len(self._held) >= _MAX_OPEN:
             self._flush()
 

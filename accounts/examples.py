@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""An example of each `accounts` command, for its --help, its manual and the documentation."""
+
+# Command -> command line.
+EXAMPLES = {
+    "status": "accounts status --json",
+    "diff": "accounts diff alice",
+    "show": "accounts show alice",
+    "check": "accounts check --fix",
+    "rebase": "accounts rebase --dry-run",
+    "revert": "accounts revert www-data",
+    "adopt": "accounts adopt --from /var/lib/extrausers --dry-run",
+    "flatten": "accounts flatten --to /tmp/etc",
+    "mask": "accounts mask games",
+    "unmask": "accounts unmask games",
+    "reset": "accounts reset --keep alice --backup /root/accounts.tar",
+    "apply": "accounts apply --dry-run",
+    "export": "accounts export --output delta",
+    "import-delta": "accounts import-delta --dry-run delta",
+    "image": "accounts image seed rootfs && accounts image wire rootfs && accounts image check rootfs",
+    "image seed": "accounts image seed --ledger ids rootfs",
+    "image pin": "accounts image pin --previous old-rootfs rootfs",
+    "image index": "accounts image index rootfs",
+    "image check": "accounts image check --rule unpinned-id=fail rootfs",
+    "image stateless": "accounts image stateless --check-empty warn --rules debian.rules -- rootfs",
+    "image lint-rules": "accounts image lint-rules debian.rules site.rules",
+    "image diff": "accounts image diff --etc /etc old-rootfs new-rootfs",
+    "image wire": "accounts image wire --pam rootfs",
+    "image export": "accounts image export --sysusers rootfs/usr/lib/sysusers.d rootfs",
+    "image thaw": "accounts image thaw rootfs",
+    "image freeze": "accounts image freeze rootfs",
+    "image import": "accounts image import rootfs my-service.conf",
+    "sysusers": "accounts sysusers --root /mnt",
+    "serve": "accounts serve --listen /run/accounts/self.socket",
+    "set-password": "printf 'secret\\0' | accounts set-password alice",
+    "materialize": "accounts materialize www-data",
+}
