@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 TYPE_CHECKING = False
@@ -11,12 +12,18 @@ if TYPE_CHECKING:
 
 # BUFSIZ of stdio: what fgets(3) takes at once, NUL included.
 LINE_SIZE = 8192
+# Bytes. Input that does not end (/dev/zero) must not fill the memory; the real tools print a line for each 8 KiB of it.
+MAX_INPUT = 1 << 28
 
 
 def read_all(fd: int) -> bytes:
-    """All that can be read from a descriptor."""
+    """All that can be read from a descriptor. OSError: EFBIG for more than MAX_INPUT."""
     pieces = []
+    left = MAX_INPUT
     while piece := posix.read(fd, 1 << 20):
+        left -= len(piece)
+        if left < 0:
+            raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from accounts.model.ids import IdPool, SubidPool, allocate_id
 from accounts.model.policy import parse_nsswitch
 from accounts.model.records import Passwd, Shadow, Subid
 from accounts.model.table import Table
-from accounts.system.lines import split_lines
+from accounts.system.lines import read_all, split_lines
 from tests.support import hashes
 from tests.support.database import make_database
 from tests.support.prefix import Prefix
@@ -558,3 +559,14 @@ sys.argv = ["chpasswd", "-P", sys.argv[1], "-c", "SHA512", "-s", "1234"]
 from accounts.cli.chpasswd import main
 main()
 """
+
+
+def test_input_that_does_not_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accounts.system.lines.MAX_INPUT", 3 << 20)
+    with open("/dev/zero", "rb") as endless, pytest.raises(OSError, match="File too large"):
+        read_all(endless.fileno())
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"alice:secret\nbob:x")
+    os.close(write_end)
+    assert read_all(read_end) == b"alice:secret\nbob:x"
+    os.close(read_end)
