@@ -68,11 +68,12 @@ def run_checks(given: Given, request: CheckFiles) -> int:
 
 
 def _check_named(given: Given, request: CheckFiles, console: CheckConsole) -> Checks | None:
-    store = given.run.change.store
-    files = NamedFiles(store.target, dict(zip(request.FILES, given.operands, strict=False)), given.run.console.warn)
+    run, store = given.run, given.run.change.store
+    paths = dict(zip(request.FILES, given.operands, strict=False))
+    files = NamedFiles(store.target, paths, run.console.warn, run.facts.release)
     try:
         database = files.open("r" in given.letters)
-        checks = request.check_files(database, store.load(request.OTHERS), given.run.facts, console)
+        checks = request.check_files(database, store.load(request.OTHERS), run.facts, console)
         if checks is None or checks.changed:
             files.commit(database)
     finally:

@@ -107,7 +107,9 @@ class Checks:
         if not is_duplicate(table, name):
             return False
         finding = f"duplicate {ENTRIES[layered.name].replace(' file', '')}"
-        others = sum(1 for _, row in table.entries_with(name + b":") if row.name == name) - 1
+        others, at = -1, table.find(name)
+        while at is not None:
+            others, at = others + 1, table.find(name, at)
         return any(self._offer_deletion(layered, position, line, finding, image) for _ in range(others))
 
 

@@ -9,12 +9,33 @@ from __future__ import annotations
 from accounts.model.layered import ID_FIELDS as ID_FIELDS
 from accounts.model.layered import Layered as Layered
 from accounts.model.policy import DATABASES, Policy
-from accounts.model.records import Group, Gshadow, Passwd, Record, Shadow, Subid
+from accounts.model.records import SPACES, Group, Gshadow, Passwd, Record, Shadow, Subid
 from accounts.model.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from accounts.model.release import Release
+
+
+class LibcGshadow(Gshadow):
+    """The rows of gshadow(5) as glibc's sgetsgent(3) reads them, which shadow's tools are built with since 4.17.4."""
+
+    __slots__ = ()
+    ONE_FIELD = True
+
+    @staticmethod
+    def parse_line(line: bytes) -> Gshadow:  # type: ignore[override]
+        """Every line is a row: fields that are missing are empty, what is too much belongs to the last member."""
+        name, passwd, admins, members = (*line.split(b":", 3), b"", b"", b"")[:4]
+        return Gshadow(name, passwd, _parse_libc_list(admins), _parse_libc_list(members))
+
+
+def _parse_libc_list(text: bytes) -> tuple[bytes, ...]:
+    """The items between commas without the blanks before them; empty ones are none."""
+    items = (item.lstrip(SPACES) for item in text.split(b","))
+    return tuple(item for item in items if item)
 
 
 KINDS: dict[str, type[Record]] = {
@@ -25,12 +46,21 @@ KINDS: dict[str, type[Record]] = {
     "subuid": Subid,
     "subgid": Subid,
 }
+# From this release on shadow's tools leave the rows of gshadow to glibc's sgetsgent(3).
+LIBC_GSHADOW = (4, 17)
 BASE = "accounts/base"
 HIDDEN = "accounts/hidden"
 # What `accounts apply` remembers (accounts.machine.applied).
 APPLIED = "accounts/applied"
 # This machine's part of the image's id ledger (docs/ledger.md): the ranges of users who were removed here.
 LEDGER = "accounts/ids"
+
+
+def kinds(release: Release) -> Mapping[str, type[Record]]:
+    """KINDS as the tools of a release of shadow-utils read the files."""
+    if release < LIBC_GSHADOW:
+        return KINDS
+    return {**KINDS, "gshadow": LibcGshadow}
 
 
 class Base:

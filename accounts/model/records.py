@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One record class per account file: parse_line and format_line in pairs. Pure: never opens a file.
 
-Parsing accepts exactly what shadow 4.13 on glibc accepts, because a row that the real tools cannot parse
-does not exist for them: passwd, group and gshadow as shadow's own sgetpwent, sgetgrent and sgetsgent, shadow as
-glibc's sgetspent(3), subuid and subgid as shadow's subid_parse.
+Parsing accepts exactly what shadow on glibc accepts, because a row that the real tools cannot parse does not exist
+for them: passwd, group and gshadow (up to 4.16; since then accounts.model.database.LibcGshadow) as shadow's own
+sgetpwent, sgetgrent and sgetsgent, shadow as glibc's sgetspent(3), subuid and subgid as shadow's subid_parse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONG_MAX = 0x7FFFFFFFFFFFFFFF
 MAX_PASSWD_LINE = 32768
 # In the password field of passwd(5) and group(5): it is in shadow(5), gshadow(5).
 SHADOWED = b"x"
-_SPACES = b" \t\n\v\f\r"
+SPACES = b" \t\n\v\f\r"
 
 
 def scan_integer(text: bytes) -> tuple[int | None, bytes]:
@@ -31,7 +31,7 @@ def scan_integer(text: bytes) -> tuple[int | None, bytes]:
     (None, text) without digits. A value that no C integer holds is some such value: int() refuses more than 4,300
     digits.
     """
-    digits = text.lstrip(_SPACES)
+    digits = text.lstrip(SPACES)
     sign = -1 if digits[:1] == b"-" else 1
     if digits[:1] in (b"+", b"-"):
         digits = digits[1:]
@@ -51,7 +51,7 @@ def parse_integer(text: bytes) -> int | None:
 
 def parse_unsigned(text: bytes) -> int | None:
     """The value of text as shadow's getulong() takes it: strtoul(3) in base 0 (0x1f, 017, 15), or None."""
-    digits = text.lstrip(_SPACES)
+    digits = text.lstrip(SPACES)
     sign = digits[:1]
     if sign in (b"+", b"-"):
         digits = digits[1:]
@@ -70,7 +70,7 @@ def parse_unsigned(text: bytes) -> int | None:
 
 def parse_long(text: bytes) -> int | None:
     """The value of text as shadow's getlong() takes it: strtol(3) in base 0, or None."""
-    digits = text.lstrip(_SPACES)
+    digits = text.lstrip(SPACES)
     negative = digits[:1] == b"-"
     if negative:
         digits = digits[1:]
@@ -100,6 +100,8 @@ class Record:
     """Base: a fixed tuple of fields with value equality. Text fields are bytes, ids and days int."""
 
     __slots__: ClassVar[tuple[str, ...]] = ("name",)
+    # Whether a line may be nothing but a name.
+    ONE_FIELD: ClassVar[bool] = False
     name: bytes
 
     def replace(self, **changes: Any) -> Self:
@@ -242,7 +244,7 @@ class Shadow(Record):
         count = len(fields)
         if count == 2 or count > 9:
             return None
-        if count == 5 or (count == 6 and not fields[5].strip(_SPACES)):
+        if count == 5 or (count == 6 and not fields[5].strip(SPACES)):
             numbers = _parse_days(fields[2:5])
             # The string must not end where a number is expected, so an empty fifth field needs its colon.
             if numbers is None or (count == 5 and not fields[4]):
@@ -348,7 +350,7 @@ class Gshadow(Record):
 
     @staticmethod
     def parse_line(line: bytes) -> Gshadow | None:
-        """Four fields, else None (glibc's sgetsgent, which NSS has and shadow's tools have not, takes fewer)."""
+        """Four fields, else None (glibc's sgetsgent, which NSS has and shadow's tools have since 4.17, takes fewer)."""
         fields = line.split(b":")
         if len(fields) != 4:
             return None

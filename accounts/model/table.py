@@ -38,19 +38,22 @@ class Table(OfRows[Row]):
 
     def __init__(self, kind: type[Row], data: bytes = b"", present: bool = True) -> None:
         self.kind = kind
-        self.data = data
         self.original = self._loaded = data
         self._max_members = 0
         self.present = present
         self.deleted = False
+        self._finds = 0
+        # The names that the index has more than once.
+        self._repeated: set[bytes] = set()
+        self._reset(data)
+
+    def _reset(self, data: bytes) -> None:
+        self.data = data
         # Position in data -> the record that replaces the row there, or None when it is removed.
         self._edits: dict[int, Row | None] = {}
         self._added: list[Row | None] = []
         self._added_names: dict[bytes, int] = {}
-        self._finds = 0
         self._index: dict[bytes, int] | None = None
-        # The names that the index has more than once.
-        self._repeated: set[bytes] = set()
         self._nis: int | None = None
 
     def split_groups(self, max_members: int) -> None:
@@ -349,27 +352,34 @@ class Table(OfRows[Row]):
                     return position
                 # The first row of that name is broken or removed: look further the slow way.
                 after = position
-            elif data.startswith(prefix) and self.at(0) is not None:
+            elif (data.startswith((prefix, name + b"\n")) or data == name) and self.at(0) is not None:
                 return 0
         search = max(after, 0)
         while True:
             hit = data.find(b"\n" + prefix, search)
+            if self.kind.ONE_FIELD:
+                hit = self._find_lone(name, search, hit)
             if hit < 0:
                 return None
             if self.at(hit + 1) is not None:
                 return hit + 1
             search = hit + 1
 
+    def _find_lone(self, name: bytes, start: int, other: int) -> int:
+        """The newline before the next line that is nothing but a name, or other, where that is not before it."""
+        text = self.data if self.data.endswith(b"\n") else self.data + b"\n"
+        hit = text.find(b"\n" + name + b"\n", start)
+        return hit if 0 <= hit < len(text) - 1 and not 0 <= other < hit else other
+
     def _build_index(self) -> dict[bytes, int]:
         index: dict[bytes, int] = {}
         repeated = set()
         position = 0
         for line in self.data.split(b"\n"):
-            colon = line.find(b":")
-            if colon > 0:
-                name = line[:colon]
-                if index.setdefault(name, position) != position:
-                    repeated.add(name)
+            name, colon, _ = line.partition(b":")
+            is_row = (colon or self.kind.ONE_FIELD) and position < len(self.data)
+            if is_row and index.setdefault(name, position) != position:
+                repeated.add(name)
             position += len(line) + 1
         self._repeated = repeated
         return index
@@ -383,14 +393,6 @@ class Table(OfRows[Row]):
                 hits = [hit + 1 for hit in (self.data.find(b"\n+"), self.data.find(b"\n-")) if hit >= 0]
                 self._nis = min(hits, default=len(self.data))
         return self._nis
-
-    def _reset(self, data: bytes) -> None:
-        self.data = data
-        self._edits = {}
-        self._added = []
-        self._added_names = {}
-        self._index = None
-        self._nis = None
 
 
 def _complete(data: bytes) -> bytes:

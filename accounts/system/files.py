@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from accounts.errors import CommitError, FileError, LockError
-from accounts.model.database import KINDS, Database
+from accounts.model.database import Database, kinds
 from accounts.model.policy import default_policy
 from accounts.model.table import Table
 from accounts.system import shield
@@ -20,14 +20,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from accounts.model.release import Release
     from accounts.system.target import Target
 
 
 class NamedFiles:
     """The files of a Database at other places than /etc."""
 
-    def __init__(self, target: Target, paths: Mapping[str, bytes], warn: Callable[[str], None]) -> None:
-        """paths: database name ("group", ...) -> path, as the caller names it (Target.open_named). warn: as Store's."""
+    def __init__(
+        self, target: Target, paths: Mapping[str, bytes], warn: Callable[[str], None], release: Release
+    ) -> None:
+        """paths: database name ("group", ...) -> path, as the caller names it (Target.open_named).
+
+        warn, release: as Store's.
+        """
+        self._kinds = kinds(release)
         self._warn = warn
         self._target = target
         self._paths = paths
@@ -82,10 +89,10 @@ class NamedFiles:
         directory, file = os.path.split(path)
         try:
             fd = self._open_directory(directory)
-            return Table(KINDS[name], read_fd(shield.open_file(os.fsdecode(file), READ, fd)))
+            return Table(self._kinds[name], read_fd(shield.open_file(os.fsdecode(file), READ, fd)))
         except FileNotFoundError:
             if not read_only:
-                return Table(KINDS[name], present=False)
+                return Table(self._kinds[name], present=False)
         except OSError:
             pass
         raise FileError(name, "open", message=f"cannot open {os.fsdecode(path)}")

@@ -11,7 +11,7 @@ import time
 
 from accounts.errors import E_FAILURE, E_GID_IN_USE, E_UID_IN_USE, BadArgument, ConfigError, Fail
 from accounts.model.database import LEDGER
-from accounts.model.records import MAX_ULONG, parse_id, scan_integer
+from accounts.model.records import parse_id
 from accounts.system.logindefs import LoginDefs
 from accounts.system.store import Store
 from accounts.system.target import LOGIN_DEFS, Target
@@ -51,7 +51,7 @@ class Facts:
         self.warn = warn
         self.database: Database | None = None
         self.ask: Any = None
-        self.store = Store(target, warn, lambda: self.defs)
+        self.store = Store(target, warn, lambda: self.defs, release)
         self._loaded: Database | None = None
         self._names: set[str] = set()
         self._defs: LoginDefs | None = None
@@ -298,22 +298,15 @@ class Facts:
         setting = posix.environ.get(b"SOURCE_DATE_EPOCH")
         if setting is None:
             return current
-        value, rest = scan_integer(setting)
-        if value is None:
-            why = f"No digits were found: {fsdecode(setting)}"
-        elif not -MAX_ULONG <= value <= MAX_ULONG:
-            why = "strtoull: Numerical result out of range"
-        elif rest:
-            why = f"Trailing garbage: {fsdecode(rest)}"
-        elif value & MAX_ULONG <= current:
-            return value & MAX_ULONG
-        else:
-            why = (
-                f"value must be smaller than or equal to the current time ({current}) "
-                f"but was found to be: {value & MAX_ULONG}"
-            )
-        self.complain(f"Environment variable $SOURCE_DATE_EPOCH: {why}\n")
-        return current
+        # Most are as plain as that.
+        if setting.isdigit() and len(setting) < 19 and int(setting) <= current:
+            return int(setting)
+        from accounts.system.epoch import read_epoch
+
+        seconds, text = read_epoch(setting, current, self.release)
+        if text:
+            self.complain(text)
+        return seconds
 
     def today(self) -> int:
         """Days since the epoch."""

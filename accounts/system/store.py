@@ -13,8 +13,9 @@ import errno
 import posix
 
 from accounts.errors import FILE_EXITS, AccountsError, CommitError, FileError, LockError
-from accounts.model.database import APPLIED, BASE, HIDDEN, KINDS, LEDGER, Base, Database, Hides
+from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Base, Database, Hides, kinds
 from accounts.model.policy import SUBIDS
+from accounts.model.release import DEFAULT
 from accounts.model.table import Table
 from accounts.system import shield
 from accounts.system.commit import commit, has_journal
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from accounts.model.release import Release
     from accounts.system.logindefs import LoginDefs
     from accounts.system.target import Target
 
@@ -52,12 +54,18 @@ class Store:
     """The locked account files of a target. Use: open, edit the database, commit, close."""
 
     def __init__(
-        self, target: Target, warn: Callable[[str], None], defs: Callable[[], LoginDefs] | None = None
+        self,
+        target: Target,
+        warn: Callable[[str], None],
+        defs: Callable[[], LoginDefs] | None = None,
+        release: Release = DEFAULT,
     ) -> None:
         """warn is called with each line (without "PROG: " and newline) that a recovery has to report.
 
-        defs: gives login.defs(5), of which MAX_MEMBERS_PER_GROUP and FORCE_SHADOW matter here.
+        defs: gives login.defs(5), of which MAX_MEMBERS_PER_GROUP and FORCE_SHADOW matter here. release: of
+        shadow-utils, whose way to read rows it is.
         """
+        self._kinds = kinds(release)
         self.target = target
         self._warn = warn
         self._defs = defs
@@ -173,11 +181,11 @@ class Store:
             fd = shield.open_file(name, READ, target.etc) if strict else target.open(path, READ)
             status = self._status_of(fd, path)
             self._inodes[name] = (status.st_dev, status.st_ino)
-            return Table(KINDS[name], read_fd(fd))
+            return Table(self._kinds[name], read_fd(fd))
         except OSError as error:
             if strict and error.errno != errno.ENOENT:
                 raise FileError(name, "open", reason=error.strerror) from None
-            return Table(KINDS[name], self._read_factory(name) or b"", present=False)
+            return Table(self._kinds[name], self._read_factory(name) or b"", present=False)
 
     def _status_of(self, fd: int, path: bytes) -> posix.stat_result:
         """fstat(2), or where that is refused stat(2) of the path. Raises OSError."""
@@ -201,11 +209,11 @@ class Store:
                 # IMAGE_DIR leads to /etc: there is one layer, and taking a row out of it for being in the other
                 # would lose it.
                 posix.close(fd)
-                return Table(KINDS[name], present=False)
+                return Table(self._kinds[name], present=False)
             self._modes[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
-            return Table(KINDS[name], read_fd(fd))
+            return Table(self._kinds[name], read_fd(fd))
         except FileNotFoundError:
-            return Table(KINDS[name], present=False)
+            return Table(self._kinds[name], present=False)
         except OSError as error:
             message = f"cannot open /{fsdecode(path)}: {error.strerror}"
             raise FileError(name, "open", message=message) from None
