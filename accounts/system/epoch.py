@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from accounts.model.records import LONG_MAX, MAX_ULONG, scan_integer
+from accounts.model.records import MAX_ULONG, scan_integer
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False
@@ -40,12 +40,10 @@ def _read_by_a2i(setting: bytes, value: int | None, rest: bytes, current: int, r
     """The same by strtoi(3bsd), which names one of three errors; up to 4.19 without a newline."""
     if value is None:
         number = errno.ECANCELED
-    elif not -LONG_MAX - 1 <= value <= LONG_MAX:
+    elif not 0 <= value <= current:
         number = errno.ERANGE
     elif rest:
         number = errno.ENOTSUP
-    elif not 0 <= value <= current:
-        number = errno.ERANGE
     else:
         return value, ""
     end = "\n" * (release >= (4, 20))

@@ -150,3 +150,21 @@ def test_groupadd_says_why_it_cannot_open_a_file_since_4_15(machine: Prefix, rel
     done = machine.run("groupadd", "crew", ACCOUNTS_SHADOW_COMPAT=release)
     assert (done.returncode, done.stderr) == (10, f"groupadd: cannot open {machine.shown('gshadow')}{reason}\n")
     assert machine.read("group") == ROWS["group"]
+
+
+@pytest.mark.parametrize(
+    ("release", "setting", "text"),
+    [
+        ("4.14", "-18446744073709551615", ""),
+        ("4.15", "-18446744073709551615", "strtoull: Numerical result out of range\n"),
+        ("4.15", "5x", "Trailing garbage: x\n"),
+        ("4.16", "5x", 'a2i("5x"): Operation not supported'),
+        ("4.19", "-5x", 'a2i("-5x"): Numerical result out of range'),
+        ("4.20", " ", 'a2i(" "): Operation canceled\n'),
+        ("4.20", "+5", ""),
+    ],
+)
+def test_what_is_said_of_source_date_epoch(machine: Prefix, release: str, setting: str, text: str) -> None:
+    done = machine.run("useradd", "-N", "new", ACCOUNTS_SHADOW_COMPAT=release, SOURCE_DATE_EPOCH=setting)
+    said = text and f"Environment variable $SOURCE_DATE_EPOCH: {text}"
+    assert (done.returncode, done.stderr) == (0, said)

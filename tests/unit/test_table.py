@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.errors import DuplicateName
+from accounts.model.database import LibcGshadow
 from accounts.model.order import sort_rows
-from accounts.model.records import Group, Passwd, Subid
+from accounts.model.records import Group, Gshadow, Passwd, Subid
 from accounts.model.table import INDEX_AFTER, Table
 
 ODD = b"# comment\n\nroot:x:0:0::/:/bin/sh\nbroken:x:1\n\xff\xfe:x:7:7::/:\n+nis\nlast:x:9:9::/:/bin/sh"
@@ -188,3 +189,33 @@ def test_agrees_with_a_naive_list_of_lines(lines: list[bytes], newline: bool, st
         assert done == (naive.put(row) if put else naive.remove(name))
     assert table.render() == naive.render()
     assert [r.name for r in table] == [r.name for r in Table(Group, table.render())]
+
+
+ODD_GSHADOW = b"one\ntwo:!\n# x\n\nthree:!: a ,,b:c,, d,:e\n+nis\none:*::\nlast"
+
+
+@pytest.mark.parametrize("rows", [0, INDEX_AFTER])
+def test_every_line_is_a_row_of_gshadow_to_glibc(rows: int) -> None:
+    table = Table(LibcGshadow, ODD_GSHADOW)
+    for _ in range(rows):
+        assert table.find(b"none") is None
+    assert [row.name for row in table] == [b"one", b"two", b"# x", b"", b"three", b"one", b"last"]
+    assert table.find(b"one") == 0
+    assert table.find(b"one", 0) == ODD_GSHADOW.index(b"one:*")
+    assert table.find(b"one", ODD_GSHADOW.index(b"one:*")) is None
+    for name in (b"two", b"# x", b"last"):
+        assert table.find(name) == ODD_GSHADOW.index(name), name
+    assert table.find(b"") == ODD_GSHADOW.index(b"\n\n") + 1
+    assert table.find(b"", table.find(b"")) is None
+    assert table.find(b"las") is table.find(b"x") is table.find(b"+nis") is None
+    row = table.get(b"three")
+    assert row == Gshadow(b"three", b"!", (b"a ", b"b"), (b"c", b"d", b":e"))
+    assert table.get(b"one") == Gshadow(b"one", b"", (), ())
+
+
+@pytest.mark.parametrize("rows", [0, INDEX_AFTER])
+def test_a_row_without_a_name_is_found(rows: int) -> None:
+    table = Table(Passwd, b"root:x:0:0::/:/bin/sh\n:x:5:5::/:/bin/sh\n")
+    for _ in range(rows):
+        assert table.find(b"none") is None
+    assert table.find(b"") == 22
