@@ -9,21 +9,34 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tests.support import hashes
 from tests.support.recordings import Case
 from tests.support.state import File, Node, Outcome, State
-from tests.support.view import DATABASES, Entry, View, delta_faults, entry_of, inexpressible, lines_of, parse_line, view
+from tests.support.view import (
+    DATABASES,
+    Entry,
+    Row,
+    View,
+    delta_faults,
+    entry_of,
+    hidden_names,
+    inexpressible,
+    lines_of,
+    parse_line,
+    view,
+)
 
 RULES = {
     "salted-hash": "new salt (rounds too, if login.defs gives a range): same method, crypt(3) verifies both",
     "no-des": "where nobody names a method, libxcrypt's preferred one in place of pam_unix's DES (decisions/pam.md)",
     "pid-in-message": "the process id in `currently used by process N`",
-    "no-op-backup": "a file whose content stays is not rewritten, nor its NAME- (design.md 4.6)",
+    "no-op-backup": "a file whose content stays is not rewritten, nor its NAME-, but by pwconv (design.md 4.6)",
     "row-order": "pwck, grpck, passwd -Sa, groupmems -l print in file order; there are two files now",
     "layer-named": "pwck, grpck mark what the image's rows are reported for: (image), `in the image`",
-    "member-order": "grpconv copies members; the join of layers may have them in another order",
+    "member-order": "grpconv copies the group's members, in the order of the join: the local ones first",
     "half-written": "the real tool fails after some of its files are written; ours writes all or nothing: nothing",
     "split-group": "a group's rows of MAX_MEMBERS_PER_GROUP: NSS by name shows the first one, the join of layers all",
     "first-of-several": "groupdel names one of several users of a primary group, the first in file order",
@@ -69,7 +82,7 @@ def judge_classic(case: Case, before: State, outcome: Outcome, oracle: bool = Fa
         backup = name != owner and owner in ACCOUNT_FILES
         if backup and _is_left_alone(name, case, before, outcome):
             continue
-        if backup and _is_old_backup(name, want, have, before) and _same_text(before, expected, owner):
+        if backup and _is_old_backup(case, name, have, before) and _same_text(before, expected, owner):
             verdict.rules.add("no-op-backup")
             continue
         if want and have:
@@ -116,9 +129,8 @@ def judge_split(case: Case, before: State, outcome: Outcome) -> Verdict:
     _judge_local_files(case, before, outcome, verdict)
     # The view does not show all: a row without a name is none for NSS, but shadow writes it.
     unchanged = all(_same_text(case.before, case.after.etc, name) for name in ACCOUNT_FILES)
-    sorted_only = _is_sorted_only(case) or "member-order" in verdict.rules
-    if unchanged and view_after == view_before and not sorted_only:
-        _judge_untouched(outcome, verdict)
+    if unchanged and view_after == view_before:
+        _judge_untouched(outcome, verdict, {"gshadow", "gshadow-"} if "member-order" in verdict.rules else set())
     _judge_rest(case, before, outcome, verdict)
     return verdict
 
@@ -172,15 +184,6 @@ def _judge_output(case: Case, outcome: Outcome, verdict: Verdict, split: bool = 
             verdict.faults.append(f"{name}:\n" + _diff(want, have))
 
 
-def _is_sorted_only(case: Case) -> bool:
-    """Whether the record has some file with the same lines in another order: what pwck -s and grpck -s do."""
-    for name in DATABASES:
-        old, new = lines_of(case.before.etc, name), lines_of(case.after.etc, name)
-        if old != new and sorted(old) == sorted(new):
-            return True
-    return False
-
-
 def _names_another_user(case: Case, want: bytes, have: bytes) -> bool:
     """Whether both say that a group is a user's primary group, and it is for either user."""
     said = re.compile(rb"groupdel: cannot remove the primary group of user '(.*)'\n")
@@ -201,11 +204,13 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
     for name in sorted(recorded.keys() | outcome.after.etc.keys()):
         want, have = recorded.get(name), outcome.after.etc.get(name)
         owner = name.removesuffix("-")
+        if name == "accounts/base" and have:
+            verdict.faults += _base_faults(have, before)
         if name in _UNRECORDED or _BESIDE.fullmatch(name) or want == have:
             continue
         if owner in DATABASES and have:
             if have != before.etc.get(name):
-                _judge_mode(case, name, have, before.image.get(owner), verdict)
+                _judge_mode(case, name, have, before, verdict)
             old, new = before.etc.get(owner), outcome.after.etc.get(owner)
             if name != owner and _is_left_alone(name, case, before, outcome):
                 continue
@@ -217,7 +222,7 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             ):
                 verdict.faults.append(f"{name} is not the old {owner}:\n" + _diff(old.data, have.data))
         elif owner in ACCOUNT_FILES and name != owner and _same_text(before, case.after.etc, owner):
-            if _is_old_backup(name, want, have, before):
+            if _is_old_backup(case, name, have, before):
                 verdict.rules.add("no-op-backup")
             else:
                 verdict.faults += _file_differences(name, want, have)
@@ -236,17 +241,35 @@ def _judge_local_files(case: Case, before: State, outcome: Outcome, verdict: Ver
             )
             if line in kept or not (line in recorded_lines or same_entry):
                 continue
-            copied = case.command.tool == "grpconv" and database == "gshadow" and row is not None
-            if copied and entry_of(database, row) in map(_entry, kept):
+            if case.command.tool == "grpconv" and database == "gshadow" and _copied_row(line, before) in kept:
                 verdict.rules.add("member-order")
             else:
                 verdict.faults.append(f"an untouched {database} line is gone or changed: {_text(line)}")
 
 
-def _entry(line: bytes) -> Entry | None:
-    """The entry that a line of gshadow is."""
-    row = parse_line("gshadow", line)
-    return None if row is None else entry_of("gshadow", row)
+def _base_faults(base: File, before: State) -> list[str]:
+    """accounts/base holds rows of the image, which may be secret."""
+    faults = [] if base[1:] == (0o600, 0, 0) else [f"accounts/base is {base.mode:o} {base.uid}:{base.gid}"]
+    rows = {b"%b:%b" % (name.encode(), line) for name in DATABASES for line in lines_of(before.image, name)}
+    strange = [line for line in base.data.splitlines() if line not in rows]
+    return faults + [f"accounts/base has what is no row of the image: {_text(line)}" for line in strange]
+
+
+def _copied_row(line: bytes, before: State) -> bytes:
+    """What grpconv makes of a row of gshadow: the members are the group's, as NSS joins its rows."""
+    name, *fields = line.split(b":")
+    rows: list[Row] = []
+    for lines in (lines_of(before.etc, "group"), lines_of(before.image, "group")):
+        found = [row for row in (parse_line("group", text) for text in lines) if row is not None and row[0] == name]
+        rows += found[:1]
+    if len(rows) == 2 and (not before.merge or rows[0][2] != rows[1][2] or _is_hidden(before, name)):
+        rows.pop()
+    members = dict.fromkeys(member for row in rows for member in row[3].split(b",") if member)
+    return b":".join((name, *fields[:2], b",".join(members)))
+
+
+def _is_hidden(before: State, group: bytes) -> bool:
+    return before.hide and group in hidden_names(before.etc, "group")
 
 
 def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bool:
@@ -254,23 +277,34 @@ def _is_left_alone(name: str, case: Case, before: State, outcome: Outcome) -> bo
     return outcome.after.etc.get(name) == before.etc.get(name) and case.after.etc.get(name) == case.before.etc.get(name)
 
 
-def _is_old_backup(name: str, want: File | None, have: File | None, before: State) -> bool:
-    """Whether a backup is the one from before; pwconv takes rights from it even so."""
+def _is_old_backup(case: Case, name: str, have: File | None, before: State) -> bool:
+    """Whether a backup is the one from before; pwconv takes rights from passwd- even so."""
     old = before.etc.get(name)
-    return have == old or bool(want and have and old and have == want._replace(data=old.data))
+    if old is not None and case.command.tool == "pwconv" and name == "passwd-" and not case.exit:
+        old = old._replace(mode=0o600)
+    return have == old
 
 
-def _judge_mode(case: Case, name: str, have: File, image: File | None, verdict: Verdict) -> None:
-    """No more rights than the real file has, or the image's where it has one, which is what a new file gets."""
-    model = case.after.etc.get(name.removesuffix("-")) or case.before.etc.get(name.removesuffix("-"))
-    allowed = [(file.mode, file.uid, file.gid) for file in (model, image) if file is not None]
-    if allowed and not any(not have.mode & ~mode and (have.uid, have.gid) == (uid, gid) for mode, uid, gid in allowed):
+def _judge_mode(case: Case, name: str, have: File, before: State, verdict: Verdict) -> None:
+    """No more rights than the real file has; those that the file had; a new file's are the image's where it has one."""
+    owner = name.removesuffix("-")
+    model = case.after.etc.get(owner) or case.before.etc.get(owner)
+    old = before.etc.get(owner)
+    if case.command.tool == "pwconv" and name == "passwd-":
+        model = case.after.etc.get(name)
+        old = None
+    fresh = before.image.get(owner) if owner not in before.etc else None
+    allowed = [(file.mode, file.uid, file.gid) for file in (model, fresh) if file is not None]
+    kept = old is not None and have[1:] == old[1:]
+    good = any(not have.mode & ~mode and (have.uid, have.gid) == (uid, gid) for mode, uid, gid in allowed)
+    if allowed and not kept and not good:
         rights = " or ".join(f"{mode:o} {uid}:{gid}" for mode, uid, gid in allowed)
         verdict.faults.append(f"{name}: {have.mode:o} {have.uid}:{have.gid}, at most {rights}")
 
 
-def _judge_untouched(outcome: Outcome, verdict: Verdict) -> None:
-    touched = sorted(outcome.touched & {*ACCOUNT_FILES, *(name + "-" for name in ACCOUNT_FILES)})
+def _judge_untouched(outcome: Outcome, verdict: Verdict, but: Collection[str] = ()) -> None:
+    """but: files that are written by a rule."""
+    touched = sorted(outcome.touched & {*ACCOUNT_FILES, *(name + "-" for name in ACCOUNT_FILES)} - set(but))
     if touched:
         verdict.faults.append("nothing changes, yet these files were written: " + " ".join(touched))
 

@@ -155,3 +155,95 @@ def test_hashes() -> None:
     assert not same_hash(one, two, {b"wrong"})
     assert not same_hash(one, b"$6$saltsalt$x", {b"password"})
     assert same_hash(two, two, {b"password"})
+
+
+# What the rules let pass, and what is next to it and stays a fault.
+_ROWS = files(group="g:x:5:amy,bob\nh:x:6:\n", gshadow="g:!::amy,bob\n", passwd="", shadow="s\n", subuid="a:1:1\n")
+
+
+def judged_split(
+    tool: str, local: dict[str, File], image: dict[str, File], after: dict[str, File], touched: str = ""
+) -> list[str]:
+    """The faults of a split run of a tool that changes nothing on a classic machine."""
+    case = Case("made/up", Command(tool, []), State(_ROWS), State(_ROWS), 0, b"", b"")
+    before = State(local, image)
+    return judge_split(case, before, Outcome(0, b"", b"", State(after, image), set(touched.split()), [], 0.0)).faults
+
+
+@pytest.mark.parametrize(
+    ("tool", "row", "touched", "fault"),
+    [
+        ("grpconv", "g:!::bob,amy", "gshadow", ""),
+        # No order of the join, not grpconv's to change, another field, a file that has nothing to do with it.
+        ("grpconv", "g:!::amy, bob", "gshadow", "untouched gshadow line"),
+        ("grpck", "g:!::bob,amy", "gshadow", "untouched gshadow line"),
+        ("grpconv", "g:!:,:bob,amy", "gshadow", "untouched gshadow line"),
+        ("grpconv", "g:!::bob,amy", "gshadow group", "these files were written: group"),
+    ],
+)
+def test_grpconv_may_copy_members_in_the_order_of_the_join(tool: str, row: str, touched: str, fault: str) -> None:
+    local = {**_ROWS, **files(group="g:x:5:bob\n")}
+    image = files(group="g:x:5:amy\nh:x:6:\n")
+    faults = judged_split(tool, local, image, local | files(gshadow=row + "\n"), touched)
+    assert any(fault in text for text in faults) if fault else not faults
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "mode", "good"),
+    [
+        ("pwconv", "passwd-", 0o600, True), ("pwconv", "passwd-", 0o644, False), ("pwconv", "passwd-", 0o640, False),
+        ("pwunconv", "passwd-", 0o600, False), ("pwconv", "shadow-", 0o600, False), ("pwck", "passwd-", 0o644, True),
+    ],
+)  # fmt: skip
+def test_only_pwconv_takes_rights_from_an_old_backup(tool: str, name: str, mode: int, good: bool) -> None:
+    before = State(_ROWS | {name: File(b"older\n")})
+    recorded = State(_ROWS | {name: File(_ROWS[name[:-1]].data, mode)})
+    left = State(_ROWS | {name: File(b"older\n", mode)})
+    case = Case("made/up", Command(tool, []), before, recorded, 0, b"", b"")
+    assert judge_classic(case, before, Outcome(0, b"", b"", left, set(), [], 0.0)).ok == good
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "good"),
+    [
+        # A new file is as the image's; one that was there keeps its rights, or gets fewer.
+        (None, (0o640, 0, 42), True), (None, (0o600, 0, 0), True), (None, (0o644, 0, 42), False),
+        (None, (0o640, 0, 0), False), ((0o600, 0, 0), (0o640, 0, 42), False), ((0o600, 0, 0), (0o400, 0, 0), True),
+        ((0o644, 0, 0), (0o644, 0, 0), True), ((0o644, 0, 0), (0o640, 0, 42), False),
+    ],
+)  # fmt: skip
+def test_rights_of_a_new_file_are_the_images(
+    old: tuple[int, int, int] | None, new: tuple[int, int, int], good: bool
+) -> None:
+    row, changed = b"a:!:1::::::\n", b"a:*:1::::::\n"
+    local = {"shadow": File(b"b:!:1::::::\n", *old)} if old else {}
+    own = b"b:!:1::::::\n" if old else b""
+    case = Case(
+        "made/up", Command("usermod", []), State({"shadow": File(row + own, 0o600)}),
+        State({"shadow": File(changed + own, 0o600)}), 0, b"", b"",
+    )  # fmt: skip
+    before = State(local, {"shadow": File(row, 0o640, 0, 42)})
+    after = {"shadow": File(own + changed, *new), "accounts/base": File(b"shadow:" + row, 0o600)}
+    verdict = judge_split(case, before, Outcome(0, b"", b"", State(after, before.image), set(after), [], 0.0))
+    assert verdict.ok == good, verdict.faults
+
+
+@pytest.mark.parametrize(
+    ("base", "good"),
+    [(File(b"group:h:x:6:\n", 0o600), True), (File(b"group:h:x:6:\n", 0o644), False),
+     (File(b"group:h:x:7:\n", 0o600), False), (File(b"gshadow:h:x:6:\n", 0o600), False)],
+)  # fmt: skip
+def test_base_holds_rows_of_the_image_for_root_alone(base: File, good: bool) -> None:
+    image = files(group="h:x:6:\n")
+    local = {**_ROWS, **files(group="g:x:5:amy,bob\n")}
+    assert (judged_split("grpck", local, image, local | {"accounts/base": base}) == []) == good
+
+
+def test_what_was_hidden_before_is_lost_no_more_and_nothing_else() -> None:
+    image = files(passwd="a:x:1:1::/:\n", group="g:x:5:b\n", shadow="a:*:1::::::\n", gshadow="g:!::\n")
+    hidden = {"accounts/hidden": File(b"passwd:a\ngroup:g\nshadow:a\ngshadow:g\n")}
+    assert inexpressible(image, view(image, hidden, hide=True), view({}, {})) == []
+    # Where NSS does not honour the file, and where it names something else, all four are lost.
+    assert len(inexpressible(image, view(image, hidden), view({}, {}))) == 4
+    other = {"accounts/hidden": File(b"passwd:g\ngroup:a\nshadow:g\n")}
+    assert len(inexpressible(image, view(image, other, hide=True), view({}, {}))) == 4
