@@ -14,26 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.edit.batch import Failure
 
-USAGE = """\
-Usage: {} [options]
-
-Options:
-4.20-|  -c, --crypt-method METHOD     the crypt method (one of NONE DES MD5 SHA256 SHA512 YESCRYPT)
-4.20+|  -c, --crypt-method METHOD     the crypt method (one of NONE SHA256 SHA512 YESCRYPT)
-  -e, --encrypted               supplied passwords are encrypted
-  -h, --help                    display this help message and exit
-4.20-|  -m, --md5                     encrypt the clear text password using
-4.20-|                                the MD5 algorithm
-  -R, --root CHROOT_DIR         directory to chroot into
-{}  -s, --sha-rounds              number of rounds for the SHA, BCRYPT
-                                or YESCRYPT crypt algorithms
-
-"""
 # Until 4.20 also those of OLD_METHODS.
 METHODS = (b"NONE", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
 OLD_METHODS = (b"DES", b"MD5")
 NO_MD5 = (4, 20)
-PREFIX_LINE = "4.14+|  -P, --prefix PREFIX_DIR       directory prefix\n"
 COSTLY = (b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
 
 
@@ -49,8 +33,7 @@ def crypt_tool(name: str, prefix: bool) -> Tool:
         # Its value is read when -c is known.
         Option("s", "sha-rounds", "rounds_text", as_given),
     )
-    usage = USAGE.format(name, PREFIX_LINE if prefix else "")
-    return Tool(name, usage, options, {"E_USAGE": 2, "E_BAD_ARG": 3}, operands=(0, None))
+    return Tool(name, options, {"E_USAGE": 2, "E_BAD_ARG": 3}, operands=(0, None))
 
 
 class CryptOptions:

@@ -24,47 +24,11 @@ if TYPE_CHECKING:
 
     from accounts.cli.tool import Convert
 
-ADDUSER = """\
-Usage: adduser [OPTIONS] USER [GROUP]
-
-Create new user, or add USER to GROUP
-
-	-h DIR		Home directory
-	-g GECOS	GECOS field
-	-s SHELL	Login shell
-	-G GRP		Group
-	-S		Create a system user
-	-D		Don't assign a password
-	-H		Don't create home directory
-	-u UID		User id
-	-k SKEL		Skeleton directory (/etc/skel)
-"""
-ADDGROUP = """\
-Usage: addgroup [-g GID] [-S] [USER] GROUP
-
-Add a group or add a user to a group
-
-	-g GID	Group id
-	-S	Create a system group
-"""
-DELUSER = """\
-Usage: deluser [--remove-home] USER
-
-Delete USER from the system
-
-	--remove-home	Remove home directory
-"""
-DELGROUP = """\
-Usage: delgroup [USER] GROUP
-
-Delete group GROUP from the system or user USER from group GROUP
-"""
 HELP = Option("", "help", "", show_usage, flag=True, hidden=True)
 OPERANDS = (1, 2)
 # Every failure is 1.
 TOOL_ADDUSER = Tool(
     "adduser",
-    ADDUSER,
     (
         Option("h", "home", "home", as_given),
         Option("g", "gecos", "gecos", as_given),
@@ -83,13 +47,12 @@ TOOL_ADDUSER = Tool(
 )
 TOOL_ADDGROUP = Tool(
     "addgroup",
-    ADDGROUP,
     (Option("g", "gid", "gid", take_gid), Option("S", "system", "system"), HELP),
     {},
     operands=OPERANDS,
 )
-TOOL_DELUSER = Tool("deluser", DELUSER, (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS)
-TOOL_DELGROUP = Tool("delgroup", DELGROUP, (HELP,), {}, operands=OPERANDS)
+TOOL_DELUSER = Tool("deluser", (Option("", "remove-home", "files_too"), HELP), {}, operands=OPERANDS)
+TOOL_DELGROUP = Tool("delgroup", (HELP,), {}, operands=OPERANDS)
 GECOS = b"Linux User,,,"
 # What is wrong with a value is useradd's to say, and only when a user is made.
 CONVERTERS: dict[str, Convert] = {"home": take_home, "uid": take_uid, "skel": as_given}

@@ -25,27 +25,6 @@ from accounts.model.release import NO_MIN
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
-USAGE = """\
-Usage: chage [options] LOGIN
-
-Options:
-  -d, --lastday LAST_DAY        set date of last password change to LAST_DAY
-  -E, --expiredate EXPIRE_DATE  set account expiration date to EXPIRE_DATE
-  -h, --help                    display this help message and exit
-  -i, --iso8601                 use YYYY-MM-DD when printing dates
-  -I, --inactive INACTIVE       set password inactive after expiration
-                                to INACTIVE
-  -l, --list                    show account aging information
-4.20-|  -m, --mindays MIN_DAYS        set minimum number of days before password
-4.20-|                                change to MIN_DAYS
-  -M, --maxdays MAX_DAYS        set maximum number of days before password
-                                change to MAX_DAYS
-  -R, --root CHROOT_DIR         directory to chroot into
-4.14+|  -P, --prefix PREFIX_DIR       directory prefix
-  -W, --warndays WARN_DAYS      set expiration warning days to WARN_DAYS
-
-"""
-
 
 def take_date(given: Given, value: bytes) -> int:
     """Days since the epoch, -1 for never."""
@@ -58,7 +37,6 @@ def take_date(given: Given, value: bytes) -> int:
 # The values are called as the fields of shadow(5).
 TOOL = Tool(
     "chage",
-    USAGE,
     (
         Option("d", "lastday", "lstchg", take_date),
         Option("E", "expiredate", "expire", take_date),

@@ -17,19 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.cli.tool import Convert
 
-USAGE = """\
-Usage: chfn [options] [LOGIN]
-
-Options:
-  -f, --full-name FULL_NAME     change user's full name
-  -h, --home-phone HOME_PHONE   change user's home phone number
-  -o, --other OTHER_INFO        change user's other GECOS information
-  -r, --room ROOM_NUMBER        change user's room number
-  -R, --root CHROOT_DIR         directory to chroot into
-  -u, --help                    display this help message and exit
-  -w, --work-phone WORK_PHONE   change user's office phone number
-
-"""
 LABELS = {"f": "Full Name", "r": "Room Number", "w": "Work Phone", "h": "Home Phone", "o": "Other"}
 
 
@@ -68,7 +55,6 @@ def take_other(_: Given, value: bytes) -> bytes:
 
 TOOL = Tool(
     "chfn",
-    USAGE,
     (
         Option("f", "full-name", "f", take_part("f")),
         Option("h", "home-phone", "h", take_part("h")),

@@ -18,18 +18,8 @@ from accounts.system.setuid import is_root
 from accounts.system.target import Target
 from accounts.text import fsdecode
 
-USAGE = """\
-Usage: chsh [options] [LOGIN]
-
-Options:
-  -h, --help                    display this help message and exit
-  -R, --root CHROOT_DIR         directory to chroot into
-  -s, --shell SHELL             new login shell for the user account
-
-"""
 TOOL = Tool(
     "chsh",
-    USAGE,
     (HELP, ROOT, HIDDEN_PREFIX, Option("s", "shell", "shell", as_given)),
     {"E_USAGE": 2, "E_BAD_ARG": 3},
     operands=(0, 1),

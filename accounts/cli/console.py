@@ -6,7 +6,7 @@ from __future__ import annotations
 import posix
 
 from accounts.change import Listener
-from accounts.errors import AccountsError, DuplicateRow, FileError, Usage
+from accounts.errors import AccountsError, DuplicateRow, FileError
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -70,21 +70,21 @@ class Console(Listener):
 
         return change_field(label, current)
 
-    def show_error(self, error: AccountsError, shown: Callable[[str], str], usage: str) -> None:
-        """All that an error says. shown: database -> its path; usage: for a command line that is wrong."""
+    def show_error(self, error: AccountsError, shown: Callable[[str], str]) -> None:
+        """All that an error says. shown: database -> its path."""
         if error.text:
             self.complain(error.text)
         if isinstance(error, DuplicateRow):
             self.complain(error.text_for(shown))
         for line in error.lines(shown) if isinstance(error, FileError) else error.lines():
             self.warn(line)
-        if isinstance(error, Usage):
-            self.complain(usage)
 
     def show_os_error(self, error: OSError) -> None:
         """What the system said no to."""
-        path = "" if error.filename is None else f"{fsdecode(error.filename)}: "
-        self.warn(f"{path}{error.strerror}")
+        path = error.filename
+        if isinstance(path, bytes):
+            path = fsdecode(path)
+        self.warn(error.strerror if path is None else f"{path}: {error.strerror}")
 
 
 def _escape(char: str) -> str:

@@ -14,19 +14,8 @@ from accounts.model.records import Passwd, Shadow
 from accounts.system.caller import find_caller
 from accounts.system.setuid import is_root
 
-USAGE = """\
-Usage: expiry [options]
-
-Options:
-  -c, --check                   check the user's password expiration
-  -f, --force                   force password change if the user's password
-                                is expired
-  -h, --help                    display this help message and exit
-
-"""
 TOOL = Tool(
     "expiry",
-    USAGE,
     (Option("c", "check", "check", excludes="f"), Option("f", "force", "force", excludes="c"), HELP),
     {"E_USAGE": 2, "E_NOPERM": 10, "E_PW_UPDATE": 10},
     operands=(0, None),

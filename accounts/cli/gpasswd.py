@@ -11,22 +11,6 @@ from accounts.system.caller import name_caller
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
-USAGE = """\
-Usage: gpasswd [option] GROUP
-
-Options:
-  -a, --add USER                add USER to GROUP
-  -d, --delete USER             remove USER from GROUP
-  -h, --help                    display this help message and exit
-  -Q, --root CHROOT_DIR         directory to chroot into
-  -r, --remove-password         remove the GROUP's password
-  -R, --restrict                restrict access to GROUP to its members
-  -M, --members USER,...        set the list of members of GROUP
-  -A, --administrators ADMIN,...
-                                set the list of administrators for GROUP
-Except for the -A and -M options, the options cannot be combined.
-"""
-
 
 def take_user(given: Given, value: bytes) -> bytes:
     """A user that exists."""
@@ -56,7 +40,6 @@ def check_users(given: Given, value: bytes, users: list[bytes]) -> bytes:
 
 TOOL = Tool(
     "gpasswd",
-    USAGE,
     (
         Option("a", "add", "add", take_user),
         Option("A", "administrators", "administrators", take_admins),

@@ -13,24 +13,8 @@ from accounts.system.known import Facts
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
-USAGE = """\
-Usage: groupmems [options] [action]
-
-Options:
-  -g, --group groupname         change groupname instead of the user's group
-                                (root only)
-  -R, --root CHROOT_DIR         directory to chroot into
-
-Actions:
-  -a, --add username            add username to the members of the group
-  -d, --delete username         remove username from the members of the group
-  -h, --help                    display this help message and exit
-  -p, --purge                   purge all members from the group
-  -l, --list                    list the members of the group
-"""
 TOOL = Tool(
     "groupmems",
-    USAGE,
     (
         Option("a", "add", "add", as_given),
         Option("d", "delete", "remove", as_given),

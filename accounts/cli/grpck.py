@@ -8,21 +8,8 @@ from accounts.cli.run import program
 from accounts.cli.tool import Given, Option, Tool
 from accounts.edit.groupck import CheckGroups
 
-USAGE = """\
-Usage: grpck [options] [group [gshadow]]
-
-Options:
-  -h, --help                    display this help message and exit
-  -r, --read-only               display errors and warnings
-                                but do not change files
-  -R, --root CHROOT_DIR         directory to chroot into
-  -s, --sort                    sort entries by UID
-  -S, --silence-warnings        silence controversial/paranoid warnings
-
-"""
 TOOL = Tool(
     "grpck",
-    USAGE,
     (Option("q", "quiet", hidden=True), *OPTIONS, Option("S", "silence-warnings")),
     {"E_USAGE": 1, "E_BAD_ARG": 3, "E_GRP_UPDATE": 5},
     file_exits={("group", "open"): 3, ("gshadow", "open"): 3, ("group", "lock"): 4, ("gshadow", "lock"): 4},

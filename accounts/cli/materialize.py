@@ -16,22 +16,8 @@ from accounts.edit.materialize import FILES, CopyUsers, expired_users
 from accounts.errors import Usage
 from accounts.system.known import DAY
 
-USAGE = """\
-Usage: accounts materialize [options] USER...
-       accounts materialize --expired
-
-Copy the passwd and shadow rows of users of the image to /etc; `accounts revert USER` undoes it.
-
-Options:
-  --expired                     the user that PAM_USER names, if the password
-                                has expired: for pam_exec(8)
-  -h, --help                    display this help message and exit
-  -P, --prefix PREFIX_DIR       directory prefix
-  -R, --root CHROOT_DIR         directory to chroot into
-"""
 TOOL = Tool(
     "accounts materialize",
-    USAGE,
     (Option("", "expired"), HELP, PREFIX, ROOT),
     {"E_USAGE": 2},
     operands=(0, None),

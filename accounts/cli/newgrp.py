@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # What "-" and "-c" mean depends on where they stand.
-TOOL_NEWGRP = Tool("newgrp", "Usage: newgrp [-] [group]\n", (), {}, raw=True)
-USAGE_SG = """\
-4.19-|Usage: sg group [[-c] command]
-4.19+|Usage: sg [-] group [[-c] command]
-"""
-TOOL_SG = Tool("sg", USAGE_SG, (), {}, raw=True)
+TOOL_NEWGRP = Tool("newgrp", (), {}, raw=True)
+TOOL_SG = Tool("sg", (), {}, raw=True)
 
 
 def parse_arguments(prog: str, argv: list[bytes]) -> NewGroup:

@@ -17,20 +17,8 @@ from accounts.system.pam import make_tokens
 from accounts.system.setuid import is_root
 from accounts.system.target import READ
 
-USAGE = """\
-Usage: newusers [options]
-
-Options:
-4.17-|  -b, --badname                 allow bad names
-4.17+|  -b, --badname                 allow bad names (DEPRECATED)
-  -h, --help                    display this help message and exit
-  -r, --system                  create system accounts
-  -R, --root CHROOT_DIR         directory to chroot into
-
-"""
 TOOL = Tool(
     "newusers",
-    USAGE,
     (
         Option("b", "badname", "", take_badname("-b and --badname are"), flag=True),
         HELP,

@@ -21,32 +21,6 @@ from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
-USAGE = """\
-Usage: passwd [options] [LOGIN]
-
-Options:
-  -a, --all                     report password status on all accounts
-  -d, --delete                  delete the password for the named account
-  -e, --expire                  force expire the password for the named account
-  -h, --help                    display this help message and exit
-  -k, --keep-tokens             change password only if expired
-  -i, --inactive INACTIVE       set password inactive after expiration
-                                to INACTIVE
-  -l, --lock                    lock the password of the named account
-4.20-|  -n, --mindays MIN_DAYS        set minimum number of days before password
-4.20-|                                change to MIN_DAYS
-  -q, --quiet                   quiet mode
-  -r, --repository REPOSITORY   change password in REPOSITORY repository
-  -R, --root CHROOT_DIR         directory to chroot into
-4.14+|  -P, --prefix PREFIX_DIR       directory prefix
-  -S, --status                  report password status on the named account
-  -u, --unlock                  unlock the password of the named account
-  -w, --warndays WARN_DAYS      set expiration warning days to WARN_DAYS
-  -x, --maxdays MAX_DAYS        set maximum number of days before password
-                                change to MAX_DAYS
-4.15+|  -s, --stdin                   read new token from stdin
-
-"""
 # Options that change the status of an account.
 CHANGES = frozenset("deilnuwx")
 # Whose passwords may be of any length, and how often shadow asks for one where PAM does not.
@@ -63,7 +37,6 @@ def take_repository(_: Given, value: bytes) -> None:
 # The values are called as the fields of ChangeStatus.
 TOOL = Tool(
     "passwd",
-    USAGE,
     (
         Option("a", "all"),
         Option("d", "delete", "delete"),

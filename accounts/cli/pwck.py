@@ -11,21 +11,6 @@ from accounts.cli.tool import Given, Option, Tool
 from accounts.edit.passwdck import CheckUsers
 from accounts.model.dates import DAY
 
-USAGE = """\
-Usage: pwck [options] [passwd [shadow]]
-
-Options:
-4.17-|  -b, --badname                 allow bad names
-4.17+|  -b, --badname                 allow bad names (DEPRECATED)
-  -h, --help                    display this help message and exit
-  -q, --quiet                   report errors only
-  -r, --read-only               display errors and warnings
-                                but do not change files
-  -R, --root CHROOT_DIR         directory to chroot into
-  -s, --sort                    sort entries by UID
-
-"""
-
 
 def take_badname(given: Given, _: bytes) -> None:
     """-b, which Debian's builds complain of."""
@@ -35,7 +20,6 @@ def take_badname(given: Given, _: bytes) -> None:
 
 TOOL = Tool(
     "pwck",
-    USAGE,
     # -e is an old name of -q.
     (Option("b", "badname", "", take_badname, flag=True), Option("e", "", hidden=True), Option("q", "quiet"), *OPTIONS),
     {"E_USAGE": 1, "E_BAD_ARG": 3, "E_PW_UPDATE": 5},

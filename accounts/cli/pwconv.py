@@ -7,27 +7,15 @@ from accounts.cli.run import program
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Tool
 from accounts.edit.conversion import ShadowGroups, ShadowUsers, UnshadowGroups, UnshadowUsers
 
-USAGE = """\
-Usage: {} [options]
-
-Options:
-  -h, --help                    display this help message and exit
-  -R, --root CHROOT_DIR         directory to chroot into
-
-"""
 OPTIONS = (HELP, ROOT, HIDDEN_PREFIX)
 EXITS = {"E_USAGE": 2, "E_BAD_ARG": 3, "E_PW_UPDATE": 3, "E_GRP_UPDATE": 3}
 LOCKED = {("passwd", "lock"): 5, ("shadow", "lock"): 5, ("group", "lock"): 5, ("gshadow", "lock"): 5}
 # They do not agree about a file that cannot be opened.
 OPENED = {("passwd", "open"): 1, ("shadow", "open"): 1, ("group", "open"): 1, ("gshadow", "open"): 1}
-TOOL_PWCONV = Tool(
-    "pwconv", USAGE.format("pwconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | {("passwd", "open"): 4}
-)
-TOOL_PWUNCONV = Tool("pwunconv", USAGE.format("pwunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
-TOOL_GRPCONV = Tool("grpconv", USAGE.format("grpconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
-TOOL_GRPUNCONV = Tool(
-    "grpunconv", USAGE.format("grpunconv"), OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED
-)
+TOOL_PWCONV = Tool("pwconv", OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | {("passwd", "open"): 4})
+TOOL_PWUNCONV = Tool("pwunconv", OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
+TOOL_GRPCONV = Tool("grpconv", OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
+TOOL_GRPUNCONV = Tool("grpunconv", OPTIONS, EXITS, operands=(0, 0), file_exits=LOCKED | OPENED)
 
 
 @program(TOOL_PWCONV)

@@ -9,7 +9,7 @@ import sys
 from accounts.change import Change
 from accounts.cli.console import Console, missing_module
 from accounts.cli.tool import find_value, parse
-from accounts.errors import AccountsError, BadArgument, Done
+from accounts.errors import AccountsError, BadArgument, Done, Usage
 from accounts.model.release import DEFAULT
 from accounts.system.target import Target, find_release
 from accounts.text import fsdecode, fsencode
@@ -96,14 +96,22 @@ class Run:
     def show_error(self, error: AccountsError) -> int:
         """Say what went wrong; the exit status."""
         shown = _shown if self._change is None else self._change.facts.shown
-        self.console.show_error(error, shown, self.usage())
+        self.console.show_error(error, shown)
+        if isinstance(error, Usage):
+            self._show_usage()
         if self._change is not None:
             for line in self._change.report.notes:
                 self.console.warn(line)
         return self.tool.status(error)
 
+    def _show_usage(self) -> None:
+        try:
+            self.console.complain(self.usage())
+        except OSError as error:
+            self.console.show_os_error(error)
+
     def usage(self) -> str:
-        """The usage text of the release, with the name that the tool was called by."""
+        """The usage text of the release, with the name that the tool was called by. Raises OSError."""
         head, blank, options = self.tool.usage_for(self.release).partition("\n\n")
         return head.replace(f" {self.tool.name} ", f" {self.console.prog} ") + blank + options
 

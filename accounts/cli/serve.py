@@ -21,19 +21,6 @@ if TYPE_CHECKING:
     from accounts.service.server import Serve
     from accounts.service.session import Dialogue, Outcome
 
-USAGE = """\
-Usage: accounts serve [options]
-
-Let everybody change what is theirs, without set-uid: password, login shell,
-GECOS field, groups that they administer. Speaks Varlink.
-
-Options:
-  -h, --help                    display this help message and exit
-      --idle SECONDS            end after so long without a connection
-      --listen FD|PATH          a listening socket, or where to make one; may
-                                be given more than once; by default those that
-                                systemd passes
-"""
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -51,7 +38,6 @@ def take_listener(given: Given, value: bytes) -> list[bytes]:
 
 TOOL = Tool(
     "accounts serve",
-    USAGE,
     (HELP, Option("", "idle", "idle", take_seconds), Option("", "listen", "listen", take_listener)),
     {"E_USAGE": 2, "E_BAD_ARG": 3},
     operands=(0, 0),

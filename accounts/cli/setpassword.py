@@ -20,18 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from accounts.cli.tool import Given
 
-USAGE = """\
-Usage: accounts set-password [options] USER
-
-Set the password that standard input has, up to a NUL. For pam_accounts(8).
-
-Options:
-  -h, --help                    display this help message and exit
-      --service NAME            hash as the password stack of this PAM service
-"""
 TOOL = Tool(
     "accounts set-password",
-    USAGE,
     (HELP, Option("", "service", "service", as_given)),
     # pam/tool.c knows these numbers.
     {"E_USAGE": 2, "E_NOTFOUND": 3, "E_NOPERM": 4},

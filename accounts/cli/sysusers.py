@@ -12,18 +12,7 @@ from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Tool
 from accounts.edit.lostmembers import AddLostMembers
 from accounts.image.uses import listed_memberships
 
-USAGE = """\
-Usage: accounts sysusers [options]
-
-Add the members (m lines) of sysusers.d that are not in their groups yet, where
-the user and the group exist.
-
-Options:
-  -h, --help                    display this help message and exit
-  -P, --prefix PREFIX_DIR       directory prefix
-  -R, --root CHROOT_DIR         directory to chroot into
-"""
-TOOL = Tool("accounts sysusers", USAGE, (HELP, PREFIX, ROOT), {"E_USAGE": 2}, operands=(0, 0))
+TOOL = Tool("accounts sysusers", (HELP, PREFIX, ROOT), {"E_USAGE": 2}, operands=(0, 0))
 
 
 @program(TOOL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tool is a table: its options, operands, exit statuses and usage text. Hot path.
+"""A tool is a table: its options, operands and exit statuses; its usage text is in the file usage/NAME.txt. Hot path.
 
 Options are scanned, permuted and worded as glibc's getopt_long(3) does, and acted on one by one, as shadow does.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import posix
 
+import accounts
 from accounts.errors import E_BAD_ARG, AccountsError, BadArgument, Done, Fail, FileError, Usage
 from accounts.model.records import MAX_ID, parse_id, parse_long
 from accounts.model.release import parse_release
+from accounts.system.target import READ, read_fd
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
     # Given what has been given so far and the option's value, answers what to keep; raises AccountsError.
     Convert = Callable[["Given", bytes], Any]
+
+
+# Bytes of a usage text.
+MAX_USAGE = 1 << 16
 
 
 class Option:
@@ -68,8 +74,6 @@ class Option:
 class Tool:
     """One program. Everything that its command line may be, and how it ends.
 
-    usage: the text. A line that not all releases have begins with a mark: "4.17+|" from that release on, "4.20-|"
-    before it.
     exits: shadow's name of a status -> its number.
     file_exits: (database, event) of a FileError -> the number, where it has one of its own.
     operands: (least, most); most None: any number.
@@ -83,7 +87,6 @@ class Tool:
     def __init__(
         self,
         name: str,
-        usage: str,
         options: Sequence[Option],
         exits: Mapping[str, int],
         *,
@@ -97,7 +100,6 @@ class Tool:
         instead: str = "",
     ) -> None:
         self.name = name
-        self.usage = usage
         self.options = options
         self.exits = exits
         self.file_exits = file_exits or {}
@@ -110,16 +112,8 @@ class Tool:
         self.instead = instead
 
     def usage_for(self, release: Release) -> str:
-        """The usage text of a release."""
-        lines = []
-        for line in self.usage.splitlines(keepends=True):
-            mark, _, rest = line.partition("|")
-            version = parse_release(mark[:-1].encode()) if mark[-1:] in ("+", "-") else None
-            if version is None:
-                lines.append(line)
-            elif (release >= version) == (mark[-1] == "+"):
-                lines.append(rest)
-        return "".join(lines)
+        """The usage text of a release. Raises OSError."""
+        return choose_lines(read_usage(self.name), release)
 
     def rows(self, release: Release) -> list[Option]:
         """The options of a release, in the order of getopt_long's table."""
@@ -132,6 +126,25 @@ class Tool:
             own = self.file_exits.get((error.database, error.event))
             return exits.get(error.why, 1) if own is None else own
         return exits.get(error.why, 1)
+
+
+def read_usage(name: str) -> str:
+    """The usage text of a tool, with the marks of releases. Raises OSError."""
+    file = f"{accounts.__path__[0]}/cli/usage/{name.replace(' ', '-')}.txt"
+    return fsdecode(read_fd(posix.open(file, READ), MAX_USAGE))
+
+
+def choose_lines(text: str, release: Release) -> str:
+    """The lines that a release has. A mark is in front of those that not all have: "4.17+|" since, "4.20-|" before."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        mark, _, rest = line.partition("|")
+        version = parse_release(mark[:-1].encode()) if mark[-1:] in ("+", "-") else None
+        if version is None:
+            lines.append(line)
+        elif (release >= version) == (mark[-1] == "+"):
+            lines.append(rest)
+    return "".join(lines)
 
 
 class Given:

@@ -23,51 +23,6 @@ from accounts.errors import E_BAD_ARG, E_NOTFOUND, E_USAGE, Fail, Usage
 from accounts.model.records import parse_id
 from accounts.text import fsdecode
 
-# Debian builds 4.17 and later without lastlog.
-USAGE = """\
-Usage: useradd [options] LOGIN
-       useradd -D
-       useradd -D [options]
-
-Options:
-4.17-|      --badname                 do not check for bad names
-4.17+|      --badname                 do not check for bad names (DEPRECATED)
-  -b, --base-dir BASE_DIR       base directory for the home directory of the
-                                new account
-      --btrfs-subvolume-home    use BTRFS subvolume for home directory
-  -c, --comment COMMENT         GECOS field of the new account
-  -d, --home-dir HOME_DIR       home directory of the new account
-  -D, --defaults                print or change default useradd configuration
-  -e, --expiredate EXPIRE_DATE  expiration date of the new account
-  -f, --inactive INACTIVE       password inactivity period of the new account
-4.20-|  -F, --add-subids-for-system   add entries to sub[ud]id even when adding a system user
-4.20+|  -F, --add-subids-for-system   add entries to sub[ug]id even when adding a system user
-  -g, --gid GROUP               name or ID of the primary group of the new
-                                account
-  -G, --groups GROUPS           list of supplementary groups of the new
-                                account
-  -h, --help                    display this help message and exit
-  -k, --skel SKEL_DIR           use this alternative skeleton directory
-  -K, --key KEY=VALUE           override /etc/login.defs defaults
-4.17-|  -l, --no-log-init             do not add the user to the lastlog and
-4.17-|                                faillog databases
-  -m, --create-home             create the user's home directory
-  -M, --no-create-home          do not create the user's home directory
-  -N, --no-user-group           do not create a group with the same name as
-                                the user
-  -o, --non-unique              allow to create users with duplicate
-                                (non-unique) UID
-  -p, --password PASSWORD       encrypted password of the new account
-  -r, --system                  create a system account
-  -R, --root CHROOT_DIR         directory to chroot into
-  -P, --prefix PREFIX_DIR       prefix directory where are located the /etc/* files
-  -s, --shell SHELL             login shell of the new account
-  -u, --uid UID                 user ID of the new account
-  -U, --user-group              create a group with the same name as the user
-  -Z, --selinux-user SEUSER     use a specific SEUSER for the SELinux user mapping
-4.14+|      --selinux-range SERANGE   use a specific MLS range for the SELinux user mapping
-
-"""
 # What contradicts -D, and what it can change: the field of Defaults -> where Given.values has it.
 NOT_WITH_DEFAULTS = frozenset("uGdcm")
 CHANGE_DEFAULTS = {"group": "gid", "home": "base", "inactive": "inactive", "expire": "expire_text", "shell": "shell"}
@@ -144,7 +99,6 @@ def take_groups(given: Given, value: bytes) -> tuple[bytes, ...]:
 
 TOOL = Tool(
     "useradd",
-    USAGE,
     (
         Option("b", "base-dir", "base", take_base),
         Option("", "btrfs-subvolume-home", "subvolume"),
@@ -161,6 +115,7 @@ TOOL = Tool(
         Option("k", "skel", "skel", as_given, needs="m"),
         KEY,
         Option("O", "", "", override_key, hidden=True),
+        # Debian builds 4.17 and later without lastlog.
         Option("l", "no-log-init", "init_logs", take_no, flag=True, until=(4, 17)),
         Option("l", "no-log-init", "init_logs", take_no, flag=True, since=(4, 17), hidden=True),
         Option("m", "create-home", "create_home", excludes="M"),

@@ -8,21 +8,6 @@ from accounts.cli.tool import HELP, PREFIX, ROOT, USER_EXITS, Given, Option, Too
 from accounts.cli.values import take_selinux_user
 from accounts.edit.userdel import RemoveUser
 
-USAGE = """\
-Usage: userdel [options] LOGIN
-
-Options:
-  -f, --force                   force some actions that would fail otherwise
-                                e.g. removal of user still logged in
-                                or files, even if not owned by the user
-  -h, --help                    display this help message and exit
-  -r, --remove                  remove home directory and mail spool
-  -R, --root CHROOT_DIR         directory to chroot into
-  -P, --prefix PREFIX_DIR       prefix directory where are located the /etc/* files
-  -Z, --selinux-user            remove any SELinux user mapping for the user
-
-"""
-
 
 def take_selinux(given: Given, value: bytes) -> bool:
     """-Z: the mapping goes as well."""
@@ -32,7 +17,6 @@ def take_selinux(given: Given, value: bytes) -> bool:
 
 TOOL = Tool(
     "userdel",
-    USAGE,
     (
         Option("f", "force", "force"),
         HELP,

@@ -25,46 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-USAGE = """\
-Usage: usermod [options] LOGIN
-
-Options:
-  -a, --append                  append the user to the supplemental GROUPS
-                                mentioned by the -G option without removing
-                                the user from other groups
-4.17-|  -b, --badname                 allow bad names
-4.17+|  -b, --badname                 allow bad names (DEPRECATED)
-  -c, --comment COMMENT         new value of the GECOS field
-  -d, --home HOME_DIR           new home directory for the user account
-  -e, --expiredate EXPIRE_DATE  set account expiration date to EXPIRE_DATE
-  -f, --inactive INACTIVE       set password inactive after expiration
-                                to INACTIVE
-  -g, --gid GROUP               force use GROUP as new primary group
-  -G, --groups GROUPS           new list of supplementary GROUPS
-  -h, --help                    display this help message and exit
-  -l, --login NEW_LOGIN         new value of the login name
-  -L, --lock                    lock the user account
-  -m, --move-home               move contents of the home directory to the
-                                new location (use only with -d)
-  -o, --non-unique              allow using duplicate (non-unique) UID
-  -p, --password PASSWORD       use encrypted password for the new password
-  -P, --prefix PREFIX_DIR       prefix directory where are located the /etc/* files
-  -r, --remove                  remove the user from only the supplemental GROUPS
-                                mentioned by the -G option without removing
-                                the user from other groups
-  -R, --root CHROOT_DIR         directory to chroot into
-  -s, --shell SHELL             new login shell for the user account
-  -u, --uid UID                 new UID for the user account
-  -U, --unlock                  unlock the user account
-  -v, --add-subuids FIRST-LAST  add range of subordinate uids
-  -V, --del-subuids FIRST-LAST  remove range of subordinate uids
-  -w, --add-subgids FIRST-LAST  add range of subordinate gids
-  -W, --del-subgids FIRST-LAST  remove range of subordinate gids
-4.20+|  -S, --add-subids              add entries to sub[ug]id based on system defaults
-  -Z, --selinux-user SEUSER     new SELinux user mapping for the user account
-4.14+|      --selinux-range SERANGE   new SELinux MLS range for the user account
-
-"""
 BADNAME = take_badname("-b, --badname and --badnames are")
 # The options that add or remove subordinate ids, in the order in which they are carried out.
 SUBIDS = {"V": ("subuid", False), "v": ("subuid", True), "W": ("subgid", False), "w": ("subgid", True)}
@@ -117,7 +77,6 @@ def take_ranges(option: str) -> Callable[[Given, bytes], list[tuple[int, int]]]:
 
 TOOL = Tool(
     "usermod",
-    USAGE,
     (
         Option("a", "append", "append"),
         Option("b", "badname", "bad_name", BADNAME, flag=True, since=(4, 15)),

@@ -16,27 +16,13 @@ from accounts.edit.text import EditText
 from accounts.errors import AccountsError, Done, Fail, FileError
 from accounts.system.editor import EditedCopy
 
-HEADER = """\
-Usage: {} [options]
-
-Options:
-"""
-OPTIONS = """\
-  -g, --group                   edit group database
-  -h, --help                    display this help message and exit
-  -p, --passwd                  edit passwd database
-  -q, --quiet                   quiet mode
-  -R, --root CHROOT_DIR         directory to chroot into
-  -s, --shadow                  edit shadow or gshadow database
-
-"""
-
 
 def show_usage(given: Given, _: bytes) -> None:
     """--help, whose first lines went to standard error until 4.19."""
     console = given.run.console
-    (console.complain if given.run.release < (4, 19) else console.print)(HEADER.format(console.prog))
-    console.print(OPTIONS)
+    head, title, options = given.run.usage().partition("Options:\n")
+    (console.complain if given.run.release < (4, 19) else console.print)(head + title)
+    console.print(options)
     raise Done
 
 
@@ -44,7 +30,6 @@ def vipw_tool(name: str) -> Tool:
     """The table of vipw or vigr."""
     return Tool(
         name,
-        (HEADER + OPTIONS).format(name),
         (
             Option("g", "group", "group"),
             Option("h", "help", "", show_usage, flag=True),

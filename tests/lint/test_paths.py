@@ -53,6 +53,7 @@ FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
     "cli/image.py": "operands",
     "cli/machine.py": "the default of ROOT",
+    "cli/tool.py": "the usage text beside the program",
     "cli/remote.py": "the service's socket in /run",
     "image/configuration.py": "a descriptor of the Tree's",
     "image/environment.py": "is ROOT the running system",

@@ -6,13 +6,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
 import accounts.cli
 from accounts import errors
-from accounts.cli.run import Run
-from accounts.cli.tool import HELP, Given, Option, Tool, as_given, parse, scan
+from accounts.cli.run import Run, execute
+from accounts.cli.tool import HELP, Given, Option, Tool, as_given, choose_lines, parse, scan
 from accounts.errors import E_GRP_UPDATE, E_NOTFOUND, E_USAGE, Done, Fail, FileError, Usage
 
 ROWS = (
@@ -27,7 +28,7 @@ ROWS = (
     Option("N", "new", "new", since=(4, 17)),
     Option("O", "old", "old", until=(4, 20)),
 )
-TOOL = Tool("useradd", "4.20-|first\n4.20+|second\n", (HELP, *ROWS), {E_USAGE: 2, E_NOTFOUND: 6})
+TOOL = Tool("useradd", (HELP, *ROWS), {E_USAGE: 2, E_NOTFOUND: 6})
 
 
 def scanned(*argv: str) -> tuple[list[tuple[str, str]], list[str]]:
@@ -145,18 +146,31 @@ def test_help_ends_at_once_with_the_text_of_the_release(capfd: pytest.CaptureFix
     for release in ((4, 13), (4, 19), (4, 20)):
         with pytest.raises(Done):
             given("-h", "-Q", release=release)
-    assert capfd.readouterr().out == "first\nfirst\nsecond\n"
+    first, second, third = capfd.readouterr().out.split("Usage: ")[1:]
+    assert first != second != third
+    assert "sub[ud]id" in second and "sub[ug]id" in third
+
+
+def test_a_usage_text_that_cannot_be_read_takes_neither_the_line_nor_the_status(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    tool = Tool("nosuch", (HELP, Option("x", "")), {E_USAGE: 2})
+    run = Run(tool, "nosuch")
+    assert execute(run, lambda given: 0, [b"-Q"]) == 2
+    missing = f"{accounts.__path__[0]}/cli/usage/nosuch.txt: No such file or directory"
+    assert capfd.readouterr().err == f"nosuch: invalid option -- 'Q'\nnosuch: {missing}\n"
+    assert execute(Run(tool, "nosuch"), lambda given: 0, [b"-h"]) == 1
+    assert capfd.readouterr().err == f"nosuch: {missing}\n"
 
 
 def test_lines_of_a_usage_text_come_and_go_with_the_release() -> None:
     text = "Usage\n4.14-|  old | still\n4.14+|  new\n4.14|same\n  a | b\n"
-    tool = Tool("x", text, (), {})
-    assert tool.usage_for((4, 13)) == "Usage\n  old | still\n4.14|same\n  a | b\n"
-    assert tool.usage_for((4, 14)) == "Usage\n  new\n4.14|same\n  a | b\n"
+    assert choose_lines(text, (4, 13)) == "Usage\n  old | still\n4.14|same\n  a | b\n"
+    assert choose_lines(text, (4, 14)) == "Usage\n  new\n4.14|same\n  a | b\n"
 
 
 def test_exit_statuses_are_found_by_what_happened() -> None:
-    tool = Tool("x", "", (), {E_USAGE: 2, E_GRP_UPDATE: 10}, file_exits={("group", "lock"): 5})
+    tool = Tool("x", (), {E_USAGE: 2, E_GRP_UPDATE: 10}, file_exits={("group", "lock"): 5})
     assert tool.status(Usage()) == 2
     assert tool.status(Fail(E_NOTFOUND, "not in the table")) == 1
     assert tool.status(FileError("gshadow", "lock")) == 10
@@ -175,7 +189,13 @@ TOOLS: dict[str, Tool] = {
 }
 # What a usage text calls an option that has another name: shadow's own slip, which abbreviation hides.
 SLIPS = {("usermod", "badname"): "badnames"}
+USAGE = Path(accounts.cli.__path__[0], "usage")
 OPTION = re.compile(r"^\s+(?:-(\w)(?:, |  ))?\s*(?:--([\w-]+))?(?:[ =]([A-Z]\S*))?(?:\s|$)")
+
+
+def test_every_tool_has_a_usage_text_and_every_usage_text_a_tool() -> None:
+    names = sorted(tool.name.replace(" ", "-") for tool in TOOLS.values())
+    assert names == sorted(path.stem for path in USAGE.iterdir())
 
 
 @pytest.mark.parametrize("release", [(4, 13), (4, 17), (4, 20)])
