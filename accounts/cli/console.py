@@ -84,7 +84,7 @@ class Console(Listener):
         path = error.filename
         if isinstance(path, bytes):
             path = fsdecode(path)
-        self.warn(error.strerror if path is None else f"{path}: {error.strerror}")
+        self.warn(f"{error.strerror}" if path is None else f"{path}: {error.strerror}")
 
 
 def _escape(char: str) -> str:
