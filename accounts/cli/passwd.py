@@ -197,7 +197,7 @@ def main(given: Given) -> int:
     elif not root:
         from accounts.cli.served import change_token
 
-        change_token(run, rows, quiet="q" in letters, expired="k" in letters)
+        change_token(run, rows[0], quiet="q" in letters, expired="k" in letters)
     elif "k" not in letters or expiry_state(*rows, run.facts.today(), run.release):
         if below_prefix:
             set_below_prefix(run, name, caller, "q" in letters, "s" in letters)

@@ -9,7 +9,7 @@ import sys
 from accounts.change import Change
 from accounts.cli.console import Console, missing_module
 from accounts.cli.tool import find_value, parse
-from accounts.errors import AccountsError, BadArgument, Done, Usage
+from accounts.errors import E_NOPERM, AccountsError, BadArgument, Done, Fail, Usage
 from accounts.model.release import DEFAULT
 from accounts.system.target import Target, find_release
 from accounts.text import fsdecode, fsencode
@@ -179,9 +179,7 @@ def execute(
             from accounts.system.setuid import is_root
 
             if not is_root():
-                from accounts.cli.remote import hand_over
-
-                hand_over(tool.name, run.console.prog, argv)
+                return hand_over(run.console, tool.name, argv)
         run.select_root(argv)
         if run.release >= tool.until:
             raise AccountsError(tool.instead)
@@ -201,3 +199,25 @@ def execute(
         return 1
     finally:
         run.close()
+
+
+def hand_over(console: Console, tool: str, argv: list[bytes]) -> int:
+    """Exec the distribution's set-uid program of the tool, with the caller's arguments and environment.
+
+    Where that could not do it, for want of rights or of a row in /etc, the service does: then its exit status. To be
+    called before anything else is read. Raises Fail when there is neither.
+    """
+    from accounts.system.setuid import DIVERTED, exec_diverted, gains_rights, is_local
+
+    path = DIVERTED.format(tool)
+    suits = gains_rights(path) and is_local(tool)
+    if suits:
+        exec_diverted(console.prog, tool, argv)
+    from accounts.service.client import run_by_service
+
+    status = run_by_service(console, tool, argv)
+    if status is not None:
+        return status
+    if not suits:
+        exec_diverted(console.prog, tool, argv)
+    raise Fail(E_NOPERM, f"Permission denied: this needs root, accounts-self.socket, or a set-uid {path}")

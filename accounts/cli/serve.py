@@ -67,9 +67,9 @@ def prepare() -> Serve:
     from accounts.cli.served import run_tool
     from accounts.service import pwaccess, pwupd, tools
     from accounts.service.session import Session
+    from accounts.service.varlink import Channel
     from accounts.system import hashers, libxcrypt, pamapp
     from accounts.system.coredump import forbid_core_dumps
-    from accounts.system.varlink import Channel
 
     os.chdir("/")
     os.umask(0o077)

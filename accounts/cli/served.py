@@ -17,16 +17,13 @@ from typing import TYPE_CHECKING
 from accounts.cli import chage, chfn, chsh, expiry, gpasswd, passwd
 from accounts.cli.console import Console
 from accounts.cli.run import Run, execute
-from accounts.cli.tool import Tool
-from accounts.edit.materialize import CopyUsers, DropCopies
-from accounts.errors import E_NOPERM, E_PAM_ERR, BadArgument, Fail
-from accounts.model.records import SHADOWED
+from accounts.cli.tool import Tool, find_value
+from accounts.errors import BadArgument
+from accounts.service import authentication
 from accounts.service.session import Dialogue, Outcome
 from accounts.system import pamapp
-from accounts.system.attempts import Attempts, TooManyAttempts
-from accounts.system.notify import LOG_ERR, LOG_NOTICE, set_ident
-from accounts.system.notify import syslog as log
-from accounts.system.pam import modules
+from accounts.system.caller import find_caller
+from accounts.system.notify import set_ident
 from accounts.system.terminal import parse_field
 from accounts.text import fsdecode
 
@@ -34,10 +31,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from accounts.edit.request import Report, Request
-    from accounts.model.records import Passwd, Shadow
+    from accounts.model.records import Passwd
 
 MODULES = {module.TOOL.name: module for module in (chage, chfn, chsh, expiry, gpasswd, passwd)}
-OWN_MODULE = b"pam_accounts.so"
 # Why a root of the caller's choice is none.
 NO_ROOT = "unable to chroot to directory {}: Operation not permitted"
 
@@ -86,16 +82,11 @@ class ServedRun(Run):
         super().select_root([])
         for row in self.tool.options:
             if row.long == "root":
-                from accounts.cli.tool import find_value
-
                 value = find_value(argv, row)
                 if value is not None and row.letter == "R":
                     raise BadArgument(NO_ROOT.format(fsdecode(value)))
-            elif row.long == "prefix" and row.since <= self.release < row.until:
-                from accounts.cli.tool import find_value
-
-                if find_value(argv, row) is not None:
-                    raise BadArgument("prefix: Operation not permitted")
+            elif row.long == "prefix" and row.since <= self.release < row.until and find_value(argv, row) is not None:
+                raise BadArgument("prefix: Operation not permitted")
 
 
 @contextmanager
@@ -131,98 +122,20 @@ def run_again(console: Console, name: str, arguments: list[bytes]) -> int:
     return run_tool(name, arguments, console.dialogue, console.uid).status
 
 
-class Attempt:
-    """One proof of the caller's password: counted before it is tried, so that parallel tries count too."""
-
-    def __init__(self, uid: int) -> None:
-        self._attempts = Attempts(uid)
-        self._ended = False
-
-    def begin(self) -> None:
-        """Raises Fail when the caller has to wait."""
-        try:
-            self._attempts.begin()
-        except TooManyAttempts as error:
-            log(LOG_NOTICE, f"UID {os.getuid()} has to wait for {error.seconds} seconds")
-            raise Fail(E_NOPERM, str(error)) from None
-
-    def succeed(self) -> None:
-        """The password was right."""
-        self._ended = True
-        self._attempts.succeed()
-
-    def end(self, tried: bool) -> None:
-        """tried: whether any password has been given."""
-        if not tried and not self._ended:
-            self._attempts.cancel()
-
-
-@contextmanager
-def transaction(run: Run, user: bytes) -> Iterator[tuple[pamapp.Application, Attempt]]:
-    """A PAM transaction of the tool's service, and the attempt that it is. Raises Fail."""
-    console = run.console
-    assert isinstance(console, ServedConsole)
-    attempt = Attempt(console.uid)
-    attempt.begin()
-    tried = False
-    try:
-        with pamapp.Application(run.tool.name, user, console.dialogue.speak) as pam:
-            try:
-                yield pam, attempt
-            finally:
-                tried = pam.secrets > 0
-    finally:
-        attempt.end(tried)
-
-
 def authenticate(run: Run) -> None:
     """Have the caller prove who it is, by the PAM stack of the tool's name. Raises Fail."""
-    from accounts.system.caller import find_caller
-
     caller = find_caller(run.facts.view(("passwd",))).name
-    with transaction(run, caller) as (pam, attempt):
-        status = pam.authenticate()
-        if status == pamapp.SUCCESS:
-            attempt.succeed()
-            status = pam.check_account()
-        if status != pamapp.SUCCESS:
-            why = pam.describe(status)
-            log(LOG_ERR, why)
-            raise Fail(E_NOPERM, f"PAM: {why}")
+    authentication.authenticate(run.tool.name, caller, *_other_end(run))
 
 
-def change_token(run: Run, rows: tuple[Passwd, Shadow | None], *, quiet: bool, expired: bool) -> None:
+def change_token(run: Run, user: Passwd, *, quiet: bool, expired: bool) -> None:
     """A new password by the PAM stack of passwd, as passwd(1) does. Raises Fail."""
-    user = rows[0]
     flags = pamapp.SILENT * quiet | pamapp.CHANGE_EXPIRED_AUTHTOK * expired
-    with transaction(run, user.name) as (pam, attempt), local_rows(run, user):
-        status = pam.change_token(flags)
-        if status != pamapp.SUCCESS:
-            raise Fail(E_PAM_ERR, pam.describe(status), "password unchanged")
-        attempt.succeed()
+    with authentication.local_rows(run.tool.name, user, run.facts, run.do):
+        authentication.change_token(run.tool.name, user.name, *_other_end(run), flags)
     run.console.warn("password updated successfully")
 
 
-@contextmanager
-def local_rows(run: Run, user: Passwd) -> Iterator[None]:
-    """A user of the image has rows in /etc for pam_unix(8), unless our module is there: it knows both layers."""
-    tables = missing_tables(run, user)
-    if not tables or OWN_MODULE in modules(run.facts.target, run.tool.name.encode()):
-        yield
-        return
-    run.do(CopyUsers(names=(user.name,)))
-    try:
-        yield
-    finally:
-        run.do(DropCopies(name=user.name, tables=tables))
-
-
-def missing_tables(run: Run, user: Passwd) -> tuple[str, ...]:
-    """Those of passwd and shadow that have a row of the user's in the image only."""
-    database = run.facts.view(("passwd", "shadow"))
-    names = ("passwd", "shadow") if user.passwd == SHADOWED else ("passwd",)
-    return tuple(
-        name
-        for name in names
-        if database.tables[name].local.find(user.name) is None and database.tables[name].get(user.name) is not None
-    )
+def _other_end(run: Run) -> tuple[Dialogue, int]:
+    assert isinstance(run.console, ServedConsole)
+    return run.console.dialogue, run.console.uid

@@ -11,14 +11,15 @@ import time
 from accounts.edit.passwords import NEVER
 from accounts.errors import AccountsError
 from accounts.model.records import MAX_ID, SHADOWED, Passwd, Shadow
+from accounts.service.attempts import Attempts
+from accounts.service.errors import TooManyAttempts, VarlinkError
 from accounts.service.interfaces import PWACCESS
 from accounts.service.session import Method, Session, encode, take
-from accounts.system.attempts import Attempts, TooManyAttempts
+from accounts.service.varlink import SERVICE, Message
 from accounts.system.hashing import MAX_LENGTH, HashSettings, hash_password
 from accounts.system.hashing import verify_password as verify
 from accounts.system.known import DAY
 from accounts.system.pam import default_settings, settings_for
-from accounts.system.varlink import SERVICE, Message, VarlinkError
 from accounts.text import fsdecode
 
 # What ExpiredCheck answers.

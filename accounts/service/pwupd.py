@@ -11,11 +11,12 @@ from typing import Any
 from accounts.edit.update import UpdateRows
 from accounts.errors import E_NOTFOUND, AccountsError
 from accounts.model.records import MAX_ID
+from accounts.service.errors import ClientGone, VarlinkError
 from accounts.service.interfaces import PWUPD
 from accounts.service.pwaccess import ping, quit_service
-from accounts.service.session import Dialogue, Gone, Method, Session, encode, take
+from accounts.service.session import Dialogue, Method, Session, encode, take
+from accounts.service.varlink import Message, invalid_parameter
 from accounts.system.pamapp import CHANGE_EXPIRED_AUTHTOK, ERROR_MSG, PROMPT_ECHO_OFF, PROMPT_ECHO_ON, SILENT, TEXT_INFO
-from accounts.system.varlink import Message, VarlinkError, invalid_parameter
 from accounts.text import fsdecode, fsencode
 
 OPTIONS = {"fullName": "-f", "room": "-r", "workPhone": "-w", "homePhone": "-h", "other": "-o"}
@@ -50,10 +51,10 @@ class ConvDialogue(Dialogue):
         parameters = {"msg_style": style, "message": fsdecode(text)}
         if style in (ERROR_MSG, TEXT_INFO):
             if self._more and not self._session.send({"parameters": parameters, "continues": True}):
-                raise Gone
+                raise ClientGone
             return None
         if not self._session.send({"parameters": parameters}):
-            raise Gone
+            raise ClientGone
         self.asked = True
         (answer,) = take(self._session.wait_for(f"{PWUPD}.Conv"), response=(str, None))
         return None if answer is None else answer.encode(errors="replace")
@@ -83,7 +84,7 @@ def check_user(session: Session, name: str) -> bytes:
 
 
 def run(session: Session, tool: str, arguments: list[bytes], more: bool) -> Message:
-    """Run a tool; the reply. Raises VarlinkError for what it says no to, and Gone."""
+    """Run a tool; the reply. Raises VarlinkError for what it says no to, and ClientGone."""
     dialogue = ConvDialogue(session, more)
     outcome = session.run_tool(tool, arguments, dialogue)
     if not outcome.status:

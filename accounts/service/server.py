@@ -29,8 +29,8 @@ from accounts.service.peers import (
     raise_limit,
 )
 from accounts.service.users import KnownUsers
+from accounts.service.varlink import MAX_MESSAGE
 from accounts.system.notify import LOG_WARN, syslog
-from accounts.system.varlink import MAX_MESSAGE
 
 # Messages of one user in a second, in the long run, and how many at once.
 RATE, BURST = 50, 50

@@ -14,9 +14,10 @@ from typing import Any
 
 from accounts.change import Change, Listener
 from accounts.errors import AccountsError
+from accounts.service.errors import ClientGone, Malformed, VarlinkError
 from accounts.service.interfaces import DESCRIPTIONS, VERSION
 from accounts.service.peers import PATIENCE, Peer
-from accounts.system.varlink import SERVICE, Channel, Malformed, Message, VarlinkError, invalid_parameter
+from accounts.service.varlink import SERVICE, Channel, Message, invalid_parameter
 from accounts.text import fsencode
 
 # Seconds: for a person to answer, and for a client to take what we say.
@@ -47,16 +48,12 @@ class Dialogue:
         raise NotImplementedError
 
     def ask(self, kind: str, prompt: str) -> bytes | None:
-        """The answer to a prompt; None when there is none. kind: one of KINDS. Raises Gone."""
+        """The answer to a prompt; None when there is none. kind: one of KINDS. Raises ClientGone."""
         raise NotImplementedError
 
     def speak(self, style: int, text: bytes) -> bytes | None:
-        """A message of PAM: its style and text; the answer to a prompt. Raises Gone."""
+        """A message of PAM: its style and text; the answer to a prompt. Raises ClientGone."""
         raise NotImplementedError
-
-
-class Gone(Exception):
-    """The client has left in the middle of a dialogue, or kept us waiting for too long."""
 
 
 # Tool, arguments, dialogue -> how it ended.
@@ -96,7 +93,7 @@ class Session:
                 message = self.channel.receive(PATIENCE)
                 if message is None or not self._handle(message):
                     return False
-        except (Malformed, TimeoutError, Gone):
+        except (Malformed, TimeoutError, ClientGone):
             return False
         return True
 
@@ -134,18 +131,18 @@ class Session:
         return self.channel.send(reply, SENDING)
 
     def wait_for(self, method: str) -> Message:
-        """The parameters of the next call, which must be of that method; others are refused. Raises Gone."""
+        """The parameters of the next call, which must be of that method; others are refused. Raises ClientGone."""
         while True:
             try:
                 message = self.channel.receive(THINKING)
             except (Malformed, TimeoutError):
-                raise Gone from None
+                raise ClientGone from None
             if message is None:
-                raise Gone
+                raise ClientGone
             if message.get("method") == method and isinstance(parameters := message.get("parameters", {}) or {}, dict):
                 return parameters
             if not self.send({"error": f"{SERVICE}.PermissionDenied", "parameters": {}}):
-                raise Gone
+                raise ClientGone
 
 
 def _describe(session: Session, method: str, parameters: Message) -> Message:

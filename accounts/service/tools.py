@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from accounts.service.errors import ClientGone, VarlinkError
 from accounts.service.interfaces import SELF
-from accounts.service.session import Dialogue, Gone, Method, Session, take
+from accounts.service.session import Dialogue, Method, Session, take
+from accounts.service.varlink import SERVICE, Message, invalid_parameter
 from accounts.system.pamapp import ERROR_MSG, PROMPT_ECHO_OFF, PROMPT_ECHO_ON
-from accounts.system.varlink import SERVICE, Message, VarlinkError, invalid_parameter
 from accounts.text import fsdecode, fsencode
 
 TOOLS = ("passwd", "chsh", "chfn", "chage", "expiry", "gpasswd")
@@ -33,7 +34,7 @@ class ToolDialogue(Dialogue):
     def ask(self, kind: str, prompt: str) -> bytes | None:
         self.flush()
         if not self._session.send({"parameters": {"reply": {"prompt": to_text(fsencode(prompt)), "read": kind}}}):
-            raise Gone
+            raise ClientGone
         (line,) = take(self._session.wait_for(f"{SELF}.Answer"), line=(str, None))
         return None if line is None else from_text(line, "line")
 
@@ -45,14 +46,14 @@ class ToolDialogue(Dialogue):
         return None
 
     def flush(self) -> None:
-        """Send what has been written. Raises Gone."""
+        """Send what has been written. Raises ClientGone."""
         texts, self._texts = self._texts, []
         for fd, text in texts if self._more else ():
             shown = to_text(fsencode(text))
             for start in range(0, len(shown), PIECE):
                 reply = {"reply": {STREAMS[fd]: shown[start : start + PIECE]}}
                 if not self._session.send({"parameters": reply, "continues": True}):
-                    raise Gone
+                    raise ClientGone
 
 
 def to_text(data: bytes) -> str:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from accounts.service.errors import VarlinkError
 from accounts.service.peers import Peer
 from accounts.service.pwaccess import verify_password
 from accounts.service.session import Outcome, Session
-from accounts.system.varlink import Channel, VarlinkError
+from accounts.service.varlink import Channel
 from tests.clients.dialogue import talk
 from tests.service.machine import ALICE, BOB, IVY, SOCKET, Client, Service, connect_as
 from tests.support.overlay import in_overlay

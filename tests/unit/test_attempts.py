@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from accounts.system import attempts
-from accounts.system.attempts import FREE, LONGEST, Attempts, TooManyAttempts, wait_after
+from accounts.service import attempts
+from accounts.service.attempts import FREE, LONGEST, Attempts, wait_after
+from accounts.service.errors import TooManyAttempts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's own directory is trusted")
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from accounts.system.varlink import MAX_MESSAGE, Channel, Malformed, format_message, parse_message
+from accounts.service.errors import Malformed
+from accounts.service.varlink import MAX_MESSAGE, Channel, format_message, parse_message
 
 
 @pytest.mark.parametrize(
