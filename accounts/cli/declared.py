@@ -10,16 +10,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from accounts.cli import machine
-from accounts.cli.commands import FINE, FOUND, print_json
 from accounts.cli.machine import Commands, Run, add_dry_run
 from accounts.errors import Usage
-from accounts.machine import render as words
-
-if TYPE_CHECKING:
-    from accounts.machine.applyrun import Applied
+from accounts.machine import outcome
+from accounts.machine.outcome import MachineOutcome
 
 
 def _add_apply(parser: argparse.ArgumentParser) -> None:
@@ -46,35 +42,23 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _apply(run: Run) -> int:
+def _apply(run: Run) -> MachineOutcome:
     from accounts.machine.applyrun import Apply
 
     arguments = run.arguments
+    told = arguments.check or arguments.dry_run
     if arguments.to is not None and arguments.check:
         raise Usage("--check writes nothing, so that --to has no meaning")
-    if arguments.extra and not (arguments.check or arguments.dry_run):
+    if arguments.extra and not told:
         raise Usage("--with is for --check and --dry-run: else put the file into /etc/accounts.d")
     command = Apply(run.change, arguments.directories, arguments.extra, has_credentials=arguments.boot)
     for note in command.result.notes:
         run.warn(note)
     if arguments.to is not None:
         result = command.write(arguments.to, arguments.dry_run)
-    elif arguments.check or arguments.dry_run:
-        result = command.tell()
     else:
-        result = command.run()
-    if arguments.json:
-        print_json(result.to_json())
-    else:
-        _say(run, result)
-    return FOUND if arguments.check and result.changed else FINE
-
-
-def _say(run: Run, result: Applied) -> None:
-    run.say("".join(f"{action}\n" for action in result.actions))
-    run.say("".join(f"{sentence}\n" for sentence in result.files))
-    if run.arguments.dry_run or run.arguments.check:
-        run.say(words.format_diff(result.diffs, run.painter))
+        result = command.tell() if told else command.run()
+    return outcome.tell_applied(result, told, arguments.check)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -86,31 +70,29 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _export(run: Run) -> int:
+def _export(run: Run) -> MachineOutcome | None:
     from accounts.machine.edits import read
     from accounts.machine.source import write_secret
     from accounts.machine.travel import format_delta
 
-    arguments = run.arguments
-    if arguments.sign is not None and arguments.output is None:
+    path, key = run.arguments.output, run.arguments.sign
+    if key is not None and path is None:
         raise Usage("--sign needs --output")
     data = format_delta(read(run.change))
-    if arguments.output is None:
+    if path is None:
         # Not as other output: what is cut off must not look like a success.
         while data:
             data = data[os.write(1, data) :]
-        return FINE
+        return None
     signature = b""
-    if arguments.sign is not None:
+    if key is not None:
         from accounts.machine.signature import sign
 
-        signature = sign(data, arguments.sign)
-    write_secret(arguments.output, data)
+        signature = sign(data, key)
+    write_secret(path, data)
     if signature:
-        write_secret(_signature_of(arguments.output), signature)
-    if arguments.json:
-        print_json({"file": str(arguments.output), "rows": data.count(b"\n") - 2, "signed": bool(signature)})
-    return FINE
+        write_secret(_signature_of(path), signature)
+    return outcome.tell_export(path, data.count(b"\n") - 2, bool(signature))
 
 
 def _signature_of(path: Path) -> Path:
@@ -127,7 +109,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", type=Path, metavar="FILE", help="the signature, by default FILE.sig")
 
 
-def _import(run: Run) -> int:
+def _import(run: Run) -> MachineOutcome:
     from accounts.machine.edits import edit_files
     from accounts.machine.source import read_file
     from accounts.machine.travel import Contradicted, Import, parse_delta
@@ -142,23 +124,14 @@ def _import(run: Run) -> int:
 
         signature = arguments.signature or _signature_of(arguments.file)
         signer = verify(data, signature, arguments.allowed_signers, arguments.identity)
-    lines = parse_delta(data, str(arguments.file))
+    lines, dry_run = parse_delta(data, str(arguments.file)), arguments.dry_run
     try:
         done, written = edit_files(
-            run.change, "import-delta", lambda database: Import(database, lines).run().done, list, arguments.dry_run
+            run.change, "import-delta", lambda database: Import(database, lines).run().done, list, dry_run
         )
     except Contradicted as error:
-        if arguments.json:
-            conflicts = [one.to_json() for one in error.conflicts]
-            print_json({"done": [], "conflicts": conflicts, "signer": signer, "changed": False, "diffs": []})
-        else:
-            for conflict in error.conflicts:
-                run.warn(str(conflict))
-        return FOUND
-    if arguments.json:
-        print_json({"done": done, "conflicts": [], "signer": signer, **written.to_json()})
-        return FINE
-    return run.tell(done, written)
+        return outcome.tell_contradicted(error.conflicts, signer)
+    return outcome.tell_import(done, written, signer, dry_run)
 
 
 COMMANDS: Commands = {

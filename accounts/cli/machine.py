@@ -20,9 +20,11 @@ from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run
 from accounts.cli.console import write_all
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import BadArgument, Usage
-from accounts.machine import render as words
+from accounts.machine import outcome
 from accounts.machine.edits import Written, edit_files, read
+from accounts.machine.outcome import MachineOutcome
 from accounts.machine.rebase import Report
+from accounts.machine.render import SHOWN, Painter
 from accounts.model.database import Database
 from accounts.text import fsencode
 
@@ -30,11 +32,11 @@ from accounts.text import fsencode
 class Run(Listener):
     """One command at work: its arguments, the change of its root, and where it prints."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
         """Raises BadArgument when the root cannot be opened."""
         super().__init__()
+        self.name = name
         self.arguments = arguments
-        self.painter = words.Painter()
         try:
             self.change = Change(fsencode(str(arguments.root.absolute())), listener=self)
         except OSError as error:
@@ -52,20 +54,6 @@ class Run(Listener):
 
     def complain(self, text: str) -> None:
         """What shadow's tools say of login.defs is theirs to say."""
-
-    def tell(self, done: Sequence[str], written: Written) -> int:
-        """What was done, a sentence each, and in a dry run the diff; the exit status."""
-        if self.arguments.json:
-            print_json({"done": list(done), **written.to_json()})
-        else:
-            self.say("".join(f"{sentence}\n" for sentence in done))
-            self.say_diff(written)
-        return FINE
-
-    def say_diff(self, written: Written) -> None:
-        """What a dry run would have written."""
-        if self.arguments.dry_run:
-            self.say(words.format_diff(written.diffs, self.painter))
 
 
 def make_parser(name: str, commands: Commands | None = None) -> Parser:
@@ -87,15 +75,24 @@ def main(argv: Sequence[str], commands: Commands | None = None) -> int:
     def at_work(arguments: argparse.Namespace) -> int:
         # A collection goes through all rows that are held, again and again; all go when the process does.
         gc.disable()
-        command = Run(arguments)
+        command = Run(argv[0], arguments)
         with command.change:
-            return run(command)
+            told = run(command)
+            if told is None:
+                return FINE
+            if arguments.json:
+                print_json(told.to_json())
+            else:
+                command.say(told.to_text(Painter()))
+                for note in told.notes:
+                    command.warn(note)
+            return FOUND if told.found else FINE
 
     return run_command(make_parser(argv[0], commands), argv[1:], at_work)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help=f"show more than {words.SHOWN} rows of a section")
+    parser.add_argument("--all", action="store_true", help=f"show more than {SHOWN} rows of a section")
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -196,59 +193,40 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
 
 
-def _status(run: Run) -> int:
+def _status(run: Run) -> MachineOutcome:
     from accounts.machine.check import check
     from accounts.machine.status import read_status
 
     status = read_status(read(run.change))
     status.problems = len(check(run.change))
-    if run.arguments.json:
-        print_json(status.to_json())
-    else:
-        run.say(words.format_status(status, run.painter, run.arguments.all))
-    return FOUND if status.problems else FINE
+    return outcome.tell_status(status, run.arguments.all)
 
 
-def _diff(run: Run) -> int:
+def _diff(run: Run) -> MachineOutcome:
     from accounts.machine.compare import diff_views
 
-    diffs = diff_views(read(run.change), run.arguments.names)
-    if run.arguments.json:
-        print_json({"diffs": [diff.to_json() for diff in diffs]})
-    else:
-        run.say(words.format_diff(diffs, run.painter))
-    return FOUND if diffs else FINE
+    return outcome.tell_diff(diff_views(read(run.change), run.arguments.names))
 
 
-def _show(run: Run) -> int:
+def _show(run: Run) -> MachineOutcome:
     from accounts.machine.show import show
     from accounts.machine.words import shown
 
-    name = run.arguments.name
-    found = show(run.change, name)
+    found = show(run.change, run.arguments.name)
     if not found.answers:
-        raise BadArgument(f"neither /etc nor the image has '{shown(name)}'")
-    if run.arguments.json:
-        print_json(found.to_json())
-    else:
-        run.say(words.format_shown(found, run.painter))
-    return FINE
+        raise BadArgument(f"neither /etc nor the image has '{shown(run.arguments.name)}'")
+    return outcome.tell_shown(found)
 
 
-def _check(run: Run) -> int:
+def _check(run: Run) -> MachineOutcome:
     from accounts.machine.check import check, fix
 
-    arguments = run.arguments
-    done = fix(run.change, arguments.fix, arguments.dry_run) if arguments.fix else []
-    found = check(run.change)
-    if arguments.json:
-        print_json({"done": done, "findings": [one.to_json() for one in found]})
-    else:
-        run.say(words.format_findings(done, found, run.painter))
-    return FOUND if found else FINE
+    codes = run.arguments.fix
+    done = fix(run.change, codes, run.arguments.dry_run) if codes else []
+    return outcome.tell_findings(done, check(run.change))
 
 
-def _rebase(run: Run) -> int:
+def _rebase(run: Run) -> MachineOutcome:
     from accounts.machine.merge import Take
     from accounts.machine.update import update
 
@@ -266,21 +244,10 @@ def _rebase(run: Run) -> int:
         previous=arguments.previous,
         dry_run=arguments.dry_run,
     )
-    if arguments.json:
-        print_json(updated.to_json())
-    else:
-        run.say(words.format_steps(updated.report, run.painter))
-        run.say_diff(updated.written)
-        if updated.walk is not None:
-            run.say(words.format_walk(updated.walk))
-            for note in updated.walk.notes:
-                run.warn(note)
-            if updated.walk.more:
-                run.warn(f"and {updated.walk.more} more")
-    return FOUND if updated.report.open or (updated.walk is not None and updated.walk.notes) else FINE
+    return outcome.tell_update(updated, arguments.dry_run)
 
 
-def _adopt(run: Run) -> int:
+def _adopt(run: Run) -> MachineOutcome:
     from accounts.machine.convert import adopt, missing
     from accounts.machine.source import read_directory
 
@@ -295,55 +262,32 @@ def _adopt(run: Run) -> int:
     (lacking, report), written = edit_files(
         run.change, "adopt", act, lambda answer: answer[1].to_log(), arguments.dry_run
     )
-    if arguments.json:
-        print_json({"steps": report.to_json(), "missing": lacking, **written.to_json()})
-    else:
-        run.say(words.format_steps(report, run.painter))
-        if lacking:
-            run.warn(f"{lacking} accounts of the image were not in /etc, and are seen; --complete hides such ones")
-        run.say_diff(written)
-    return FOUND if report.open else FINE
+    return outcome.tell_adopted(report, lacking, written, arguments.dry_run)
 
 
-def _flatten(run: Run) -> int:
+def _flatten(run: Run) -> MachineOutcome:
     from accounts.machine.convert import flatten, flatten_in_place
     from accounts.machine.source import write_directory
 
-    arguments = run.arguments
-    if arguments.to is None:
-        return run.tell(*edit_files(run.change, "flatten", flatten_in_place, list, arguments.dry_run))
+    directory, dry_run = run.arguments.to, run.arguments.dry_run
+    if directory is None:
+        return outcome.tell_edit(*edit_files(run.change, "flatten", flatten_in_place, list, dry_run), dry_run)
     database = read(run.change)
-    done = write_directory(arguments.to, flatten(database), database, arguments.dry_run)
-    return run.tell(done, Written(changed=bool(done)))
+    done = write_directory(directory, flatten(database), database, dry_run)
+    return outcome.tell_edit(done, Written(changed=bool(done)), dry_run)
 
 
-def _edit(run: Run, function: Callable[[Database, Sequence[bytes]], list[str]]) -> int:
-    arguments = run.arguments
-    what = function.__name__
-    return run.tell(
-        *edit_files(run.change, what, lambda database: function(database, arguments.names), list, arguments.dry_run)
-    )
+def _edit(run: Run) -> MachineOutcome:
+    """revert, mask and unmask."""
+    from accounts.machine import revert
+
+    what, names, dry_run = run.name, run.arguments.names, run.arguments.dry_run
+    function = {"revert": revert.revert, "mask": revert.mask, "unmask": revert.unmask}[what]
+    done, written = edit_files(run.change, what, lambda database: function(database, names), list, dry_run)
+    return outcome.tell_edit(done, written, dry_run)
 
 
-def _revert(run: Run) -> int:
-    from accounts.machine.revert import revert
-
-    return _edit(run, revert)
-
-
-def _mask(run: Run) -> int:
-    from accounts.machine.revert import mask
-
-    return _edit(run, mask)
-
-
-def _unmask(run: Run) -> int:
-    from accounts.machine.revert import unmask
-
-    return _edit(run, unmask)
-
-
-def _reset(run: Run) -> int:
+def _reset(run: Run) -> MachineOutcome:
     from accounts.machine.reset import reset
 
     arguments = run.arguments
@@ -352,20 +296,10 @@ def _reset(run: Run) -> int:
         if sys.stdin.readline().strip() != "yes":
             raise BadArgument("nothing was changed")
     result = reset(run.change, keep=arguments.keep, backup=arguments.backup, dry_run=arguments.dry_run)
-    if arguments.json:
-        print_json(
-            {"removed": result.removed, "notes": result.notes, "diffs": [diff.to_json() for diff in result.diffs]}
-        )
-    else:
-        if arguments.dry_run:
-            run.say(words.format_diff(result.diffs, run.painter))
-        run.say("".join(f"removed {path}\n" for path in result.removed))
-        for note in result.notes:
-            run.warn(note)
-    return FOUND if result.notes else FINE
+    return outcome.tell_reset(result, arguments.dry_run)
 
 
-Commands = dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], int]]]
+Commands = dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], MachineOutcome | None]]]
 COMMANDS: Commands = {
     "status": (_add_status, _status),
     "diff": (_add_names, _diff),
@@ -374,8 +308,8 @@ COMMANDS: Commands = {
     "rebase": (_add_rebase, _rebase),
     "adopt": (_add_adopt, _adopt),
     "flatten": (_add_flatten, _flatten),
-    "revert": (_add_revert, _revert),
-    "mask": (_add_revert, _mask),
-    "unmask": (_add_revert, _unmask),
+    "revert": (_add_revert, _edit),
+    "mask": (_add_revert, _edit),
+    "unmask": (_add_revert, _edit),
     "reset": (_add_reset, _reset),
 }

@@ -23,9 +23,8 @@ from accounts.text import fsdecode
 
 # Options that change the status of an account.
 CHANGES = frozenset("deilnuwx")
-# Whose passwords may be of any length, and how often shadow asks for one where PAM does not.
+# Whose passwords may be of any length.
 ENDLESS_METHODS = (b"MD5", b"SHA256", b"SHA512", b"BCRYPT", b"YESCRYPT")
-TRIES = 5
 
 
 def take_repository(_: Given, value: bytes) -> None:
@@ -112,6 +111,7 @@ def set_below_prefix(run: Run, name: bytes, caller: bytes, quiet: bool, from_std
     """Ask for a new password in shadow's own words and set it, since 4.14: PAM knows no prefix. Raises Fail."""
     from accounts.system.coredump import forbid_core_dumps
     from accounts.system.hashing import hash_password, settings_from, wipe
+    from accounts.system.terminal import ask_password_below
 
     console, defs, release = run.console, run.facts.defs, run.release
     shown = fsdecode(name)
@@ -129,7 +129,7 @@ def set_below_prefix(run: Run, name: bytes, caller: bytes, quiet: bool, from_std
             f"Enter the new password (minimum of {least}{', maximum of 8' if short else ''} characters)\n"
             "Please use a combination of upper and lower case letters and numbers.\n"
         )
-    password = console.converse("") if from_stdin else ask_twice(run)
+    password = console.converse("") if from_stdin else ask_password_below(console.read_password, console.complain)
     if password is None:
         raise Fail(E_NOPERM, text=f"The password for {shown} is unchanged.\n")
     try:
@@ -140,25 +140,6 @@ def set_below_prefix(run: Run, name: bytes, caller: bytes, quiet: bool, from_std
         wipe(password)
     now = run.facts.today() or -1
     run.do(ChangeStatus(name=name, caller=caller, today=int(time.time()) // DAY, passwd=hashed, changed=now))
-
-
-def ask_twice(run: Run) -> bytearray | None:
-    """A password typed twice at the terminal; None when it was not, or there is no terminal."""
-    from accounts.system.hashing import wipe
-    from accounts.system.terminal import has_terminal
-
-    for _ in range(TRIES):
-        first = run.console.read_password("New password: ") if has_terminal() else None
-        second = None if first is None else run.console.read_password("Re-enter new password: ")
-        if first is not None and first == second:
-            wipe(second)
-            return first
-        wipe(first or bytearray())
-        wipe(second or bytearray())
-        if second is None:
-            return None
-        run.console.complain("They don't match; try again.\n")
-    return None
 
 
 @program(TOOL)

@@ -16,6 +16,7 @@ from accounts.errors import E_FAILURE, Fail
 FIELD_SIZE = 200  # of shadow's change_field(), newline and NUL included
 ANSWER_SIZE = 80  # of yes_or_no()
 TRIES = 3  # of pam_unix, for something better than nothing
+TRIES_BELOW = 5  # of shadow's own passwd, which asks where PAM does not
 PASSWORD_SIZE = 4096  # longest line of a terminal in canonical mode; far above what can be hashed
 
 
@@ -55,22 +56,14 @@ def ask_new_password(ask: Callable[[str], bytearray | None], complain: Callable[
 
     ask: as converse().
     """
-    from accounts.system.hashing import wipe
-
     for _ in range(TRIES):
-        first = ask("New password: ")
-        second = None if first is None else ask("Retype new password: ")
-        if first is not None and first == second:
-            wipe(second)
-            if first:
-                return first
-            complain("No password has been supplied.\n")
-            continue
-        aborted = second is None
-        wipe(first or bytearray())
-        wipe(second or bytearray())
-        complain("Password change has been aborted.\n" if aborted else "Sorry, passwords do not match.\n")
-        return None
+        password, ended = _ask_twice(ask, "New password: ", "Retype new password: ")
+        if password:
+            return password
+        if password is None:
+            complain("Password change has been aborted.\n" if ended else "Sorry, passwords do not match.\n")
+            return None
+        complain("No password has been supplied.\n")
     return None
 
 
@@ -85,21 +78,44 @@ def read_new_password(ask: Callable[[str], bytearray | None], complain: Callable
 
 def ask_group_password(ask: Callable[[str], bytearray | None], say: Callable[[str], None]) -> bytearray:
     """A password typed twice, in the words of gpasswd(1). ask: as read_password(). Raises Fail."""
-    from accounts.system.hashing import wipe
-
     for turn in range(TRIES):
-        first = ask("New Password: ")
-        second = None if first is None else ask("Re-enter new password: ")
-        if first is not None and first == second:
-            wipe(second)
-            return first
-        wipe(first or bytearray())
-        wipe(second or bytearray())
-        if first is None or second is None:
+        password, ended = _ask_twice(ask, "New Password: ", "Re-enter new password: ")
+        if password is not None:
+            return password
+        if ended:
             raise Fail(E_FAILURE)
         if turn + 1 < TRIES:
             say("They don't match; try again\n")
     raise Fail(E_FAILURE, "Try again later")
+
+
+def ask_password_below(ask: Callable[[str], bytearray | None], complain: Callable[[str], None]) -> bytearray | None:
+    """A password typed twice, in the words of passwd(1) below a prefix; None when it was not, or nobody is there.
+
+    ask: as read_password().
+    """
+    for _ in range(TRIES_BELOW):
+        password, ended = (
+            _ask_twice(ask, "New password: ", "Re-enter new password: ") if has_terminal() else (None, True)
+        )
+        if password is not None or ended:
+            return password
+        complain("They don't match; try again.\n")
+    return None
+
+
+def _ask_twice(ask: Callable[[str], bytearray | None], prompt: str, again: str) -> tuple[bytearray | None, bool]:
+    """(what was typed both times, or None; whether there was no answer)."""
+    from accounts.system.hashing import wipe
+
+    first = ask(prompt)
+    second = None if first is None else ask(again)
+    if first is not None and first == second:
+        wipe(second)
+        return first, False
+    wipe(first or bytearray())
+    wipe(second or bytearray())
+    return None, second is None
 
 
 def change_field(label: str, current: bytes) -> bytes:
