@@ -15,7 +15,6 @@ from accounts.model.records import Passwd
 from accounts.system.caller import find_account
 from accounts.system.notify import LOG_WARN, syslog
 from accounts.system.setuid import is_root
-from accounts.system.target import Target
 from accounts.text import fsdecode
 
 TOOL = Tool(
@@ -34,20 +33,10 @@ def ask_shell(console: Console, name: bytes, current: bytes) -> bytes:
     return console.change_field("Login Shell", current)
 
 
-def is_listed(target: Target, shell: bytes) -> bool:
-    """Whether the system lists it as a login shell."""
-    from accounts.system import shells
-
-    return shells.is_listed(target, shell)
-
-
-def is_valid_shell(target: Target, shell: bytes) -> bool:
-    """Whether somebody who is not root might have it."""
-    return shell.startswith(b"/") and is_listed(target, shell) and target.is_accessible(shell, posix.X_OK)
-
-
 def check_caller(given: Given, user: Passwd) -> None:
     """Whether somebody who is not root may change the shell of a user, whose password is asked for. Raises Fail."""
+    from accounts.system.shells import is_listed
+
     run = given.run
     if posix.getuid() != user.uid or not is_listed(run.facts.target, user.shell):
         name = fsdecode(user.name)
@@ -72,10 +61,13 @@ def main(given: Given) -> None:
     shown = fsdecode(shell)
     if valid_field(shell, b":,=\n") != 0:
         raise Fail(E_FAILURE, f"Invalid entry: {shown}")
-    if not root and not is_valid_shell(facts.target, shell):
-        raise Fail(E_FAILURE, f"{shown} is an invalid shell")
-    if facts.release >= (4, 14) and shell and not is_valid_shell(facts.target, shell):
-        console.warn(f"Warning: {shown} is an invalid shell")
+    if not root or (shell and facts.release >= (4, 14)):
+        from accounts.system.shells import is_valid
+
+        if not is_valid(facts.target, shell):
+            if not root:
+                raise Fail(E_FAILURE, f"{shown} is an invalid shell")
+            console.warn(f"Warning: {shown} is an invalid shell")
     if not shell and facts.release >= (4, 17):
         # It means the default shell.
         pass

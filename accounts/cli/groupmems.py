@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import posix
-
 from accounts.cli.run import program
 from accounts.cli.tool import HELP, HIDDEN_PREFIX, ROOT, Given, Option, Tool, as_given
 from accounts.edit.members import FILES, ChangeOwnGroup, check_group
-from accounts.errors import E_INVALID_USER, E_NOPERM, E_NOT_PRIMARY, Fail, Usage
-from accounts.system.known import Facts
+from accounts.errors import E_INVALID_USER, E_NOPERM, Fail, Usage
+from accounts.system.caller import own_group
 from accounts.system.setuid import is_root
 from accounts.text import fsdecode
 
@@ -34,17 +32,6 @@ TOOL = Tool(
     until=(4, 20),
     instead="not in shadow-utils since 4.20: use 'gpasswd -a', 'gpasswd -d' and 'getent group'",
 )  # fmt: skip
-
-
-def own_group(facts: Facts) -> bytes:
-    """The name of the caller's group where that is the caller's name too. Raises Fail."""
-    database = facts.view(("passwd", "group"))
-    user = database.passwd.get_id(posix.getuid())
-    group = database.group.get_id(posix.getgid())
-    if user is None or group is None or user.name != group.name:
-        raise Fail(E_NOT_PRIMARY, "your groupname does not match your username")
-    name: bytes = group.name
-    return name
 
 
 @program(TOOL)

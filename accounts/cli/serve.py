@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from accounts.cli.run import program
 from accounts.cli.tool import HELP, Given, Option, Tool
@@ -15,13 +11,6 @@ from accounts.errors import E_BAD_ARG, E_NOPERM, Fail
 from accounts.service.listeners import open_listener, passed_listeners
 from accounts.system.notify import set_ident
 from accounts.text import fsdecode
-
-if TYPE_CHECKING:
-    from accounts.service.peers import Peer
-    from accounts.service.server import Serve
-    from accounts.service.session import Dialogue, Outcome
-
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 def take_seconds(_: Given, value: bytes) -> float:
@@ -53,41 +42,9 @@ def main(given: Given) -> None:
     listeners = [open_listener(value) for value in named] if named else passed_listeners()
     if not listeners:
         raise Fail(E_BAD_ARG, "no socket to listen at: give --listen, or start accounts-self.socket")
+    from accounts.cli.served import run_tool
+    from accounts.service.process import prepare
     from accounts.service.server import Server
 
     set_ident("accounts")
-    Server(listeners, prepare(), given.values.get("idle")).run()
-
-
-def prepare() -> Serve:
-    """The function that answers a connection in a child, with all loaded that it needs.
-
-    Nothing of the environment counts for what runs as root.
-    """
-    from accounts.cli.served import run_tool
-    from accounts.service import pwaccess, pwupd, tools
-    from accounts.service.session import Session
-    from accounts.service.varlink import Channel
-    from accounts.system import hashers, libxcrypt, pamapp
-    from accounts.system.coredump import forbid_core_dumps
-
-    os.chdir("/")
-    os.umask(0o077)
-    os.environ.clear()
-    os.environ.update(ENVIRONMENT)
-    forbid_core_dumps()
-    libxcrypt.load()
-    pamapp.load()
-    hashers.context()
-    methods = {**pwaccess.METHODS, **pwupd.METHODS, **tools.METHODS}
-
-    def serve(connection: socket.socket, peer: Peer, buffer: bytes) -> bool:
-        def run_for_peer(name: str, arguments: Sequence[bytes], dialogue: Dialogue) -> Outcome:
-            return run_tool(name, arguments, dialogue, peer.uid)
-
-        return Session(Channel(connection, buffer), peer, methods, run_for_peer).run()
-
-    # Children share what is there; none of it has to be looked at for garbage.
-    gc.collect()
-    gc.freeze()
-    return serve
+    Server(listeners, prepare(run_tool), given.values.get("idle")).run()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Whom passwd, chsh, chfn and expiry mean: the account that is named, or the caller's own. Hot path."""
+"""Whom passwd, chsh, chfn, expiry and groupmems mean: the account that is named, or the caller's own. Hot path."""
 
 from __future__ import annotations
 
 import posix
 
-from accounts.errors import E_NOPERM, E_NOTFOUND, Fail
+from accounts.errors import E_NOPERM, E_NOT_PRIMARY, E_NOTFOUND, Fail
 from accounts.model.database import Database
 from accounts.model.names import is_valid_upn, is_valid_user_name
 from accounts.model.records import Passwd
@@ -40,6 +40,17 @@ def name_caller(facts: Facts) -> bytes:
         return fsencode(pwd.getpwuid(posix.getuid()).pw_name)
     except KeyError:
         raise Fail(E_NOPERM, "Cannot determine your user name.") from None
+
+
+def own_group(facts: Facts) -> bytes:
+    """The name of the caller's group where that is the caller's name too. Raises Fail."""
+    database = facts.view(("passwd", "group"))
+    user = database.passwd.get_id(posix.getuid())
+    group = database.group.get_id(posix.getgid())
+    if user is None or group is None or user.name != group.name:
+        raise Fail(E_NOT_PRIMARY, "your groupname does not match your username")
+    name: bytes = group.name
+    return name
 
 
 def check_named(release: Release, operands: list[bytes], domains: bool = False) -> None:

@@ -27,6 +27,11 @@ def is_listed(target: Target, shell: bytes) -> bool:
     return shell in (_parse(b"\n".join(found)) if found else DEFAULTS)
 
 
+def is_valid(target: Target, shell: bytes) -> bool:
+    """Whether somebody who is not root might have a login shell."""
+    return shell.startswith(b"/") and is_listed(target, shell) and target.is_accessible(shell, posix.X_OK)
+
+
 def _parse(text: bytes) -> list[bytes]:
     """As getusershell(3): the first word of a line that begins with a slash, before any "#"."""
     lines = [line.partition(b"#")[0] for line in text.split(b"\n")]

@@ -70,7 +70,7 @@ FOREIGN = {
     "system/editor.py": "/bin/sh",
     "system/setuid.py": "the diverted program and files that everybody may read, on the running system only",
     "service/listeners.py": "sockets that options name",
-    "cli/serve.py": "the working directory of a service",
+    "service/process.py": "the working directory of a service",
     "system/newgroup.py": "the caller's shell and home, on the running system only",
     "system/loginrecords.py": "pam_tally2, on the running system only",
     "system/notify.py": "programs, on the running system only",
