@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accounts.cli import machine
-from accounts.cli.machine import Commands, Run, add_dry_run
+from accounts.cli.machine import Commands, MachineRun, add_dry_run
 from accounts.errors import Usage
 from accounts.machine import outcome
 from accounts.machine.outcome import MachineOutcome
@@ -42,7 +42,7 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _apply(run: Run) -> MachineOutcome:
+def _apply(run: MachineRun) -> MachineOutcome:
     from accounts.machine.applyrun import Apply
 
     arguments = run.arguments
@@ -70,7 +70,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _export(run: Run) -> MachineOutcome | None:
+def _export(run: MachineRun) -> MachineOutcome | None:
     from accounts.machine.edits import read
     from accounts.machine.source import write_secret
     from accounts.machine.travel import format_delta
@@ -109,10 +109,11 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", type=Path, metavar="FILE", help="the signature, by default FILE.sig")
 
 
-def _import(run: Run) -> MachineOutcome:
+def _import(run: MachineRun) -> MachineOutcome:
     from accounts.machine.edits import edit_files
+    from accounts.machine.errors import Contradicted
     from accounts.machine.source import read_file
-    from accounts.machine.travel import Contradicted, Import, parse_delta
+    from accounts.machine.travel import Import, parse_delta
 
     arguments = run.arguments
     if arguments.allowed_signers is None and (arguments.identity or arguments.signature):

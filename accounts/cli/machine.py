@@ -23,13 +23,13 @@ from accounts.errors import BadArgument, Usage
 from accounts.machine import outcome
 from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.outcome import MachineOutcome
-from accounts.machine.rebase import Report
+from accounts.machine.rebase import RebaseReport
 from accounts.machine.render import SHOWN, Painter
 from accounts.model.database import Database
 from accounts.text import fsencode
 
 
-class Run(Listener):
+class MachineRun(Listener):
     """One command at work: its arguments, the change of its root, and where it prints."""
 
     def __init__(self, name: str, arguments: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ def main(argv: Sequence[str], commands: Commands | None = None) -> int:
     def at_work(arguments: argparse.Namespace) -> int:
         # A collection goes through all rows that are held, again and again; all go when the process does.
         gc.disable()
-        command = Run(argv[0], arguments)
+        command = MachineRun(argv[0], arguments)
         with command.change:
             told = run(command)
             if told is None:
@@ -193,7 +193,7 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
 
 
-def _status(run: Run) -> MachineOutcome:
+def _status(run: MachineRun) -> MachineOutcome:
     from accounts.machine.check import check
     from accounts.machine.status import read_status
 
@@ -202,13 +202,13 @@ def _status(run: Run) -> MachineOutcome:
     return outcome.tell_status(status, run.arguments.all)
 
 
-def _diff(run: Run) -> MachineOutcome:
+def _diff(run: MachineRun) -> MachineOutcome:
     from accounts.machine.compare import diff_views
 
     return outcome.tell_diff(diff_views(read(run.change), run.arguments.names))
 
 
-def _show(run: Run) -> MachineOutcome:
+def _show(run: MachineRun) -> MachineOutcome:
     from accounts.machine.show import show
     from accounts.machine.words import shown
 
@@ -218,7 +218,7 @@ def _show(run: Run) -> MachineOutcome:
     return outcome.tell_shown(found)
 
 
-def _check(run: Run) -> MachineOutcome:
+def _check(run: MachineRun) -> MachineOutcome:
     from accounts.machine.check import check, fix
 
     codes = run.arguments.fix
@@ -226,7 +226,7 @@ def _check(run: Run) -> MachineOutcome:
     return outcome.tell_findings(done, check(run.change))
 
 
-def _rebase(run: Run) -> MachineOutcome:
+def _rebase(run: MachineRun) -> MachineOutcome:
     from accounts.machine.merge import Take
     from accounts.machine.update import update
 
@@ -247,7 +247,7 @@ def _rebase(run: Run) -> MachineOutcome:
     return outcome.tell_update(updated, arguments.dry_run)
 
 
-def _adopt(run: Run) -> MachineOutcome:
+def _adopt(run: MachineRun) -> MachineOutcome:
     from accounts.machine.convert import adopt, missing
     from accounts.machine.source import read_directory
 
@@ -255,7 +255,7 @@ def _adopt(run: Run) -> MachineOutcome:
     source = None if arguments.source is None else read_directory(arguments.source)
     original = None if arguments.original is None else read_directory(arguments.original)
 
-    def act(database: Database) -> tuple[int, Report]:
+    def act(database: Database) -> tuple[int, RebaseReport]:
         lacking = 0 if arguments.complete or source is not None else missing(database)
         return lacking, adopt(database, source, original, arguments.complete)
 
@@ -265,7 +265,7 @@ def _adopt(run: Run) -> MachineOutcome:
     return outcome.tell_adopted(report, lacking, written, arguments.dry_run)
 
 
-def _flatten(run: Run) -> MachineOutcome:
+def _flatten(run: MachineRun) -> MachineOutcome:
     from accounts.machine.convert import flatten, flatten_in_place
     from accounts.machine.source import write_directory
 
@@ -277,7 +277,7 @@ def _flatten(run: Run) -> MachineOutcome:
     return outcome.tell_edit(done, Written(changed=bool(done)), dry_run)
 
 
-def _edit(run: Run) -> MachineOutcome:
+def _edit(run: MachineRun) -> MachineOutcome:
     """revert, mask and unmask."""
     from accounts.machine import revert
 
@@ -287,7 +287,7 @@ def _edit(run: Run) -> MachineOutcome:
     return outcome.tell_edit(done, written, dry_run)
 
 
-def _reset(run: Run) -> MachineOutcome:
+def _reset(run: MachineRun) -> MachineOutcome:
     from accounts.machine.reset import reset
 
     arguments = run.arguments
@@ -299,7 +299,7 @@ def _reset(run: Run) -> MachineOutcome:
     return outcome.tell_reset(result, arguments.dry_run)
 
 
-Commands = dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[Run], MachineOutcome | None]]]
+Commands = dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[MachineRun], MachineOutcome | None]]]
 COMMANDS: Commands = {
     "status": (_add_status, _status),
     "diff": (_add_names, _diff),

@@ -20,7 +20,7 @@ from accounts.cli.run import Run, execute
 from accounts.cli.tool import Tool, find_value
 from accounts.errors import BadArgument
 from accounts.service import authentication
-from accounts.service.session import Dialogue, Outcome
+from accounts.service.session import Dialogue, ToolOutcome
 from accounts.system import pamapp
 from accounts.system.caller import find_caller
 from accounts.system.notify import set_ident
@@ -100,7 +100,7 @@ def real_root() -> Iterator[None]:
         os.setresuid(uid, 0, 0)
 
 
-def run_tool(name: str, arguments: Sequence[bytes], dialogue: Dialogue, uid: int) -> Outcome:
+def run_tool(name: str, arguments: Sequence[bytes], dialogue: Dialogue, uid: int) -> ToolOutcome:
     """Run a tool for a caller; how it ended. To be called once in a process."""
     module = MODULES[name]
     tool: Tool = module.TOOL
@@ -113,7 +113,7 @@ def run_tool(name: str, arguments: Sequence[bytes], dialogue: Dialogue, uid: int
     else:
         run = ServedRun(tool, name, console=console)
         os.setresuid(uid, 0, 0)
-    return Outcome(execute(run, module.main.__wrapped__, list(arguments)), run.error)
+    return ToolOutcome(execute(run, module.main.__wrapped__, list(arguments)), run.error)
 
 
 def run_again(console: Console, name: str, arguments: list[bytes]) -> int:

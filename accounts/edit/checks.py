@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the checks of pwck and grpck have in common: findings, questions, deletions. Pure.
 
-They talk through a Console, in the words and order of shadow 4.13's pwck.c and grpck.c: all lines of the local
+They talk through a CheckConsole, in the words and order of shadow 4.13's pwck.c and grpck.c: all lines of the local
 file, then those of the image's. What is said of a row of the image ends in "(image)"; such a row is never
 repaired. What only two layers can get wrong is said of the local row, and is no error to shadow.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accounts.model.records import Row
     from accounts.model.table import Table
 
-    class Console(Protocol):
+    class CheckConsole(Protocol):
         """Where findings go and answers come from."""
 
         def say(self, text: str) -> None:
@@ -44,7 +44,7 @@ LOGGED = {"passwd": "passwd", "shadow": "shadow", "group": "group", "gshadow": "
 
 
 class CheckFiles(Request):
-    """What pwck and grpck look at, and repair as the answers are. facts.ask: the Console.
+    """What pwck and grpck look at, and repair as the answers are. facts.ask: the CheckConsole.
 
     shown: what to call the two files. sort: order their rows, nothing else. The report's result: Checks, or None.
     """
@@ -60,7 +60,7 @@ class CheckFiles(Request):
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         report.result = self.check_files(database, database, facts, facts.ask)
 
-    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+    def check_files(self, database: Database, others: Database, facts: Facts, console: CheckConsole) -> Checks | None:
         """Check the files of a database, repair them as the console answers. others: has the databases in OTHERS."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class CheckFiles(Request):
 class Checks:
     """One run. errors: how many were found; changed: whether anything is to be written."""
 
-    def __init__(self, database: Database, console: Console) -> None:
+    def __init__(self, database: Database, console: CheckConsole) -> None:
         self.errors = 0
         self.changed = False
         self._database = database

@@ -10,7 +10,7 @@ from accounts.model.records import MAX_ID, Gshadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.edit.checks import Console
+    from accounts.edit.checks import CheckConsole
     from accounts.edit.request import Facts
     from accounts.model.database import Database, Layered
     from accounts.model.records import Group
@@ -25,7 +25,7 @@ class CheckGroups(CheckFiles):
     OTHERS = ("passwd",)
     quiet: bool
 
-    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+    def check_files(self, database: Database, others: Database, facts: Facts, console: CheckConsole) -> Checks | None:
         if self.sort:
             sort_groups(database)
             return None
@@ -38,7 +38,7 @@ class GroupCheck(Checks):
     """One run of the checks."""
 
     def __init__(
-        self, request: CheckGroups, database: Database, users: Database, facts: Facts, console: Console
+        self, request: CheckGroups, database: Database, users: Database, facts: Facts, console: CheckConsole
     ) -> None:
         super().__init__(database, console)
         self._users = users

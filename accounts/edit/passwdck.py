@@ -10,7 +10,7 @@ from accounts.model.records import MAX_ID, Shadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from accounts.edit.checks import Console
+    from accounts.edit.checks import CheckConsole
     from accounts.edit.request import Facts
     from accounts.model.database import Database
     from accounts.model.records import Passwd
@@ -26,7 +26,7 @@ class CheckUsers(CheckFiles):
     quiet: bool
     today: int
 
-    def check_files(self, database: Database, others: Database, facts: Facts, console: Console) -> Checks | None:
+    def check_files(self, database: Database, others: Database, facts: Facts, console: CheckConsole) -> Checks | None:
         if self.sort:
             sort_users(database)
             return None
@@ -39,7 +39,7 @@ class PasswdCheck(Checks):
     """One run of the checks."""
 
     def __init__(
-        self, request: CheckUsers, database: Database, groups: Database, facts: Facts, console: Console
+        self, request: CheckUsers, database: Database, groups: Database, facts: Facts, console: CheckConsole
     ) -> None:
         super().__init__(database, console)
         self._facts = facts

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from accounts.image.entries import Entry
 from accounts.image.rules import Rules
-from accounts.image.tmpfiles import Line, disable_lines, format_copy, format_directory, format_link, parse_line
+from accounts.image.tmpfiles import TmpfilesLine, disable_lines, format_copy, format_directory, format_link, parse_line
 from accounts.image.tree import Tree
 
 TMPFILES_DIR = "/usr/lib/tmpfiles.d"
@@ -100,7 +100,7 @@ class BootLines:
             self._write(ORDERING, f"[Unit]\nBefore={' '.join(sorted(units))}\n")
         self._disable_clashes({**dict.fromkeys(moved), **self.lines})
 
-    def _still_holds(self, line: Line) -> bool:
+    def _still_holds(self, line: TmpfilesLine) -> bool:
         """Whether a line of an earlier run is to stay: its source is there and no rule now says otherwise."""
         source = line.argument or f"/usr/share/factory{line.path}"
         if line.type.startswith("C") and self.tree.lstat(source) is None:

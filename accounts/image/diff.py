@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.image.reader import point_at
-from accounts.image.tmpfiles import Line, parse_line
+from accounts.image.tmpfiles import TmpfilesLine, parse_line
 from accounts.image.tree import Tree
 
 # Directories of tmpfiles.d(5) in an image; of files with the same name the first directory's counts.
@@ -153,14 +153,14 @@ def _items(tree: Tree) -> dict[str, _Item]:
     return items
 
 
-def _lines(tree: Tree) -> dict[str, Line]:
+def _lines(tree: Tree) -> dict[str, TmpfilesLine]:
     """The C and L lines of tmpfiles.d for /etc, by path; of two for one path the first counts."""
     files: dict[str, str] = {}
     for directory in _TMPFILES_DIRS:
         for name in _names(tree, directory):
             if name.endswith(".conf") and name.count("/") == 1:
                 files.setdefault(name, directory + name)
-    lines: dict[str, Line] = {}
+    lines: dict[str, TmpfilesLine] = {}
     for _, path in sorted(files.items()):
         for text in (_read(tree, path) or b"").decode("utf-8", "surrogateescape").splitlines():
             line = parse_line(text)

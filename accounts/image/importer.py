@@ -25,7 +25,7 @@ from accounts.image.ledger import PATH, Ledger
 from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import Line, expand_file, is_id, parse_range
+from accounts.image.sysusers import SysusersLine, expand_file, is_id, parse_range
 from accounts.image.tree import Tree
 from accounts.image.uses import read_all
 from accounts.model.database import KINDS, Database, Layered
@@ -91,7 +91,7 @@ def import_sysusers(
 class _Item:
     """A user or group to be made. uid, gid: found so far. strict: the GID is that of a group which has to exist."""
 
-    line: Line
+    line: SysusersLine
     where: str
     uid: int | None = None
     gid: int | None = None
@@ -175,7 +175,7 @@ class _Import:
             else:
                 self._add_item(self.user_items if line.kind == "u" else self.group_items, line, where)
 
-    def _add_item(self, items: dict[bytes, _Item], line: Line, where: str) -> None:
+    def _add_item(self, items: dict[bytes, _Item], line: SysusersLine, where: str) -> None:
         there = items.setdefault(os.fsencode(line.name), _Item(line, where))
         if there.line != line:
             self.result.notes.append(f"{where}: '{line.name}' is not what {there.where} says, which counts")
@@ -186,10 +186,10 @@ class _Import:
         """All groups, then all users, then the members. Raises BadArgument, NoId."""
         for group, users in self.members.items():
             for user, where in users.items():
-                self.user_items.setdefault(user, _Item(Line("u", os.fsdecode(user)), where))
+                self.user_items.setdefault(user, _Item(SysusersLine("u", os.fsdecode(user)), where))
             if group not in self.user_items:
                 where = next(iter(users.values()))
-                self.group_items.setdefault(group, _Item(Line("g", os.fsdecode(group)), where))
+                self.group_items.setdefault(group, _Item(SysusersLine("g", os.fsdecode(group)), where))
         for item in self.group_items.values():
             item.gid = item.line.uid
             self._add_group(item)

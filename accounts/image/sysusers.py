@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
-class Line:
+class SysusersLine:
     """One line. Fields that are "-", empty or missing are "".
 
     kind: u, g, m or r. flag: "!" of `u!` (locked). id: u's and g's as written, without the group; m's group;
@@ -48,7 +48,7 @@ class Line:
         return int(self.id) if self.kind in "ug" and is_id(self.id) else None
 
 
-def parse_line(line: str) -> Line | None:
+def parse_line(line: str) -> SysusersLine | None:
     """Return what the line says; None for comments and blank lines. Raises BadLine.
 
     Specifiers (%o) stay, and so do ids and names made with them: check_line() judges what they become.
@@ -71,10 +71,10 @@ def parse_line(line: str) -> Line | None:
         number = "" if number == "-" else number
         if colon and not group:
             raise BadLine(f"no group behind the colon: {line}")
-    return Line(kind, name, number, group, gecos, home, shell, flag)
+    return SysusersLine(kind, name, number, group, gecos, home, shell, flag)
 
 
-def check_line(line: Line) -> None:
+def check_line(line: SysusersLine) -> None:
     """Raise BadLine for what systemd-sysusers refuses in a line whose specifiers have been replaced."""
     for text in (line.name, line.id if line.kind == "m" else "", "" if is_number(line.group) else line.group):
         if text and not is_name(text):
@@ -91,7 +91,7 @@ def check_line(line: Line) -> None:
             raise BadLine(f"not an absolute path without '.', '..' and colon: {path}")
 
 
-def parse_lines(text: str) -> list[Line]:
+def parse_lines(text: str) -> list[SysusersLine]:
     """Return what the lines of a file say, in order; those that are broken are passed over."""
     lines = []
     for raw in text.split("\n"):
@@ -104,7 +104,7 @@ def parse_lines(text: str) -> list[Line]:
     return lines
 
 
-def parse_file(text: str, source: str) -> Iterator[tuple[str, Line]]:
+def parse_file(text: str, source: str) -> Iterator[tuple[str, SysusersLine]]:
     """Yield ("SOURCE:LINE", line) for each line of a file. Raises BadArgument, "SOURCE:LINE: what is wrong"."""
     for number, raw in enumerate(text.split("\n"), 1):
         where = f"{source}:{number}"
@@ -116,7 +116,7 @@ def parse_file(text: str, source: str) -> Iterator[tuple[str, Line]]:
             yield where, line
 
 
-def expand_file(text: str, source: str, specifiers: Specifiers) -> Iterator[tuple[str, Line]]:
+def expand_file(text: str, source: str, specifiers: Specifiers) -> Iterator[tuple[str, SysusersLine]]:
     """parse_file() with the specifiers of each line replaced, its paths simplified, and the result checked."""
     for where, raw in parse_file(text, source):
         texts = {key: value for key, value in vars(raw).items() if key not in ("kind", "flag")}
@@ -137,7 +137,7 @@ def parse_range(text: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
-def defined_names(line: Line) -> list[tuple[str, str]]:
+def defined_names(line: SysusersLine) -> list[tuple[str, str]]:
     """Return the ("user" or "group", name) that the line makes when they are not there.
 
     u makes a group of the user's name, unless it names another one; m makes its user and group.

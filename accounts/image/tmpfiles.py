@@ -16,7 +16,7 @@ _HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True)
-class Line:
+class TmpfilesLine:
     """One line that creates `path`; argument: of L the link's text, of C the source ("" is the factory's)."""
 
     type: str
@@ -24,7 +24,7 @@ class Line:
     argument: str
 
 
-def parse_line(line: str) -> Line | None:
+def parse_line(line: str) -> TmpfilesLine | None:
     """Return what the line creates; None for comments, blank, broken and other lines."""
     match = _LINE.match(line.strip())
     if match is None or match[1][0] not in _CREATES:
@@ -36,7 +36,7 @@ def parse_line(line: str) -> Line | None:
     fields = match[3].split(None, 4)  # mode, user, group, age, argument
     argument = fields[4].strip() if len(fields) == 5 else ""
     path = raw.decode("utf-8", "surrogateescape").replace("%%", "%").rstrip("/") or "/"
-    return Line(match[1], path, "" if argument == "-" else argument.replace("%%", "%"))
+    return TmpfilesLine(match[1], path, "" if argument == "-" else argument.replace("%%", "%"))
 
 
 def format_path(path: str) -> str:

@@ -23,7 +23,7 @@ ORIGINS = frozenset(("passed", "named"))
 
 
 @dataclass
-class Line:
+class MemoryLine:
     """What is remembered of an account. id: UID or GID; expire: days since the epoch or -1, of a locked one."""
 
     id: int
@@ -44,7 +44,7 @@ class Memory:
     members: (user, group) -> where it was declared, of ORIGINS.
     """
 
-    lines: dict[tuple[str, bytes], Line] = field(default_factory=dict)
+    lines: dict[tuple[str, bytes], MemoryLine] = field(default_factory=dict)
     removed: dict[tuple[str, bytes], set[int]] = field(default_factory=dict)
     members: dict[tuple[bytes, bytes], frozenset[str]] = field(default_factory=dict)
 
@@ -95,7 +95,7 @@ def parse_memory(text: bytes) -> Memory:
         if state == REMOVED:
             memory.retire(database, fields[1], number)
         elif state in (PRESENT, LOCKED):
-            memory.lines[database, fields[1]] = Line(number, state, _parse_flags(fields[4]), expire)
+            memory.lines[database, fields[1]] = MemoryLine(number, state, _parse_flags(fields[4]), expire)
     return memory
 
 
@@ -119,5 +119,5 @@ def _flags(flags: Iterable[str]) -> bytes:
     return ",".join(sorted(flags)).encode()
 
 
-def _day(line: Line) -> bytes:
+def _day(line: MemoryLine) -> bytes:
     return b"%d" % line.expire if line.state == LOCKED and line.expire >= 0 else b""

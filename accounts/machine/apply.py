@@ -16,13 +16,13 @@ from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupmod import ChangeGroup
 from accounts.edit.request import Report, Request
 from accounts.errors import E_GID_IN_USE, E_UID_IN_USE, AccountsError, BadArgument, Done
-from accounts.machine.applied import ORIGINS, PRESENT, Line, Memory, format_memory, parse_memory
+from accounts.machine.applied import ORIGINS, PRESENT, Memory, MemoryLine, format_memory, parse_memory
 from accounts.machine.applyfacts import BatchFacts
-from accounts.machine.applygone import Gone
+from accounts.machine.applygone import Removal
 from accounts.machine.applymembers import Members
 from accounts.machine.applysubids import Subids
 from accounts.machine.applyusers import Users
-from accounts.machine.declaration import Declaration, Entry
+from accounts.machine.declaration import Declaration, DeclaredAccount
 from accounts.machine.delta import FILES
 from accounts.machine.edits import EditAll
 from accounts.machine.words import shown
@@ -55,7 +55,7 @@ class Action:
 
 
 @dataclass
-class Outcome:
+class ActionLog:
     """What came of a declaration, in order."""
 
     actions: list[Action] = field(default_factory=list)
@@ -89,7 +89,7 @@ class ApplyDeclaration(Request):
     read_memory: Callable[[], bytes | None]
     is_there: Callable[[bytes], bool]
     is_unfinished: Callable[[bytes], bool]
-    outcome: Outcome
+    outcome: ActionLog
     has_credentials: bool
     named: bool
 
@@ -130,7 +130,7 @@ class Convergence:
 
     def run(self) -> None:
         """All of it. Raises AccountsError, which names the place in the declaration."""
-        gone = Gone(self)
+        gone = Removal(self)
         gone.end_users()
         for entry in self._in_order(self.declaration.groups, "gid"):
             self._converge_group(entry)
@@ -153,7 +153,7 @@ class Convergence:
             self.report.steps.append(("create_homes", (self.homes,)))
 
     def do(
-        self, request: Request, entry: Entry | None, key: str = "", tune: Callable[[Any], None] | None = None
+        self, request: Request, entry: DeclaredAccount | None, key: str = "", tune: Callable[[Any], None] | None = None
     ) -> Report:
         """A request of a tool, as accounts.change takes it; its steps come after the commit.
 
@@ -181,18 +181,18 @@ class Convergence:
             self.followed.append(sub)
         return sub
 
-    def located(self, entry: Entry | None, error: AccountsError, key: str = "") -> AccountsError:
+    def located(self, entry: DeclaredAccount | None, error: AccountsError, key: str = "") -> AccountsError:
         """The error with the place of the entry, or of the key that it is about."""
         if entry is None:
             return error
         place = entry.where(key or _KEYS.get(error.why, ""))
         return BadArgument(f"{place}: {'; '.join(str(error).split(chr(10)))}")
 
-    def fault(self, entry: Entry, key: str, text: str) -> BadArgument:
+    def fault(self, entry: DeclaredAccount, key: str, text: str) -> BadArgument:
         """An error about a key."""
         return BadArgument(f"{entry.where(key)}: {text}")
 
-    def _in_order(self, entries: Mapping[bytes, Entry], key: str) -> list[Entry]:
+    def _in_order(self, entries: Mapping[bytes, DeclaredAccount], key: str) -> list[DeclaredAccount]:
         """Those with fixed ids first: nobody else gets one."""
         return sorted(entries.values(), key=lambda entry: key not in entry.values)
 
@@ -203,7 +203,7 @@ class Convergence:
             "GID": {entry.values["gid"] for entry in groups if "gid" in entry.values},
         }
 
-    def check_former(self, entry: Entry, key: str, number: int) -> None:
+    def check_former(self, entry: DeclaredAccount, key: str, number: int) -> None:
         """An id that was another account's is never given again. Raises BadArgument."""
         kind = key.upper()
         other = self.facts.former_owner(kind, number, entry.name)
@@ -211,7 +211,7 @@ class Convergence:
             text = f"{kind} {number} was that of '{shown(other)}', and files may have it still: take another one"
             raise self.fault(entry, key, text)
 
-    def _converge_group(self, entry: Entry) -> None:
+    def _converge_group(self, entry: DeclaredAccount) -> None:
         name, gid = entry.name, entry.values.get("gid")
         row = self.database.group.get(name)
         self.forget_changed("group", name, None if row is None else row.gid)
@@ -250,7 +250,7 @@ class Convergence:
 
     def made(self, database: str, name: bytes, number: int) -> None:
         """An account is new: of apply."""
-        self.memory.lines[database, name] = Line(number, flags=frozenset(("made",)))
+        self.memory.lines[database, name] = MemoryLine(number, flags=frozenset(("made",)))
 
     def renumber(self, database: str, name: bytes, number: int) -> None:
         """An account has another id; the old one is not given again."""
@@ -269,7 +269,7 @@ class Convergence:
         """The home is there."""
         finish_home(self.memory, name)
 
-    def origin(self, entry: Entry) -> frozenset[str]:
+    def origin(self, entry: DeclaredAccount) -> frozenset[str]:
         """Where an entry comes from, as memory has it."""
         return frozenset(("passed",) * entry.passed + ("named",) * self._named)
 
@@ -277,7 +277,7 @@ class Convergence:
         """Whether this run has read where something was declared once: what it does not find there is gone."""
         return ("named" in origin) == self._named and ("passed" not in origin or self._has_credentials)
 
-    def flag(self, database: str, entry: Entry) -> None:
+    def flag(self, database: str, entry: DeclaredAccount) -> None:
         """Remember what an entry says of `remove`, and where it comes from."""
         line = self.memory.lines.get((database, entry.name))
         if line is not None:

@@ -11,17 +11,17 @@ from accounts.edit.groupdel import RemoveGroup
 from accounts.edit.userdel import RemoveUser
 from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_GROUP_BUSY, E_USER_BUSY, AccountsError, Fail
-from accounts.machine.applied import LOCKED, Line
+from accounts.machine.applied import LOCKED, MemoryLine
 from accounts.machine.applyusers import EXPIRED, is_locked
 from accounts.model.database import ID_FIELDS
 from accounts.text import fsdecode
 
 if TYPE_CHECKING:
     from accounts.machine.apply import Convergence
-    from accounts.machine.declaration import Entry
+    from accounts.machine.declaration import DeclaredAccount
 
 
-class Gone:
+class Removal:
     """One run. An account that apply has only changed, and one of the image, stays as it is."""
 
     def __init__(self, run: Convergence) -> None:
@@ -36,13 +36,13 @@ class Gone:
         """When nobody needs them any more. Raises AccountsError."""
         self._end_all("group", self._run.declaration.groups)
 
-    def _end_all(self, database: str, entries: Mapping[bytes, Entry]) -> None:
+    def _end_all(self, database: str, entries: Mapping[bytes, DeclaredAccount]) -> None:
         lines = self._run.memory.lines
         for name in sorted(name for one, name in lines if one == database and name not in entries):
             if self._run.is_ours(lines[database, name].flags):
                 self._end(database, name, lines[database, name])
 
-    def _end(self, database: str, name: bytes, line: Line) -> None:
+    def _end(self, database: str, name: bytes, line: MemoryLine) -> None:
         layered, memory = self._database.tables[database], self._run.memory
         row = layered.get(name)
         self._run.forget_changed(database, name, None if row is None else getattr(row, ID_FIELDS[database]))
@@ -93,7 +93,7 @@ class Gone:
         self._run.memory.bury("group", name)
         self._run.outcome.note("removed", "group", name, "removed")
 
-    def _lock(self, name: bytes, line: Line) -> None:
+    def _lock(self, name: bytes, line: MemoryLine) -> None:
         database = self._database
         shadow = database.shadow.get(name) if database.shadow.present else None
         row = self._run.user(name)

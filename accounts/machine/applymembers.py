@@ -12,7 +12,7 @@ from accounts.text import fsdecode
 
 if TYPE_CHECKING:
     from accounts.machine.apply import Convergence
-    from accounts.machine.declaration import Entry
+    from accounts.machine.declaration import DeclaredAccount
     from accounts.model.database import Layered
 
 Pair = tuple[bytes, bytes]
@@ -25,7 +25,7 @@ class Members:
         self._run = run
         self._database = run.database
         # (user, group) -> the entry that says so, and its key.
-        self._wanted: dict[Pair, tuple[Entry, str]] = {}
+        self._wanted: dict[Pair, tuple[DeclaredAccount, str]] = {}
         self._added: set[Pair] = set()
 
     def converge(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from accounts.errors import BadArgument
 from accounts.image.importer import LOCKED, NOLOGIN
 from accounts.image.specifiers import Specifiers
-from accounts.image.sysusers import Line, expand_file, is_id
+from accounts.image.sysusers import SysusersLine, expand_file, is_id
 from accounts.machine.applytoml import quote
 from accounts.machine.declaration import EPOCH, Declaration
 
@@ -37,7 +37,7 @@ def take_sysusers(declaration: Declaration, data: bytes, source: str, specifiers
             _take_line(declaration, line, where)
 
 
-def _take_line(declaration: Declaration, line: Line, where: str) -> None:
+def _take_line(declaration: Declaration, line: SysusersLine, where: str) -> None:
     document: dict[str, Any] = {}
     if line.kind == "g":
         document["groups"] = {line.name: _fixed_id(declaration, line, where, "gid")}
@@ -61,7 +61,7 @@ def _take_line(declaration: Declaration, line: Line, where: str) -> None:
                 entry.initial.setdefault("password", LOCKED)
 
 
-def _fixed_id(declaration: Declaration, line: Line, where: str, key: str) -> dict[str, Any]:
+def _fixed_id(declaration: Declaration, line: SysusersLine, where: str, key: str) -> dict[str, Any]:
     if line.id.startswith("/"):
         declaration.notes.append(
             f"{where}: the owner of {line.id} is not asked for an id; '{line.name}' gets a free one"

@@ -13,7 +13,7 @@ from typing import Any
 from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
-from accounts.machine.apply import Action, ApplyDeclaration, FinishHomes, Outcome
+from accounts.machine.apply import Action, ActionLog, ApplyDeclaration, FinishHomes
 from accounts.machine.applysources import check_owner, credentials, read_sources
 from accounts.machine.compare import FileDiff, diff_changes
 from accounts.machine.delta import FILES
@@ -66,7 +66,7 @@ class Apply:
         self._target = change.target
         sources = read_sources(self._target, directories, extra)
         self.result = Applied(notes=sources.declaration.notes)
-        self._outcome = Outcome(self.result.actions)
+        self._outcome = ActionLog(self.result.actions)
         self._request = ApplyDeclaration(
             declaration=sources.declaration,
             passwords=sources.passwords,

@@ -15,7 +15,8 @@ from accounts.image.reader import Reader, point_at
 from accounts.image.specifiers import Specifiers
 from accounts.machine.applyrecords import RECORDS, take_record, take_sysusers
 from accounts.machine.applytoml import parse_toml
-from accounts.machine.declaration import BadValue, Declaration, Entry, parse_hash
+from accounts.machine.declaration import Declaration, DeclaredAccount, parse_hash
+from accounts.machine.errors import BadValue
 from accounts.machine.words import shown
 from accounts.system.paths import open_beneath
 from accounts.system.target import MAX_CONFIG, READ, Target, read_fd
@@ -162,7 +163,7 @@ def check_owner(status: os.stat_result, path: str) -> None:
 # Passwords
 
 
-def _find_password(entry: Entry, target: Target, notes: list[str]) -> bytes | None:
+def _find_password(entry: DeclaredAccount, target: Target, notes: list[str]) -> bytes | None:
     """The hash that an entry declares, None for none. Raises BadArgument."""
     values = entry.values
     if "password" in values:
@@ -186,7 +187,7 @@ def _find_password(entry: Entry, target: Target, notes: list[str]) -> bytes | No
         return None
 
 
-def _open_secret(entry: Entry, target: Target, notes: list[str]) -> int:
+def _open_secret(entry: DeclaredAccount, target: Target, notes: list[str]) -> int:
     path: bytes = entry.values["password-file"]
     where = entry.where("password-file")
     try:
@@ -206,7 +207,7 @@ def _open_secret(entry: Entry, target: Target, notes: list[str]) -> int:
     return fd
 
 
-def _read_hash(entry: Entry, key: str, open_it: Callable[[], int]) -> bytes:
+def _read_hash(entry: DeclaredAccount, key: str, open_it: Callable[[], int]) -> bytes:
     """The hash in a file: one line. Raises BadArgument, which never says what is there, and FileNotFoundError."""
     where = entry.where(key)
     try:

@@ -14,7 +14,7 @@ from accounts.model.records import MAX_ID, Subid
 
 if TYPE_CHECKING:
     from accounts.machine.apply import Convergence
-    from accounts.machine.declaration import Entry
+    from accounts.machine.declaration import DeclaredAccount
 
 _KINDS = {"subuid": ("UID", "user", E_SUB_UID_UPDATE), "subgid": ("GID", "group", E_SUB_GID_UPDATE)}
 
@@ -33,7 +33,7 @@ class Subids:
             if entries:
                 self._declare(name, entries)
 
-    def _declare(self, name: str, entries: list[Entry]) -> None:
+    def _declare(self, name: str, entries: list[DeclaredAccount]) -> None:
         layered = self._run.database.tables[name]
         rows: dict[bytes, list[tuple[int, Any]]] = {}
         for position, row in layered.local.entries():
@@ -59,7 +59,7 @@ class Subids:
             self._run.outcome.note("changed", "user", entry.name, f"{name} {ranges}")
         self._check_overlaps(name, {entry.name: entry for entry in entries})
 
-    def _check_overlaps(self, name: str, entries: dict[bytes, Entry]) -> None:
+    def _check_overlaps(self, name: str, entries: dict[bytes, DeclaredAccount]) -> None:
         """Two owners of one id would be able to become each other. Raises BadArgument."""
         before: tuple[int, int, bytes] | None = None
         for start, count, owner in sorted(self._ranges(name)):
@@ -80,7 +80,7 @@ class Subids:
             for row in table:
                 yield row.start, row.count, row.name
 
-    def give(self, entry: Entry, uid: int, wanted: list[str]) -> None:
+    def give(self, entry: DeclaredAccount, uid: int, wanted: list[str]) -> None:
         """Free ranges for a new user, where nothing is declared. wanted: of subuid and subgid. Raises BadArgument."""
         run = self._run
         for name in wanted:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from accounts.edit.ageing import SetAgeing
 from accounts.edit.useradd import AddUser, UserPlan
 from accounts.edit.usermod import ChangeUser
-from accounts.machine.applied import LOCKED, PRESENT, Line
-from accounts.machine.declaration import PASSWORDS, Entry
+from accounts.machine.applied import LOCKED, PRESENT, MemoryLine
+from accounts.machine.declaration import PASSWORDS, DeclaredAccount
 from accounts.machine.words import describe_change, shown
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Users:
         self._database = run.database
         self._skel: tuple[bytes, ...] | None = None
 
-    def converge(self, entry: Entry) -> None:
+    def converge(self, entry: DeclaredAccount) -> None:
         """Make the user, or change what is declared. Raises BadArgument."""
         name = entry.name
         row = self._database.passwd.get(name)
@@ -47,7 +47,7 @@ class Users:
 
     # A new one
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: DeclaredAccount) -> None:
         run, name = self._run, entry.name
         facts = run.facts
         facts.owner = name
@@ -91,7 +91,7 @@ class Users:
         self._subids.give(entry, row.uid, wanted)
         run.outcome.note("made", "user", name, f"made, UID {row.uid}")
 
-    def _find_gid(self, entry: Entry) -> int | None:
+    def _find_gid(self, entry: DeclaredAccount) -> int | None:
         """The declared primary group's GID. Raises BadArgument."""
         wanted = entry.values.get("gid")
         if wanted is None:
@@ -107,7 +107,7 @@ class Users:
 
     # One that is there
 
-    def _change(self, entry: Entry) -> None:
+    def _change(self, entry: DeclaredAccount) -> None:
         run, name = self._run, entry.name
         row = run.user(name)
         shadow = self._database.shadow.get(name) if self._database.shadow.present else None
@@ -146,7 +146,7 @@ class Users:
             run.outcome.note("changed", "user", name, ", ".join(texts))
         self._note_lock(entry, line, current, -1 if shadow is None else shadow.expire)
 
-    def _wanted_password(self, entry: Entry, current: bytes, line: Line | None) -> bytes:
+    def _wanted_password(self, entry: DeclaredAccount, current: bytes, line: MemoryLine | None) -> bytes:
         """What the password field has to be."""
         declared = self._run.passwords.get(entry.name)
         if entry.values.get("update-password") == "on_create":
@@ -164,7 +164,7 @@ class Users:
         # Without anything behind the lock everybody would get in.
         return b"!" + bare if lock or not bare else bare
 
-    def _set_days(self, entry: Entry, shadow: Any, line: Line | None) -> list[str]:
+    def _set_days(self, entry: DeclaredAccount, shadow: Any, line: MemoryLine | None) -> list[str]:
         values = {field: entry.values[key] for key, field in _DAYS.items() if key in entry.values}
         if self._database.shadow.drops_min:
             # Of releases of shadow that know no such thing any more.
@@ -186,13 +186,13 @@ class Users:
             if field != "expire" or not locks
         ]
 
-    def _note_lock(self, entry: Entry, line: Line | None, current: bytes, expire: int) -> None:
+    def _note_lock(self, entry: DeclaredAccount, line: MemoryLine | None, current: bytes, expire: int) -> None:
         """Remember the lock that apply has put on, or taken off."""
         run, name = self._run, entry.name
         locked = bool(entry.values.get("locked"))
         if locked and (line is None or line.state != LOCKED):
             held = {"held"} if is_locked(current) else set[str]()
-            made = run.memory.lines.setdefault(("passwd", name), Line(run.user(name).uid))
+            made = run.memory.lines.setdefault(("passwd", name), MemoryLine(run.user(name).uid))
             made.state, made.flags = LOCKED, made.flags | held
             made.expire = -1 if expire == EXPIRED else expire
             if not is_locked(current) or expire != EXPIRED:
@@ -205,7 +205,7 @@ class Users:
 
     # Its home
 
-    def _create_home(self, entry: Entry) -> None:
+    def _create_home(self, entry: DeclaredAccount) -> None:
         run, name = self._run, entry.name
         line = run.memory.lines.get(("passwd", name))
         usual = line is not None and line.made and not entry.get("system", False)
@@ -218,7 +218,7 @@ class Users:
         if run.is_there(row.home) and not unfinished:
             run.finish_home(name)
             return
-        line = run.memory.lines.setdefault(("passwd", name), Line(row.uid))
+        line = run.memory.lines.setdefault(("passwd", name), MemoryLine(row.uid))
         line.flags |= {"home"}
         request = AddUser(name=name)
         plan = UserPlan(request, run.facts)
@@ -237,6 +237,6 @@ def _describe(field: str, before: Any, after: Any) -> str:
     return f"{field} {old} → {new}"
 
 
-def needs_password(entry: Entry) -> bool:
+def needs_password(entry: DeclaredAccount) -> bool:
     """Whether a password is declared for a user."""
     return any(key in entry.values for key in PASSWORDS)

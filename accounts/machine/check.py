@@ -14,7 +14,7 @@ from accounts.image.tree import Tree
 from accounts.image.wire import NSSWITCH
 from accounts.machine.delta import has_image
 from accounts.machine.edits import edit_files, read
-from accounts.machine.findings import Check, Findings, drop_rows, quote
+from accounts.machine.findings import Check, MachineFindings, drop_rows, quote
 from accounts.machine.leftovers import check_etc, find_leftovers, find_wrong_modes, mend_mode, remove_leftover
 from accounts.machine.reown import IDS, JOURNAL, STATE, changed_ids, find_unfinished, read_ids
 from accounts.machine.wiring import check_wiring, drop_subid_line, restore_nsswitch
@@ -31,7 +31,7 @@ _ROWS = ("needless-row", "stale-shadow", "stale-gshadow", "stale-hide", "repeate
 def check(change: Change) -> list[Finding]:
     """All findings, those that fail first. Raises the error classes of the files, OSError."""
     root = "" if change.target.live else f" -R {quote(change.target.path)}"
-    findings = Findings(root)
+    findings = MachineFindings(root)
     progress.begin("reading the accounts")
     database = read(change)
     check_etc(change, database, findings)
@@ -44,7 +44,7 @@ def check(change: Change) -> list[Finding]:
     return findings.in_order()
 
 
-def _check_walk(change: Change, database: Database, findings: Findings) -> None:
+def _check_walk(change: Change, database: Database, findings: MachineFindings) -> None:
     """Files of ids that have changed, and a walk over them that was interrupted."""
     path = f"{fsdecode(STATE)}/{JOURNAL}"
     if find_unfinished(change):

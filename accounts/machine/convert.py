@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from accounts.errors import Refusal
 from accounts.machine.delta import Kind, first_lines, local_rows, valid_lines
-from accounts.machine.rebase import ORDERED, Rebase, Report, Step
+from accounts.machine.rebase import ORDERED, Rebase, RebaseReport, RebaseStep
 from accounts.model.database import KINDS, Database, Layered
 from accounts.model.table import Table
 
@@ -16,7 +16,7 @@ Texts = Mapping[str, bytes]
 
 def adopt(
     database: Database, source: Texts | None = None, original: Texts | None = None, complete: bool = False
-) -> Report:
+) -> RebaseReport:
     """Make the local layer, which may be a whole classic /etc, the smallest delta that keeps the view.
 
     source: database -> bytes of another place's file, whose rows come to those that are there; of a name that both
@@ -37,7 +37,7 @@ def adopt(
     return report
 
 
-def _bring(database: Database, source: Texts) -> list[Step]:
+def _bring(database: Database, source: Texts) -> list[RebaseStep]:
     """Add the rows of other files to the local ones."""
     steps = []
     for name, data in source.items():
@@ -55,7 +55,7 @@ def _bring(database: Database, source: Texts) -> list[Step]:
                 lines.append(line)
             elif mine[account] != line:
                 text = "both places have a row of that name; this machine's stays"
-                steps.append(Step("conflict", name, account, text))
+                steps.append(RebaseStep("conflict", name, account, text))
         if lines:
             text_here = layered.local.data.removesuffix(b"\n") + b"\n"
             layered.local.replace_text(text_here + b"".join(line + b"\n" for line in lines))
@@ -72,9 +72,9 @@ def _base_on(database: Database, original: Texts) -> None:
                 bases[name, row.name] = rows[row.name]
 
 
-def _remove_missing(layered: Layered, has_original: bool) -> list[Step]:
+def _remove_missing(layered: Layered, has_original: bool) -> list[RebaseStep]:
     """Hide what whole files lack of the image; rewrite rows that only a hide row makes possible."""
-    steps: list[Step] = []
+    steps: list[RebaseStep] = []
     if not layered.image.data or not layered.local.present:
         return steps
     rows = [row for row in local_rows(layered) if row.kind != Kind.REPEATED]
@@ -83,7 +83,7 @@ def _remove_missing(layered: Layered, has_original: bool) -> list[Step]:
         try:
             layered.remove(account)
         except Refusal as error:
-            steps.append(Step("conflict", layered.name, account, error.lines()[0]))
+            steps.append(RebaseStep("conflict", layered.name, account, error.lines()[0]))
     if has_original:
         # Whether a member was removed here or there, the merge says.
         return steps
@@ -97,7 +97,7 @@ def _remove_missing(layered: Layered, has_original: bool) -> list[Step]:
             layered.put(row.local)
         except Refusal as error:
             layered.local.replace_at(row.position, row.local)
-            steps.append(Step("conflict", layered.name, row.name, error.lines()[0]))
+            steps.append(RebaseStep("conflict", layered.name, row.name, error.lines()[0]))
     return steps
 
 

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 from accounts.errors import BadArgument
+from accounts.machine.errors import BadValue
 
 # Keys from the top of a document, and what says where they are: "FILE:LINE: users.alice.uid".
 Path = tuple[str, ...]
@@ -46,12 +47,8 @@ PASSWORDS = ("password", "password-file", "password-credential")
 _JOINED = ("groups", "members")
 
 
-class BadValue(ValueError):
-    """A value that a key cannot have; the text says what it must be."""
-
-
 @dataclass
-class Entry:
+class DeclaredAccount:
     """A user or group. values: by key, as bytes, int, bool and tuples.
 
     initial: what a new account has where values say nothing. path: its keys in the document that named it first.
@@ -94,8 +91,8 @@ class Declaration:
     notes: what is worth a line on standard error. passed: whether what is taken next comes from a credential.
     """
 
-    users: dict[bytes, Entry] = field(default_factory=dict)
-    groups: dict[bytes, Entry] = field(default_factory=dict)
+    users: dict[bytes, DeclaredAccount] = field(default_factory=dict)
+    groups: dict[bytes, DeclaredAccount] = field(default_factory=dict)
     remove: bool = False
     notes: list[str] = field(default_factory=list)
     passed: bool = False
@@ -123,8 +120,8 @@ class Declaration:
             found[key] = _checked(keys[key], value, (*path, key), place_of)
         if sum(key in found for key in PASSWORDS) > 1:
             raise BadArgument(f"{place_of(path)}: only one of {', '.join(PASSWORDS)} can be given")
-        entries: dict[bytes, Entry] = getattr(self, kind)
-        entry = entries.setdefault(name.encode(), Entry(name.encode(), path, place_of, passed=self.passed))
+        entries: dict[bytes, DeclaredAccount] = getattr(self, kind)
+        entry = entries.setdefault(name.encode(), DeclaredAccount(name.encode(), path, place_of, passed=self.passed))
         entry.passed &= self.passed
         entry.take(found, path, place_of)
 

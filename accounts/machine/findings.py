@@ -15,7 +15,7 @@ from accounts import progress
 from accounts.image.findings import Finding
 from accounts.image.ledger import Ledger
 from accounts.machine.delta import Kind, LocalRow, first_lines, id_names, is_materialized, local_rows, valid_lines
-from accounts.machine.rebase import Step, rebase
+from accounts.machine.rebase import RebaseStep, rebase
 from accounts.machine.words import shown
 from accounts.model.database import ID_FIELDS, Database
 from accounts.model.ids import id_range
@@ -61,7 +61,7 @@ SAFE = tuple(code for code, (_, _, safe) in CODES.items() if safe)
 
 
 @dataclass
-class Findings:
+class MachineFindings:
     """Findings as they are made. root: "" or " -R DIR", what a command needs to work on this root."""
 
     root: str = ""
@@ -85,7 +85,12 @@ class Check:
     """
 
     def __init__(
-        self, database: Database, ledger: Ledger, defs: LoginDefs, has_user: Callable[[bytes], bool], findings: Findings
+        self,
+        database: Database,
+        ledger: Ledger,
+        defs: LoginDefs,
+        has_user: Callable[[bytes], bool],
+        findings: MachineFindings,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -245,7 +250,7 @@ class Check:
             if code and (code, shown(step.name)) not in told:
                 self._findings.add(code, _describe(step), step.name, [f"/etc/{step.database}"], fix)
 
-    def _judge(self, step: Step, rows: dict[bytes, LocalRow]) -> tuple[str, str]:
+    def _judge(self, step: RebaseStep, rows: dict[bytes, LocalRow]) -> tuple[str, str]:
         """The code of what rebase would do, and the command."""
         name = quote(step.name)
         if step.what == "collision":
@@ -265,7 +270,7 @@ class Check:
         return step.what, f"accounts rebase{{R}} --take {take} {name}"
 
 
-def _describe(step: Step) -> str:
+def _describe(step: RebaseStep) -> str:
     account = f"{step.database} '{shown(step.name)}'"
     if step.what == "merged":
         return f"{account}: the image has changed {', '.join(step.fields)} under a local change of other fields"

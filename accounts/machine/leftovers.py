@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accounts.change import Change
-from accounts.machine.findings import Findings
+from accounts.machine.findings import MachineFindings
 from accounts.model.database import BASE, Database
 from accounts.system.commit import JOURNAL, TEMPORARY
 from accounts.text import fsdecode
@@ -146,7 +146,7 @@ def mend_mode(change: Change, wrong: WrongMode) -> None:
         os.close(fd)
 
 
-def check_etc(change: Change, database: Database, findings: Findings) -> None:
+def check_etc(change: Change, database: Database, findings: MachineFindings) -> None:
     """Note all of the above."""
     for one in find_leftovers(change):
         fix = "" if one.code == "journal-aside" else f"accounts check{{R}} --fix={one.code}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from accounts.machine.delta import Kind, local_rows
-from accounts.machine.rebase import Report, Step, colliding_ids
+from accounts.machine.rebase import RebaseReport, RebaseStep, colliding_ids
 from accounts.machine.words import shown
 from accounts.model.database import ID_FIELDS, Database
 
@@ -28,7 +28,7 @@ class Move:
 Pick = Callable[[str, int, int | None], int]
 
 
-def move_local(database: Database, report: Report, pick: Pick, names: Collection[bytes] = ()) -> list[Move]:
+def move_local(database: Database, report: RebaseReport, pick: Pick, names: Collection[bytes] = ()) -> list[Move]:
     """Give own accounts whose id the image has another one; the ids that move. What becomes of it is in the report.
 
     names: of which accounts, empty for all. Members are names and stay; users whose primary group moves, and
@@ -58,13 +58,13 @@ def move_local(database: Database, report: Report, pick: Pick, names: Collection
         report.steps = [
             step for step in report.steps if (step.what, step.database, step.name) != ("collision", name, own.name)
         ]
-        report.steps.append(Step("moved", name, own.name, text))
+        report.steps.append(RebaseStep("moved", name, own.name, text))
     _move_primary(database, {move.old: move for move in reversed(moves) if move.database == "group"}, report)
     _move_owners(database, {b"%d" % move.old: move for move in reversed(moves) if move.database == "passwd"}, report)
     return moves
 
 
-def _move_primary(database: Database, groups: dict[int, Move], report: Report) -> None:
+def _move_primary(database: Database, groups: dict[int, Move], report: RebaseReport) -> None:
     """Local rows of users whose primary group has moved; of an image's user that means the image's group."""
     for row in local_rows(database.passwd) if groups else ():
         move = groups.get(row.local.gid)
@@ -72,14 +72,16 @@ def _move_primary(database: Database, groups: dict[int, Move], report: Report) -
             continue
         database.passwd.local.replace_at(row.position, row.local.replace(gid=move.new))
         text = f"primary group '{shown(move.name)}' has GID {move.new} now"
-        report.steps.append(Step("moved", "passwd", row.name, text))
+        report.steps.append(RebaseStep("moved", "passwd", row.name, text))
 
 
-def _move_owners(database: Database, users: dict[bytes, Move], report: Report) -> None:
+def _move_owners(database: Database, users: dict[bytes, Move], report: RebaseReport) -> None:
     for name in ("subuid", "subgid") if users else ():
         table = database.tables[name].local
         for row in list(local_rows(database.tables[name])):
             move = users.get(row.name)
             if move is not None:
                 table.replace_at(row.position, row.local.replace(name=b"%d" % move.new))
-                report.steps.append(Step("moved", name, move.name, f"the range of UID {move.old} is of {move.new} now"))
+                report.steps.append(
+                    RebaseStep("moved", name, move.name, f"the range of UID {move.old} is of {move.new} now")
+                )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from accounts.machine.applyrun import Applied
     from accounts.machine.compare import FileDiff
     from accounts.machine.edits import Written
-    from accounts.machine.rebase import Report
+    from accounts.machine.rebase import RebaseReport
     from accounts.machine.reset import Reset
     from accounts.machine.show import Shown
     from accounts.machine.status import Status
@@ -89,7 +89,7 @@ def tell_update(updated: Updated, dry_run: bool) -> MachineOutcome:
     return MachineOutcome(updated.to_json, to_text, notes, bool(updated.report.open or notes))
 
 
-def tell_adopted(report: Report, missing: int, written: Written, dry_run: bool) -> MachineOutcome:
+def tell_adopted(report: RebaseReport, missing: int, written: Written, dry_run: bool) -> MachineOutcome:
     """What became of a classic /etc. missing: accounts of the image that it lacks, and that are seen."""
     return MachineOutcome(
         lambda: {"steps": report.to_json(), "missing": missing, **written.to_json()},

@@ -24,7 +24,7 @@ PARENT = {"gshadow": "group", "shadow": "passwd"}
 
 
 @dataclass(slots=True)
-class Step:
+class RebaseStep:
     """One thing that rebase did or left undone.
 
     what: merged (fields taken from the image), dropped (the row was needless), moved (a GID follows the image's),
@@ -47,13 +47,13 @@ class Step:
 
 
 @dataclass
-class Report:
+class RebaseReport:
     """All steps in order."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RebaseStep] = field(default_factory=list)
 
     @property
-    def open(self) -> list[Step]:
+    def open(self) -> list[RebaseStep]:
         """What somebody has to decide."""
         return [step for step in self.steps if step.open]
 
@@ -80,7 +80,7 @@ class Rebase:
     ) -> None:
         self.database = database
         self._keep_copies = keep_copies
-        self.report = Report()
+        self.report = RebaseReport()
         self._take = take
         self._names = frozenset(names)
         self._bases: dict[tuple[str, bytes], Any] = {}
@@ -91,7 +91,7 @@ class Rebase:
             if row is not None:
                 self._bases[name, account] = row
 
-    def run(self) -> Report:
+    def run(self) -> RebaseReport:
         """Rebase everything."""
         for name in progress.track(ORDERED, "comparing with the image"):
             layered = self.database.tables[name]
@@ -120,7 +120,7 @@ class Rebase:
         return self._take if not self._names or name in self._names else None
 
     def _note(self, what: str, layered: Layered, name: bytes, text: str, fields: tuple[str, ...] = ()) -> None:
-        self.report.steps.append(Step(what, layered.name, name, text, fields))
+        self.report.steps.append(RebaseStep(what, layered.name, name, text, fields))
 
     # An override, or the needless copy of a row.
 
@@ -236,7 +236,7 @@ class Rebase:
                 self.database.base.forget(database, name)
 
 
-def rebase(database: Database, take: Take | None = None, names: Collection[bytes] = ()) -> Report:
+def rebase(database: Database, take: Take | None = None, names: Collection[bytes] = ()) -> RebaseReport:
     """Bring the local layer of a database, which is edited, up to its image."""
     return Rebase(database, take, names).run()
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from accounts.image.findings import Finding
 from accounts.machine.compare import FileDiff
-from accounts.machine.rebase import Report
+from accounts.machine.rebase import RebaseReport
 from accounts.machine.show import Answer, Shown
 from accounts.machine.status import Status
 from accounts.machine.words import shown as printable
-from accounts.system.reown import Done
+from accounts.system.reown import Reowned
 
 _COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 # How many rows of a section a table shows; --json and --all show all.
@@ -114,7 +114,7 @@ def _summary(status: Status, painter: Painter) -> str:
     return f"{text}, {painter.paint(count(problems, 'problems'), color)}" + ("; see accounts check" if problems else "")
 
 
-def format_steps(report: Report, painter: Painter) -> str:
+def format_steps(report: RebaseReport, painter: Painter) -> str:
     """What rebase did, then what somebody has to decide, and how."""
     lines = []
     more: dict[tuple[str, str], int] = {}
@@ -135,7 +135,7 @@ def format_steps(report: Report, painter: Painter) -> str:
     return text
 
 
-def format_walk(walk: Done) -> str:
+def format_walk(walk: Reowned) -> str:
     """What became of files."""
     return f"{walk.changed} of {walk.seen} files have changed hands\n"
 

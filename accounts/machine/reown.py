@@ -24,7 +24,7 @@ from accounts.model.moves import IdMap, Moves
 from accounts.model.records import parse_id
 from accounts.system.kernel import MOUNT_ROOT, read_attributes
 from accounts.system.paths import DIRECTORY, open_beneath, open_directory, real_path
-from accounts.system.reown import Done, Walk
+from accounts.system.reown import Reowned, Walk
 from accounts.system.target import MAX_ACCOUNT_FILE, read_fd
 from accounts.system.walklog import Log, Plan, create, open_log
 from accounts.text import fsdecode, fsencode
@@ -243,7 +243,7 @@ def find_unfinished(change: Change) -> bool:
         return True
 
 
-def finish(change: Change, read: Callable[[], Database]) -> Done | None:
+def finish(change: Change, read: Callable[[], Database]) -> Reowned | None:
     """Take up the walk of the journal, and end it; None where there is none, or its change was never made.
 
     read: gives both layers as they are. Raises BadArgument for a journal that is none, OSError: then the next run

@@ -17,7 +17,7 @@ from accounts.text import fsdecode
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """A row that has the name. path, line: where; layer: local or image; used: whether NSS takes something of it."""
 
     path: str
@@ -45,7 +45,7 @@ class Answer:
     database: str
     why: str
     fields: tuple[Field, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[RowSource, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def show(change: Change, name: bytes) -> Shown:
     return Shown(shown(name), tuple(answers), tuple(_groups(database, name)))
 
 
-def _sources(layered: Layered, name: bytes, image_dir: str) -> Iterator[Source]:
+def _sources(layered: Layered, name: bytes, image_dir: str) -> Iterator[RowSource]:
     local = layered.local.get(name)
     image = layered.image.get(name)
     for table, directory, layer in ((layered.local, "/etc", "local"), (layered.image, image_dir, "image")):
@@ -93,7 +93,7 @@ def _sources(layered: Layered, name: bytes, image_dir: str) -> Iterator[Source]:
         first = True
         while position is not None:
             used = first and (layer == "local" or local is None or merges(layered, local, image))
-            yield Source(f"{directory}/{layered.name}", line_number(table, position), layer, used)
+            yield RowSource(f"{directory}/{layered.name}", line_number(table, position), layer, used)
             position, first = table.find(name, position), False
 
 
@@ -102,7 +102,7 @@ def line_number(table: Table, position: int) -> int:
     return table.data.count(b"\n", 0, position) + 1
 
 
-def _answer(layered: Layered, name: bytes, sources: tuple[Source, ...]) -> Answer:
+def _answer(layered: Layered, name: bytes, sources: tuple[RowSource, ...]) -> Answer:
     local, image, view = layered.local.get(name), layered.image.get(name), layered.get(name)
     first = sources[0]
     if local is None:
@@ -136,7 +136,7 @@ def _answer(layered: Layered, name: bytes, sources: tuple[Source, ...]) -> Answe
     return Answer(layered.name, why, tuple(fields), sources)
 
 
-def _ranges(layered: Layered, name: bytes, sources: tuple[Source, ...]) -> Answer:
+def _ranges(layered: Layered, name: bytes, sources: tuple[RowSource, ...]) -> Answer:
     """All ranges count, whichever file they are in."""
     rows = [row for table in (layered.local, layered.image) for row in table if row.name == name]
     fields = tuple(

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.errors import AccountsError, BadArgument, Refusal
+from accounts.errors import BadArgument, Refusal
 from accounts.machine.delta import FILES, Kind, id_names, is_materialized, local_rows, valid_lines
+from accounts.machine.errors import Contradicted
 from accounts.machine.merge import Merged, merge_member_row, merge_row
 from accounts.machine.words import describe_change, describe_value, shown
 from accounts.model.database import ID_FIELDS, KINDS, Database, Layered
@@ -27,7 +28,7 @@ _WORDS = {"passwd": "user", "shadow": "shadow row", "group": "group", "gshadow":
 
 
 @dataclass(frozen=True)
-class Line:
+class DeltaLine:
     """One line. row: of the file, for hide the name."""
 
     kind: str
@@ -60,14 +61,6 @@ class Contradiction:
         return {"database": self.database, "name": shown(self.name), "text": self.text}
 
 
-class Contradicted(AccountsError):
-    """A delta that cannot be taken; nothing has changed."""
-
-    def __init__(self, conflicts: list[Contradiction]) -> None:
-        super().__init__(f"{len(conflicts)} conflicts with this machine or its image; nothing was changed")
-        self.conflicts = conflicts
-
-
 # Writing
 
 
@@ -80,7 +73,7 @@ def format_delta(database: Database) -> bytes:
     return HEADER + b"".join(line.format() for line in lines) + END
 
 
-def _lines(database: Database) -> Iterator[Line]:
+def _lines(database: Database) -> Iterator[DeltaLine]:
     bases = database.base.lines()
     for name in FILES:
         layered = database.tables[name]
@@ -88,7 +81,7 @@ def _lines(database: Database) -> Iterator[Line]:
             image = {line for _, _, line in valid_lines(layered.image)}
             for _, _, line in valid_lines(layered.local):
                 if line not in image:
-                    yield Line(OWN, name, line)
+                    yield DeltaLine(OWN, name, line)
             continue
         for row in local_rows(layered):
             kind = {Kind.OWN: OWN, Kind.MEMBERS: MEMBERS, Kind.OVERRIDE: OVERRIDE}.get(row.kind)
@@ -96,23 +89,23 @@ def _lines(database: Database) -> Iterator[Line]:
                 kind = COPY
             if kind is None:
                 continue
-            yield Line(kind, name, row.local.format_line())
+            yield DeltaLine(kind, name, row.local.format_line())
             if (name, row.name) in bases:
-                yield Line(BASE_ROW, name, bases[name, row.name])
+                yield DeltaLine(BASE_ROW, name, bases[name, row.name])
     for name, account in database.hides.rows:
-        yield Line(HIDE, name, account)
+        yield DeltaLine(HIDE, name, account)
 
 
 # Reading
 
 
-def parse_delta(data: bytes, source: str) -> list[Line]:
+def parse_delta(data: bytes, source: str) -> list[DeltaLine]:
     """The lines of an export. Raises BadArgument, "SOURCE:LINE: what is wrong"; no row is in the message."""
     if not data.startswith(HEADER):
         raise BadArgument(f"{source}:1: not an export of accounts: it begins with '{HEADER.decode().strip()}'")
     if not data.endswith(END):
         raise BadArgument(f"{source}: its end is missing")
-    lines: dict[Line, None] = {}
+    lines: dict[DeltaLine, None] = {}
     for number, text in enumerate(data.removesuffix(END).split(b"\n")[1:-1], 2):
         words = text.split(b" ", 2)
         kind, database = (
@@ -120,7 +113,7 @@ def parse_delta(data: bytes, source: str) -> list[Line]:
         )
         if kind not in _ORDER or database not in KINDS or (database in _SUBIDS and kind not in (OWN, HIDE)):
             raise BadArgument(f"{source}:{number}: not KIND DATABASE ROW")
-        line = Line(kind, database, words[2])
+        line = DeltaLine(kind, database, words[2])
         if kind == HIDE:
             valid = bool(line.row) and b":" not in line.row and not _has_control(line.row)
         else:
@@ -139,7 +132,7 @@ def _has_control(text: bytes) -> bool:
     return any(byte < 32 or byte == 127 for byte in text)
 
 
-def _check_twice(lines: list[Line], source: str) -> None:
+def _check_twice(lines: list[DeltaLine], source: str) -> None:
     seen: set[tuple[bool, str, bytes]] = set()
     for line in lines:
         if line.kind == HIDE or line.database in _SUBIDS:
@@ -155,7 +148,7 @@ class Import:
     """One import into a database, which is edited. done: a sentence for each row."""
 
     database: Database
-    lines: list[Line]
+    lines: list[DeltaLine]
     done: list[str] = field(default_factory=list)
     conflicts: list[Contradiction] = field(default_factory=list)
 
@@ -171,7 +164,7 @@ class Import:
         self._ids = {
             name: {**id_names(tables[name].image), **id_names(tables[name].local)} for name in ID_FIELDS
         }  # fmt: skip
-        take: dict[str, Callable[[Layered, Line], None]] = {
+        take: dict[str, Callable[[Layered, DeltaLine], None]] = {
             HIDE: self._hide, OWN: self._add, MEMBERS: self._merge, OVERRIDE: self._merge, COPY: self._copy,
         }  # fmt: skip
         ranges = [line for line in self.lines if line.database in _SUBIDS and line.kind == OWN]
@@ -185,18 +178,18 @@ class Import:
             raise Contradicted(self.conflicts)
         return self
 
-    def _refuse(self, line: Line, text: str) -> None:
+    def _refuse(self, line: DeltaLine, text: str) -> None:
         self.conflicts.append(Contradiction(line.database, line.name, text))
 
-    def _tell(self, line: Line, text: str) -> None:
+    def _tell(self, line: DeltaLine, text: str) -> None:
         self.done.append(f"{line.database} {shown(line.name)}: {text}")
 
-    def _base_on(self, line: Line, row: bytes) -> None:
+    def _base_on(self, line: DeltaLine, row: bytes) -> None:
         self.database.base.lines()[line.database, line.name] = row
 
     # Rows of the image that are not to be seen
 
-    def _hide(self, layered: Layered, line: Line) -> None:
+    def _hide(self, layered: Layered, line: DeltaLine) -> None:
         if layered.is_hidden(line.row):
             return
         image = layered.image_row(line.row)
@@ -230,7 +223,7 @@ class Import:
 
     # Rows of names that the image has not
 
-    def _add(self, layered: Layered, line: Line) -> None:
+    def _add(self, layered: Layered, line: DeltaLine) -> None:
         record = KINDS[line.database].parse_line(line.row)
         assert record is not None
         image, mine = layered.image.get(line.name), layered.local.get(line.name)
@@ -256,7 +249,7 @@ class Import:
 
     # Rows over the image's
 
-    def _merge(self, layered: Layered, line: Line) -> None:
+    def _merge(self, layered: Layered, line: DeltaLine) -> None:
         record: Any = KINDS[line.database].parse_line(line.row)
         image, mine = layered.image.get(line.name), layered.local.get(line.name)
         if image is None:
@@ -283,7 +276,7 @@ class Import:
         if not merged.conflicts:
             self._put(layered, line, merged, image, mine)
 
-    def _put(self, layered: Layered, line: Line, merged: Merged, image: Any, mine: Any | None) -> None:
+    def _put(self, layered: Layered, line: DeltaLine, merged: Merged, image: Any, mine: Any | None) -> None:
         record = merged.record
         if line.kind == MEMBERS and not layered.merge:
             record = image.replace(members=tuple(dict.fromkeys((*image.members, *record.members))))
@@ -299,7 +292,7 @@ class Import:
             self._base_on(line, image.format_line())
         self._tell(line, "members added" if line.kind == MEMBERS else "changed")
 
-    def _copy(self, layered: Layered, line: Line) -> None:
+    def _copy(self, layered: Layered, line: DeltaLine) -> None:
         if layered.local.find(line.name) is not None:
             return
         if not layered.materialize(line.name):
@@ -309,7 +302,7 @@ class Import:
 
     # Subordinate ids
 
-    def _add_ranges(self, name: str, lines: list[Line]) -> None:
+    def _add_ranges(self, name: str, lines: list[DeltaLine]) -> None:
         layered = self.database.tables[name]
         taken = [(row.start, row.count, row.name) for table in (layered.local, layered.image) for row in table]
         here = set(taken)

@@ -13,10 +13,10 @@ from accounts.machine import reown
 from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.merge import Take
 from accounts.machine.movelocal import Move, Pick, move_local
-from accounts.machine.rebase import Report, Step, rebase
+from accounts.machine.rebase import RebaseReport, RebaseStep, rebase
 from accounts.model.database import Database
 from accounts.model.ids import IdPool
-from accounts.system.reown import Done
+from accounts.system.reown import Reowned
 from accounts.text import fsdecode
 
 
@@ -24,9 +24,9 @@ from accounts.text import fsdecode
 class Updated:
     """What came of it. walk: what became of files, None where no file had to change hands."""
 
-    report: Report
+    report: RebaseReport
     written: Written
-    walk: Done | None = None
+    walk: Reowned | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As docs/schemas/rebase.json."""
@@ -53,7 +53,7 @@ def update(
     ended first. Raises AccountsError, OSError: what was committed by then is taken up by the next run.
     """
     walks = paths is not None or move
-    done: list[Done] = []
+    done: list[Reowned] = []
     if walks and not dry_run:
         done += _finish(change)
     elif reown.find_unfinished(change):
@@ -65,7 +65,7 @@ def update(
     where = reown.resolve_paths(change, paths or (("/",) if move else ()))
     planned: list[Move] = []
 
-    def act(database: Database) -> Report:
+    def act(database: Database) -> RebaseReport:
         report = rebase(database, take, names)
         if move:
             planned.extend(move_local(database, report, _picker(change), names))
@@ -81,7 +81,7 @@ def update(
                 reown.begin(change, planned, where)
         return report
 
-    report, written = edit_files(change, "rebase", act, Report.to_log, dry_run)
+    report, written = edit_files(change, "rebase", act, RebaseReport.to_log, dry_run)
     if not dry_run and planned:
         done += _finish(change)
     if not dry_run and paths is not None and not any(step.what == "renumbered" for step in report.steps):
@@ -89,25 +89,25 @@ def update(
     return Updated(report, written, _join(done))
 
 
-def _finish(change: Change) -> list[Done]:
+def _finish(change: Change) -> list[Reowned]:
     done = reown.finish(change, lambda: read(change))
     return [] if done is None else [done]
 
 
-def _join(walks: Sequence[Done]) -> Done | None:
+def _join(walks: Sequence[Reowned]) -> Reowned | None:
     if not walks:
         return None
     notes = [note for walk in walks for note in walk.notes]
     more = sum(walk.more for walk in walks)
-    return Done(sum(walk.seen for walk in walks), sum(walk.changed for walk in walks), notes, more)
+    return Reowned(sum(walk.seen for walk in walks), sum(walk.changed for walk in walks), notes, more)
 
 
-def _tell(move: Move, follows: bool) -> Step:
+def _tell(move: Move, follows: bool) -> RebaseStep:
     kind = {"passwd": "UID", "group": "GID"}.get(move.database, "ids from")
     text = f"the image has {kind} {move.new} in place of {move.old}"
     if follows:
-        return Step("moved", move.database, move.name, f"{text}; files follow")
-    return Step("renumbered", move.database, move.name, f"{text}, which files here are of: --re-own PATH...")
+        return RebaseStep("moved", move.database, move.name, f"{text}; files follow")
+    return RebaseStep("renumbered", move.database, move.name, f"{text}, which files here are of: --re-own PATH...")
 
 
 def _picker(change: Change) -> Pick:

@@ -13,7 +13,7 @@ from accounts.image.tree import Tree
 from accounts.image.units import find_faults
 from accounts.image.wire import LINK, NSSWITCH, VENDOR_NSSWITCH, shipped_nsswitch
 from accounts.image.wirepam import check_stacks
-from accounts.machine.findings import Findings
+from accounts.machine.findings import MachineFindings
 from accounts.system.module import honours_hides
 from accounts.text import fsdecode
 
@@ -21,7 +21,7 @@ PAM_LIBRARY = "libpam.so.0"
 PAM_DIRECTORIES = ("/etc/pam.d", "/usr/lib/pam.d")
 
 
-def check_wiring(change: Change, findings: Findings) -> None:
+def check_wiring(change: Change, findings: MachineFindings) -> None:
     """All of it. Raises OSError."""
     with Tree(change.target.root) as tree:
         _check_module(change, tree, findings)
@@ -34,7 +34,7 @@ def check_wiring(change: Change, findings: Findings) -> None:
         check_stacks(tree, lambda code, message, path: findings.add(code, message, files=[path]))
 
 
-def _check_module(change: Change, tree: Tree, findings: Findings) -> None:
+def _check_module(change: Change, tree: Tree, findings: MachineFindings) -> None:
     """Raises BadArgument for an IMAGE_DIR that is none."""
     modules = find_modules(tree, "/" + fsdecode(change.target.image_dir()))
     for architecture, why in modules.faults.items():
@@ -46,14 +46,14 @@ def _check_module(change: Change, tree: Tree, findings: Findings) -> None:
         findings.add("module-stock", text, files=[path])
 
 
-def _check_service(tree: Tree, findings: Findings) -> None:
+def _check_service(tree: Tree, findings: MachineFindings) -> None:
     """Whether the service of those who are not root is reached, where it is installed."""
     for unit, why, path in find_faults(tree):
         if unit == "accounts-self.socket" and path:
             findings.add("self-service", why, files=[path])
 
 
-def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | None:
+def _check_nsswitch(change: Change, tree: Tree, findings: MachineFindings) -> bytes | None:
     """The text in force, or None."""
     try:
         text = tree.read(NSSWITCH)
@@ -76,7 +76,7 @@ def _check_nsswitch(change: Change, tree: Tree, findings: Findings) -> bytes | N
     return text
 
 
-def _check_subid(change: Change, tree: Tree, text: bytes, findings: Findings) -> None:
+def _check_subid(change: Change, tree: Tree, text: bytes, findings: MachineFindings) -> None:
     """nsswitch.conf's subid line names one service: libsubid loads libsubid_SERVICE.so for it (subid_nss.c)."""
     services: list[bytes] = []
     for line in text.split(b"\n"):

@@ -41,10 +41,10 @@ def parse_day(text: bytes, now: float | None = None, release: Release = DEFAULT)
     if not digits.strip(b"0123456789") and (digits or release < (4, 17)):
         days = parse_long(text)
         return INVALID if days is None else days
-    from accounts.model.getdate import Reader
+    from accounts.model.getdate import DateReader
 
     try:
-        seconds = Reader(text, time.time() if now is None else now, release).seconds()
+        seconds = DateReader(text, time.time() if now is None else now, release).seconds()
     except (OverflowError, ValueError, OSError):
         return INVALID
     if seconds == -1:

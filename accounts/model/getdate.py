@@ -154,7 +154,7 @@ def _look_up_zone(word: str) -> tuple[str, int] | None:
     return None
 
 
-class Reader:
+class DateReader:
     """One date being read: the tokens still to go and what has been understood."""
 
     def __init__(self, text: bytes, now: float, release: Release) -> None:

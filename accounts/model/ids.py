@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from accounts.model.database import Database
     from accounts.model.release import Release
 
-    class Defs(Protocol):
+    class IdDefs(Protocol):
         """What is needed of login.defs."""
 
         def get_ulong(self, name: str, default: int) -> int: ...
         def get_bool(self, name: str) -> bool: ...
 
 
-def id_range(kind: str, system: bool, defs: Defs) -> tuple[int, int]:
+def id_range(kind: str, system: bool, defs: IdDefs) -> tuple[int, int]:
     """(lowest, highest) id to allocate. kind: "UID" or "GID". Raises NoId when login.defs makes no sense."""
     if not system:
         low = defs.get_ulong(f"{kind}_MIN", 1000) & MAX_ID
@@ -49,7 +49,7 @@ def id_range(kind: str, system: bool, defs: Defs) -> tuple[int, int]:
 def allocate_id(
     kind: str,
     system: bool,
-    defs: Defs,
+    defs: IdDefs,
     used: set[int],
     is_taken: Callable[[int], bool],
     preferred: int | None = None,
@@ -67,7 +67,7 @@ def allocate_id(
 class IdPool:
     """Ids to be found and used one after the other, each as allocate_id() would do it (newusers)."""
 
-    def __init__(self, kind: str, system: bool, defs: Defs, used: set[int], is_taken: Callable[[int], bool]) -> None:
+    def __init__(self, kind: str, system: bool, defs: IdDefs, used: set[int], is_taken: Callable[[int], bool]) -> None:
         """used is added to. Raises nothing: login.defs is read when the first id is asked for."""
         self.used = used
         self._kind = kind
@@ -134,7 +134,7 @@ class SubidPool:
         self,
         table: Table,
         kind: str,
-        defs: Defs,
+        defs: IdDefs,
         image: Table | None = None,
         release: Release = DEFAULT,
         reserved: Iterable[tuple[int, int, bytes]] = (),

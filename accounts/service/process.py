@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from accounts.service import pwaccess, pwupd, tools
-from accounts.service.session import Dialogue, Outcome, Session
+from accounts.service.session import Dialogue, Session, ToolOutcome
 from accounts.service.varlink import Channel
 from accounts.system import hashers, libxcrypt, pamapp
 from accounts.system.coredump import forbid_core_dumps
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accounts.service.server import Serve
 
     # Tool, arguments, dialogue, UID of the caller -> how it ended.
-    RunFor = Callable[[str, Sequence[bytes], Dialogue, int], Outcome]
+    RunFor = Callable[[str, Sequence[bytes], Dialogue, int], ToolOutcome]
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -41,7 +41,7 @@ def prepare(run_tool: RunFor) -> Serve:
     methods = {**pwaccess.METHODS, **pwupd.METHODS, **tools.METHODS}
 
     def serve(connection: socket.socket, peer: Peer, buffer: bytes) -> bool:
-        def run_for_peer(name: str, arguments: Sequence[bytes], dialogue: Dialogue) -> Outcome:
+        def run_for_peer(name: str, arguments: Sequence[bytes], dialogue: Dialogue) -> ToolOutcome:
             return run_tool(name, arguments, dialogue, peer.uid)
 
         return Session(Channel(connection, buffer), peer, methods, run_for_peer).run()

@@ -30,7 +30,7 @@ REQUIRED = object()
 Method = Callable[["Session", Message, bool], Message]
 
 
-class Outcome:
+class ToolOutcome:
     """How a tool ended. status: its exit status; error: what it said no with, None for what it did."""
 
     __slots__ = ("error", "status")
@@ -57,7 +57,7 @@ class Dialogue:
 
 
 # Tool, arguments, dialogue -> how it ended.
-RunTool = Callable[[str, Sequence[bytes], Dialogue], Outcome]
+RunTool = Callable[[str, Sequence[bytes], Dialogue], ToolOutcome]
 
 
 class Session:

@@ -26,7 +26,7 @@ import zlib
 
 from accounts.errors import CommitError
 from accounts.system import contents, shield
-from accounts.system.contents import FileChange, Step, conflict
+from accounts.system.contents import FileChange, FileStep, conflict
 from accounts.text import fsencode
 
 TYPE_CHECKING = False
@@ -94,7 +94,7 @@ class Work:
         self.etc = etc
         self.token = token
         self.at = JOURNAL
-        self.steps: list[Step] = []
+        self.steps: list[FileStep] = []
         self._journal = -1
         self._parents: dict[str, int] = {"": etc}
         self._written: list[tuple[int, str, bytes, bool]] = []
@@ -134,7 +134,7 @@ class Work:
             raise
         self._clean()
 
-    def _temporary(self, step: Step, kind: str) -> str:
+    def _temporary(self, step: FileStep, kind: str) -> str:
         return f"{TEMPORARY}{self.token}.{step.number}.{kind}"
 
     def _open_parent(self, parent: str) -> int:
@@ -147,7 +147,7 @@ class Work:
 
     def _stage(self, change: FileChange) -> None:
         """Check that the file is what it should be, write its successor, give it a second name."""
-        step = Step(len(self.steps), change.name, change.backup and change.old is not None)
+        step = FileStep(len(self.steps), change.name, change.backup and change.old is not None)
         self.at = step.name
         self.steps.append(step)
         fd = -1
@@ -173,7 +173,7 @@ class Work:
             if fd >= 0:
                 shield.close(fd)
 
-    def _write_new(self, step: Step, change: FileChange, status: posix.stat_result | None, old_fd: int) -> None:
+    def _write_new(self, step: FileStep, change: FileChange, status: posix.stat_result | None, old_fd: int) -> None:
         assert change.new is not None
         if status is None or change.renew:
             uid, gid, mode = change.uid, change.gid, change.mode
@@ -185,7 +185,7 @@ class Work:
         made = shield.status_of(fd, self._temporary(step, "new"), self.etc)
         step.new = contents.format_fingerprint(made, zlib.crc32(change.new))
 
-    def _keep_old(self, step: Step, status: posix.stat_result, fd: int, content: bytes) -> None:
+    def _keep_old(self, step: FileStep, status: posix.stat_result, fd: int, content: bytes) -> None:
         """Give the old file a second name, from which it can be put back and become the backup."""
         if step.backup:
             self._refuse_directory(f"{step.base}-", step)
@@ -210,7 +210,9 @@ class Work:
         if step.copied:
             self._copy_old(step, "copy", status, fd, content, status.st_mode & _MODE)
 
-    def _copy_old(self, step: Step, kind: str, status: posix.stat_result, fd: int, content: bytes, mode: int) -> None:
+    def _copy_old(
+        self, step: FileStep, kind: str, status: posix.stat_result, fd: int, content: bytes, mode: int
+    ) -> None:
         copy = self._write_temporary(step, kind, content, status.st_uid, status.st_gid, mode)
         if kind == "old":
             contents.copy_xattrs(fd, copy)
@@ -220,7 +222,7 @@ class Work:
             if error.errno not in shield.REFUSED:
                 raise
 
-    def _refuse_directory(self, name: str, step: Step) -> None:
+    def _refuse_directory(self, name: str, step: FileStep) -> None:
         try:
             status = posix.stat(name, dir_fd=self._open_parent(step.parent), follow_symlinks=False)
         except OSError:
@@ -228,7 +230,7 @@ class Work:
         if stat.S_ISDIR(status.st_mode):
             raise OSError(errno.EISDIR, posix.strerror(errno.EISDIR))
 
-    def _write_temporary(self, step: Step, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
+    def _write_temporary(self, step: FileStep, kind: str, content: bytes, uid: int, gid: int, mode: int) -> int:
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL
         fd = shield.open_file(self._temporary(step, kind), flags, self.etc)
         self._written.append((fd, step.name, content, kind == "new"))
@@ -274,7 +276,7 @@ class Work:
             shield.sync(self._journal)
             shield.sync(self.etc)
 
-    def _find_old(self, step: Step) -> tuple[str, str] | None:
+    def _find_old(self, step: FileStep) -> tuple[str, str] | None:
         """Name and parent under which the old file is kept: its second name, or already the backup's."""
         for name, parent in ((self._temporary(step, "old"), ""), (f"{step.base}-", step.parent)):
             found = self._fingerprint(name, parent)
@@ -320,7 +322,7 @@ class Work:
         if moved:
             self._sync()
 
-    def _make_parent(self, step: Step, new: str) -> int:
+    def _make_parent(self, step: FileStep, new: str) -> int:
         if not step.parent:
             return self.etc
         wanted = 0o755  # everybody's tools look for accounts.conf beside a private accounts/base

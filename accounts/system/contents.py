@@ -48,7 +48,7 @@ class FileChange:
         self.renew = renew
 
 
-class Step:
+class FileStep:
     """What happens to one file.
 
     old, new: fingerprints, None for no file. copied: the backup is a copy, not the old file itself.

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable
 
 from accounts.model.moves import Moves
+from accounts.system.errors import ReadOnly
 from accounts.system.kernel import APPEND, IMMUTABLE, change_owner, read_attributes
 from accounts.system.walklog import Attributes, Planned
 
@@ -34,10 +35,6 @@ _HERE = -100
 Inode = tuple[int, ...]
 # Gives the path of a file for a message.
 Path = Callable[[], str]
-
-
-class ReadOnly(Exception):
-    """The whole file system is."""
 
 
 def is_special(mode: int, attributes: Attributes) -> bool:

@@ -16,7 +16,7 @@ import zlib
 from accounts.errors import CommitError
 from accounts.system import shield
 from accounts.system.commit import FILES, JOURNAL, MAGIC, TEMPORARY, Work
-from accounts.system.contents import Step
+from accounts.system.contents import FileStep
 from accounts.text import fsdecode
 
 # Bytes; a commit of all FILES has 800.
@@ -126,12 +126,12 @@ class _Recovery(Work):
             return "forward"
         return "backward" if all(self._can_go_backward(step) for step in self.steps) else ""
 
-    def _can_go_forward(self, step: Step) -> bool:
+    def _can_go_forward(self, step: FileStep) -> bool:
         if step.state == "old":
             return step.new is None or self._fingerprint(self._temporary(step, "new")) == step.new
         return step.state == "new"
 
-    def _can_go_backward(self, step: Step) -> bool:
+    def _can_go_backward(self, step: FileStep) -> bool:
         if step.state == "new":
             return step.old is None or self._find_old(step) is not None
         return step.state == "old"
@@ -157,13 +157,13 @@ class _Recovery(Work):
                 step.backup = False
         super()._back_up()
 
-    def _holds_old(self, name: str, step: Step) -> bool:
+    def _holds_old(self, name: str, step: FileStep) -> bool:
         """Whether a file has the size and checksum of the old one, whatever its time."""
         found = self._fingerprint(name)
         return found is not None and step.old is not None and found.split(":")[::2] == step.old.split(":")[::2]
 
 
-def _parse_step(line: str, number: int) -> Step:
+def _parse_step(line: str, number: int) -> FileStep:
     """One line of a journal. Raises CommitError."""
     fields = line.split(" ")
     if len(fields) != 5 or fields[0] != str(number):
@@ -175,7 +175,7 @@ def _parse_step(line: str, number: int) -> Step:
         raise _refusal("bad fingerprint")
     if backup not in ("-", "link", "copy") or (backup != "-" and old == "-"):
         raise _refusal("bad backup")
-    step = Step(number, name, backup != "-")
+    step = FileStep(number, name, backup != "-")
     step.copied = backup == "copy"
     step.old = None if old == "-" else old
     step.new = None if new == "-" else new

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from accounts.progress import Descent, begin
+from accounts.system.errors import ReadOnly
 from accounts.system.kernel import MOUNT_ROOT, read_attributes, sync_file_system
-from accounts.system.owners import ATTRIBUTES, OF_A_FILE, Owners, ReadOnly, is_special, read_all
+from accounts.system.owners import ATTRIBUTES, OF_A_FILE, Owners, is_special, read_all
 from accounts.system.paths import DIRECTORY
 from accounts.system.walklog import Key, Log, Planned, Progress, read_progress
 from accounts.text import fsdecode, fsencode
@@ -35,7 +36,7 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @dataclass
-class Done:
+class Reowned:
     """What a walk has done. seen, changed: files; notes: what it could not do, in sentences; more: notes left out."""
 
     seen: int = 0
@@ -74,7 +75,7 @@ class Walk:
     """
 
     def __init__(self, log: Log, *, quiet: bool = False, foreign: bool = False, skip: Collection[bytes] = ()) -> None:
-        self.done = Done()
+        self.done = Reowned()
         self._log = log
         self._moves = log.plan.moves
         self._owners = Owners(self._moves, quiet, foreign, self.done.tell)
@@ -92,7 +93,7 @@ class Walk:
         self._top = b""
         self._descent = Descent()
 
-    def run(self, open_path: Callable[[str], int]) -> Done:
+    def run(self, open_path: Callable[[str], int]) -> Reowned:
         """Walk all paths, from where an earlier run has got to. The journal is for the caller to remove.
 
         open_path: opens a directory of the plan by its path. Raises OSError of what is not about one file: then the

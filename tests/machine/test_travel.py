@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.errors import BadArgument, Refusal
-from accounts.machine.travel import Contradicted, Import, format_delta, parse_delta
+from accounts.machine.errors import Contradicted
+from accounts.machine.travel import Import, format_delta, parse_delta
 from accounts.model.database import Database, Hides
 from accounts.model.records import Subid
 from tests.machine import test_convert as convert

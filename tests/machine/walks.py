@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accounts.model.moves import Moves
 from accounts.system import walklog
-from accounts.system.reown import Done, Walk
+from accounts.system.reown import Reowned, Walk
 
 
 def begin(place: Path, moves: Moves, *paths: Path) -> None:
@@ -18,7 +18,7 @@ def begin(place: Path, moves: Moves, *paths: Path) -> None:
     os.close(directory)
 
 
-def go_on(place: Path, quiet: bool = False, foreign: bool = False, skip: tuple[bytes, ...] = ()) -> Done | None:
+def go_on(place: Path, quiet: bool = False, foreign: bool = False, skip: tuple[bytes, ...] = ()) -> Reowned | None:
     """Run the walk of a journal to its end, if there is one."""
     directory = os.open(place, os.O_RDONLY)
     log = walklog.open_log(directory, "journal")
@@ -32,7 +32,7 @@ def go_on(place: Path, quiet: bool = False, foreign: bool = False, skip: tuple[b
     return done
 
 
-def walk(place: Path, moves: Moves, *paths: Path, quiet: bool = False, foreign: bool = False) -> Done:
+def walk(place: Path, moves: Moves, *paths: Path, quiet: bool = False, foreign: bool = False) -> Reowned:
     """A whole walk."""
     begin(place, moves, *paths)
     done = go_on(place, quiet, foreign)

@@ -19,7 +19,7 @@ import pytest
 from accounts.service.errors import VarlinkError
 from accounts.service.peers import Peer
 from accounts.service.pwaccess import verify_password
-from accounts.service.session import Outcome, Session
+from accounts.service.session import Session, ToolOutcome
 from accounts.service.varlink import Channel
 from tests.clients.dialogue import talk
 from tests.service.machine import ALICE, BOB, IVY, SOCKET, Client, Service, connect_as
@@ -163,7 +163,7 @@ def costs_the_same() -> None:
     times: dict[str, list[float]] = {name: [] for name in ("ivy", "nosuch", "daemon")}
     for _ in range(15):
         for name, taken in times.items():
-            session = Session(Channel(socket.socket()), peer, {}, lambda *_: Outcome(0, None))
+            session = Session(Channel(socket.socket()), peer, {}, lambda *_: ToolOutcome(0, None))
             # Of the processor: what others do on this machine does not count.
             start = time.process_time()
             try:
