@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from accounts.service import pwaccess, pwupd, tools
 from accounts.service.session import Dialogue, Session, ToolOutcome
 from accounts.service.varlink import Channel
-from accounts.system import hashers, libxcrypt, pamapp
+from accounts.system import libxcrypt, pamapp
 from accounts.system.coredump import forbid_core_dumps
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def prepare(run_tool: RunFor) -> Serve:
 
     Nothing of the environment counts for what runs as root.
     """
+    from accounts.system import hashers
+
     os.chdir("/")
     os.umask(0o077)
     os.environ.clear()

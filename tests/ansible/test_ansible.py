@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.roots import TOP, Root, available, install_diverted, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, DebianRoot, debian_root, install_diverted
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -31,7 +32,7 @@ if os.environ.get("ACCOUNTS_ANSIBLE"):
     ROOTS = {"debian-12-clients": True, "debian-12-systemd-ssh-python": False, "debian-13-systemd-ssh-python": True}
 
 
-def install_ansible(root: Root) -> Path:
+def install_ansible(root: DebianRoot) -> Path:
     """A directory with ansible-core for the interpreter of a root, which sees it at the same path."""
     version = root.check("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'").strip()
     place = CACHE / f"ansible-{version}"
@@ -51,7 +52,7 @@ def install_ansible(root: Root) -> Path:
     return place
 
 
-def run_ansible(root: Root, place: Path, *words: str | Path) -> str:
+def run_ansible(root: DebianRoot, place: Path, *words: str | Path) -> str:
     """Run `ansible-WORDS` inside; its output."""
     environment = {
         "PYTHONPATH": place, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS, "ANSIBLE_NOCOLOR": "1",
@@ -64,7 +65,7 @@ def run_ansible(root: Root, place: Path, *words: str | Path) -> str:
     return root.run(shlex.join(command)).output
 
 
-def play(root: Root, place: Path) -> str:
+def play(root: DebianRoot, place: Path) -> str:
     """Run the playbook; the line of its recap, which counts tasks."""
     output = run_ansible(
         root, place, "playbook", "-i", "localhost,", "-c", "local", "-v", TOP / "tests/ansible/playbook.yml"
@@ -77,7 +78,7 @@ def play(root: Root, place: Path) -> str:
 
 def scenario(name: str, stateless: bool) -> dict[str, Any]:
     """All of it in one root, in a child process of a mount namespace."""
-    with make_root(stateless, name) as root:
+    with debian_root(stateless, name) as root:
         if not stateless:
             install_diverted(root)
         place = install_ansible(root)

@@ -116,12 +116,12 @@ def main() -> int:
     if os.environ.get("ACCOUNTS_BENCH") != "inside":
         os.environ["ACCOUNTS_BENCH"] = "inside"
         os.execvp("unshare", ["unshare", "-m", sys.executable, __file__, *sys.argv[1:]])
-    from tests.support.roots.mounts import make_root, run_quiet
+    from tests.support.roots.mounts import overlay_root, run_quiet
 
     counts = [int(argument) for argument in sys.argv[1:]] or [USERS, HASHED]
     base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
     try:
-        root = make_root(base, in_memory=False)
+        root = overlay_root(base, in_memory=False)
         os.mkdir(f"{root}/usr/real")
         for name in ("newusers", "chpasswd", "pwck"):
             shutil.copy(f"/usr/sbin/{name}", f"{root}/usr/real/{name}")

@@ -172,13 +172,13 @@ def run_inside(inside: Callable[[], int], prepare: Callable[[str, str], None] | 
 
     prepare: called before with a scratch directory and the root.
     """
-    from tests.support.roots.mounts import make_root, run_quiet
+    from tests.support.roots.mounts import overlay_root, run_quiet
 
     base = tempfile.mkdtemp(prefix="accounts-bench.", dir="/var/tmp")
     status = 1
     try:
         # On the disk: accounts live on one, and what fsync(2) costs there is part of the price.
-        root = make_root(base, in_memory=False)
+        root = overlay_root(base, in_memory=False)
         os.mkdir(f"{root}/usr/real")
         for name in ("useradd", "usermod", "userdel", "groupadd"):
             shutil.copy(f"/usr/sbin/{name}", f"{root}/usr/real/{name}")

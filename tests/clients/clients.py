@@ -7,8 +7,8 @@ import re
 import time
 from dataclasses import dataclass, field
 
-from tests.clients.roots import Result, Root, Tree, View, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.debian import DebianRoot, Result, Tree, View, debian_root
 
 # Packages whose maintainer scripts create users or groups, as they need each other: PostgreSQL alone takes a while.
 FEW_PACKAGES = ("openssh-server", "chrony", "tcpdump")
@@ -186,7 +186,7 @@ def run_clients(stateless: bool, clients: list[Client]) -> tuple[View, list[Outc
 
 
 def _run_clients(stateless: bool, clients: list[Client]) -> tuple[View, list[Outcome]]:
-    with make_root(stateless) as root:
+    with debian_root(stateless) as root:
         return root.view(), [_run_client(root, client) for client in clients]
 
 
@@ -213,7 +213,7 @@ def compare(clients: list[Client]) -> list[Comparison]:
     return compared
 
 
-def _run_client(root: Root, client: Client) -> Outcome:
+def _run_client(root: DebianRoot, client: Client) -> Outcome:
     for path, text in client.files.items():
         with open(root.path + path, "w") as file:
             file.write(text)

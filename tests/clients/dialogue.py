@@ -9,7 +9,7 @@ import select
 import signal
 import time
 
-from tests.clients.roots import ENVIRONMENT, Result
+from tests.support.roots.debian import ENVIRONMENT, Result
 
 
 def talk(

@@ -10,8 +10,9 @@ import os
 import pytest
 
 from tests.clients.clients import ADDUSER, Client, Step, compare, differences, full, run_clients, short
-from tests.clients.roots import available, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import debian_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -38,7 +39,7 @@ def test_the_delta_is_what_the_clients_added() -> None:
 
 
 def _delta_of_adduser() -> dict[str, list[str]]:
-    with make_root(stateless=True) as root:
+    with debian_root(stateless=True) as root:
         for step in ADDUSER.steps:
             root.run(step.command, step.stdin)
         return {
@@ -53,7 +54,7 @@ def test_sysusers_adds_no_member_to_a_group_that_only_the_image_has() -> None:
 
 
 def _members_by_sysusers() -> str:
-    with make_root(stateless=True) as root:
+    with debian_root(stateless=True) as root:
         return root.check("""
             echo 'm www-data video' >/usr/lib/sysusers.d/video.conf
             systemd-sysusers && getent group video

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.roots import TOP, Root, available, install_diverted, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, DebianRoot, debian_root, install_diverted
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
 DIVERT = TOP / "packaging/debian/divert"
 
 
-def divert(root: Root, *options: str) -> tuple[int, str]:
+def divert(root: DebianRoot, *options: str) -> tuple[int, str]:
     """Exit status and what it printed."""
     done = subprocess.run([DIVERT, *options, root.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
 
-def programs(root: Root) -> dict[str, tuple[int, int, bytes]]:
+def programs(root: DebianRoot) -> dict[str, tuple[int, int, bytes]]:
     """Mode, size and beginning of each file in the two directories."""
     found = {}
     for directory in ("usr/bin", "usr/sbin"):
@@ -36,7 +37,7 @@ def programs(root: Root) -> dict[str, tuple[int, int, bytes]]:
 
 
 def _in_order() -> None:
-    with make_root(stateless=False) as root:
+    with debian_root(stateless=False) as root:
         before = programs(root)
         install_diverted(root)
         assert divert(root) == (0, "")  # a second call changes nothing
@@ -47,7 +48,7 @@ def _in_order() -> None:
 
 
 def _ours_in_place() -> None:
-    with make_root(stateless=False) as root:
+    with debian_root(stateless=False) as root:
         subprocess.run(["make", "-s", "-C", TOP, "install", f"DESTDIR={root.path}", "PREFIX=/usr"], check=True)
         before = programs(root)
         status, output = divert(root)
@@ -58,7 +59,7 @@ def _ours_in_place() -> None:
 
 
 def _ours_aside() -> None:
-    with make_root(stateless=False) as root:
+    with debian_root(stateless=False) as root:
         install_diverted(root)
         ours, aside = Path(root.path, "usr/bin/passwd"), Path(root.path, "usr/bin/passwd.distrib")
         aside.write_bytes(ours.read_bytes())

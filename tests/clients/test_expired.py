@@ -14,8 +14,9 @@ import pytest
 from accounts.image.wire import wire
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.console import Console
-from tests.clients.roots import Root, available, copy_root, make_stateless
 from tests.support import nspawn
+from tests.support.roots.cached import available, copy_root
+from tests.support.roots.debian import DebianRoot, install_stateless
 
 pytestmark = pytest.mark.skipif(
     not (available() and nspawn.available()), reason="needs root, systemd-nspawn and debootstrap"
@@ -39,7 +40,7 @@ SHIPPED = {"fresh": "0:0:99999", "aged": "18000:0:90"}
 
 def build(place: Path, name: str, users: list[str]) -> Path:
     """A Debian with our tools over its own, wired; root, ivy and the users are the image's."""
-    root = Root(str(copy_root(name, place)))
+    root = DebianRoot(str(copy_root(name, place)))
     root.check(f"usermod -p '{PASSWORD_HASH}' root")
     for number, user in enumerate(["ivy", *users], 1500):
         root.check(f"useradd -m -s /bin/bash -u {number} -p '{PASSWORD_HASH}' {user}")
@@ -52,7 +53,7 @@ def build(place: Path, name: str, users: list[str]) -> Path:
         if user == "ivy" or kind in KINDS:
             rows[index] = f"{user}:{password}:{days}:7:::"
     shadow.write_text("\n".join(rows) + "\n")
-    make_stateless(root)
+    install_stateless(root)
     wire(place)
     # systemd-sysusers would lose this: video is the image's.
     (place / "usr/lib/sysusers.d/zz-video.conf").write_text("m ivy video\n")
@@ -122,7 +123,7 @@ def test_an_expired_password_is_changed_at_every_door(name: str, tmp_path: Path)
         for user in users:
             console.login(user, NEW)
             console.leave()
-        # Root too: expired by a command, and changed at the console.
+        # DebianRoot too: expired by a command, and changed at the console.
         console.login("root", OLD)
         assert console.run("cut -d: -f1 /etc/passwd | sort") == "\n".join(sorted(users))
         assert console.run("passwd -q -e root") == ""

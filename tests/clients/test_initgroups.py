@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.roots import Result, Root, available, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import DebianRoot, Result, debian_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -16,7 +17,7 @@ POLICIES = {"merge": "files [SUCCESS=merge] altfiles", "first": "files altfiles"
 REFUSED = "gpasswd: user 'ivy' is a member of group 'adm' in the read-only image, only a new image can remove it\n"
 
 
-def _in_group(root: Root, user: str, group: str) -> tuple[bool, bool, bool]:
+def _in_group(root: DebianRoot, user: str, group: str) -> tuple[bool, bool, bool]:
     """What getent, id and sudo say."""
     members = root.check(f"getent group {group}").rstrip("\n").split(":")[3].split(",")
     groups = root.check(f"id -Gn {user}").split()
@@ -28,7 +29,7 @@ def _in_group(root: Root, user: str, group: str) -> tuple[bool, bool, bool]:
 
 
 def _memberships(policy: str) -> None:
-    with make_root(stateless=True, name="debian-12-systemd-ssh-python") as root:
+    with debian_root(stateless=True, name="debian-12-systemd-ssh-python") as root:
         place = Path(root.path)
         for name, row in (("passwd", "ivy:x:1500:1500::/:/bin/sh\n"), ("shadow", "ivy:*:19000::::::\n")):
             with open(place / "usr/lib" / name, "a") as file:
@@ -66,7 +67,7 @@ def test_getent_id_and_sudo_agree(policy: str) -> None:
 
 
 def _row_that_only_getent_minds() -> tuple[bool, bool, bool]:
-    with make_root(stateless=True, name="debian-12-systemd-ssh-python") as root:
+    with debian_root(stateless=True, name="debian-12-systemd-ssh-python") as root:
         place = Path(root.path)
         nsswitch = (place / "usr/share/accounts/nsswitch.conf").read_text()
         (place / "usr/share/accounts/nsswitch.conf").write_text(

@@ -9,8 +9,9 @@ import pytest
 
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.console import Console
-from tests.clients.roots import Root, available, copy_root, make_stateless
 from tests.support import nspawn
+from tests.support.roots.cached import available, copy_root
+from tests.support.roots.debian import DebianRoot, install_stateless
 
 pytestmark = pytest.mark.skipif(
     not (available() and nspawn.available()), reason="needs root, systemd-nspawn and debootstrap"
@@ -23,9 +24,9 @@ EXPIRED = "Your account has expired; please contact your system administrator."
 
 def build(place: Path) -> Path:
     """A Debian 12 with our tools over its own; root and ivy, a human, are the image's."""
-    root = Root(str(copy_root("debian-12-systemd-ssh-python", place)))
+    root = DebianRoot(str(copy_root("debian-12-systemd-ssh-python", place)))
     root.check(f"useradd -m -s /bin/bash -u 1500 -p '{PASSWORD_HASH}' ivy; usermod -p '{PASSWORD_HASH}' root")
-    make_stateless(root)
+    install_stateless(root)
     # systemd stops restarting a getty that ends as often as ours.
     often = place / "etc/systemd/system/console-getty.service.d/often.conf"
     often.parent.mkdir()

@@ -18,8 +18,9 @@ from accounts.image.wire import VENDOR_DATA, Wired
 from accounts.image.wirepam import check_stacks, wire_pam
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.dialogue import talk
-from tests.clients.roots import Result, Root, available, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import DebianRoot, Result, debian_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -65,7 +66,7 @@ CASES = {
 }
 
 
-def prepare(root: Root, user: str, image: bool) -> None:
+def prepare(root: DebianRoot, user: str, image: bool) -> None:
     where = "usr/lib" if image else "etc"
     for name, row in {
         "passwd": f"{user}:x:{UID}:{UID}::/:/bin/sh\n",
@@ -77,7 +78,7 @@ def prepare(root: Root, user: str, image: bool) -> None:
             file.write(row)
 
 
-def converse(root: Root, user: str, case: Case, image: bool) -> tuple[Result, str]:
+def converse(root: DebianRoot, user: str, case: Case, image: bool) -> tuple[Result, str]:
     """What the terminal showed, and the password field afterwards, hashed by whom it may."""
     layer = Path(root.path, "usr/lib" if image else "etc", "shadow")
     rows = [line for line in layer.read_text().splitlines() if not line.startswith(f"{user}:")]
@@ -91,7 +92,7 @@ def converse(root: Root, user: str, case: Case, image: bool) -> tuple[Result, st
 
 
 def _all(stateless: bool, image: bool) -> dict[str, tuple[Result, str]]:
-    with make_root(stateless=stateless) as root:
+    with debian_root(stateless=stateless) as root:
         user = "bob"
         if stateless:
             with Tree(Path(root.path)) as tree:
@@ -113,7 +114,7 @@ def _all(stateless: bool, image: bool) -> dict[str, tuple[Result, str]]:
         return found
 
 
-def _local(root: Root) -> dict[str, str]:
+def _local(root: DebianRoot) -> dict[str, str]:
     found = {}
     for name in ("passwd", "shadow", "group", "gshadow"):
         path = Path(root.path, "etc", name)

@@ -14,8 +14,9 @@ import pytest
 from accounts.image.wire import wire
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.console import Console
-from tests.clients.roots import Root, available, copy_root, make_stateless
 from tests.support import nspawn
+from tests.support.roots.cached import available, copy_root
+from tests.support.roots.debian import DebianRoot, install_stateless
 
 pytestmark = pytest.mark.skipif(
     not (available() and nspawn.available()), reason="needs root, systemd-nspawn and debootstrap"
@@ -32,7 +33,7 @@ QUALITY = (("Enter new password: ", WEAK), ("Enter new password: ", NEW), ("Re-t
 
 def build(place: Path, name: str) -> Path:
     """Our tools over Debian's, wired with --pam; root and the users of the image have OLD."""
-    root = Root(str(copy_root(name, place)))
+    root = DebianRoot(str(copy_root(name, place)))
     root.check(f"usermod -p '{PASSWORD_HASH}' root")
     for number, user in enumerate(("ivy", *SHIPPED), 1500):
         root.check(f"useradd -m -s /bin/bash -u {number} -p '{PASSWORD_HASH}' {user}")
@@ -42,7 +43,7 @@ def build(place: Path, name: str) -> Path:
         user, password, *_ = row.split(":")
         rows.append(f"{user}:{password}:{SHIPPED[user]}:7:::" if user in SHIPPED else row)
     shadow.write_text("\n".join(rows) + "\n")
-    make_stateless(root)
+    install_stateless(root)
     wire(place, with_pam=True)
     often = place / "etc/systemd/system/console-getty.service.d/often.conf"
     often.parent.mkdir(parents=True)

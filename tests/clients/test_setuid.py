@@ -13,8 +13,9 @@ import pytest
 
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.dialogue import talk
-from tests.clients.roots import Result, Root, available, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import DebianRoot, Result, debian_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -34,7 +35,7 @@ FAMILY = ("passwd", "group", "shadow", "gshadow")
 class Machine:
     """A stateless root with LIZ and IVY, and their terminals."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: DebianRoot) -> None:
         self.root = root
         for name, row in IMAGE_ROWS.items():
             with open(f"{root.path}/usr/lib/{name}", "a") as file:
@@ -62,7 +63,7 @@ class Machine:
 
 
 def _on_machine(scenario: str) -> None:
-    with make_root(stateless=True) as root:
+    with debian_root(stateless=True) as root:
         globals()[scenario](Machine(root))
 
 

@@ -19,7 +19,7 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, TOP)
 
-from tests.support.roots.mounts import SetupFailed, make_root, run_quiet, unmount  # noqa: E402
+from tests.support.roots.mounts import SetupFailed, overlay_root, run_quiet, unmount  # noqa: E402
 
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 SHOW_DELTA = "cd /etc && grep -sH . passwd group shadow gshadow subuid subgid accounts/base; true"
@@ -159,7 +159,7 @@ def main() -> int:
         os.execvp("unshare", ["unshare", "-m", "-p", "-f", "--kill-child", sys.executable, "-IS", __file__])
     base = tempfile.mkdtemp(prefix="accounts-demo.", dir="/var/tmp")
     try:
-        root = make_root(base)
+        root = overlay_root(base)
         run_quiet("make", "-s", "-C", TOP, "install", f"DESTDIR={root}", "PREFIX=/usr")
         for name in DATABASES:
             shutil.move(f"{root}/etc/{name}", f"{root}/usr/lib/{name}")

@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.clients.roots import TOP, Root, available, make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, DebianRoot, debian_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 
@@ -19,7 +20,7 @@ ASK = "getent passwd $(getent passwd | cut -d: -f1); getent group $(getent group
 
 def _build() -> dict[str, str]:
     """What was asked and what the root answered."""
-    with make_root(stateless=False, name="debian-13-build") as root:
+    with debian_root(stateless=False, name="debian-13-build") as root:
         root.check("mkdir -p /src/build")
         for name in SOURCE:
             subprocess.run(["cp", "-a", TOP / name, f"{root.path}/src/{name}"], check=True)
@@ -32,7 +33,7 @@ def _build() -> dict[str, str]:
         return answers | _use(root)
 
 
-def _use(root: Root) -> dict[str, str]:
+def _use(root: DebianRoot) -> dict[str, str]:
     commands = {
         # What is built here is loaded by Debian 12's glibc 2.36, too.
         "needs": "cd /usr/lib/*-gnu; objdump -T libnss_altfiles.so.2 libsubid_altfiles.so |"

@@ -14,6 +14,7 @@ import pytest
 
 from tests.image.rootfs import names
 from tests.support.nspawn import Machine, available
+from tests.support.roots.cached import copy_root
 
 TOP = Path(__file__).parents[2]
 ACCOUNTS = TOP / "shims/accounts"
@@ -48,8 +49,7 @@ def hashed(password: str) -> str:
 
 def build(place: Path, *packages: str, system: str = "debian-12-systemd-ssh-python") -> Path:
     """An image: a Debian with our tools, root with a password, user bob, and a system user per package."""
-    cached = run(TOP / "tests/support/make-root.sh", system).strip()
-    run("cp", "-a", "--reflink=auto", cached, place)
+    copy_root(system, place)
     run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
     tool = TOP / "shims"
     for name in packages:
@@ -59,7 +59,7 @@ def build(place: Path, *packages: str, system: str = "debian-12-systemd-ssh-pyth
     return place
 
 
-def make_stateless(place: Path, *previous: Path) -> None:
+def empty_etc(place: Path, *previous: Path) -> None:
     own = place.parent / "python.rules"
     own.write_text(PYTHON_RULES)
     pins = [argument for root in previous for argument in ("--previous", str(root))]
@@ -82,7 +82,7 @@ def leave(machine: Machine) -> None:
 
 def test_from_the_build_to_a_factory_reset(tmp_path: Path) -> None:
     first = build(tmp_path / "first")
-    make_stateless(first)
+    empty_etc(first)
     assert names(first) == []  # the rules keep account files and nsswitch.conf, of which none is there
 
     with Machine(first) as machine:
@@ -122,7 +122,7 @@ def test_from_the_build_to_a_factory_reset(tmp_path: Path) -> None:
 
     # An update: a new image, with one more daemon, takes over /etc and /home as they are.
     second = build(tmp_path / "second", "newsvc")
-    make_stateless(second, first)
+    empty_etc(second, first)
     for name in ("etc", "home"):
         shutil.rmtree(second / name)
         (first / name).rename(second / name)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.image.test_boot import PASSWORD, TOP, hashed
 from tests.support.nspawn import Machine, available
+from tests.support.roots.cached import copy_root
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs root and systemd-nspawn")
 
@@ -27,10 +28,7 @@ WantedBy=multi-user.target
 
 def make_machine(path: Path) -> Path:
     """A Debian with the tools and no image layer: apply does not need one."""
-    cached = subprocess.run(
-        [TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh-python"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    subprocess.run(["cp", "-a", "--reflink=auto", cached, path], check=True)
+    copy_root("debian-12-systemd-ssh-python", path)
     tools = os.environ.get("ACCOUNTS_TOOLS")
     if tools is not None:
         subprocess.run(["cp", "-a", "--no-preserve=ownership", f"{TOP / tools}/.", path], check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.test_boot import PASSWORD, build, leave, make_stateless
+from tests.image.test_boot import PASSWORD, build, empty_etc, leave
 from tests.support.nspawn import Machine, available
 
 pytestmark = pytest.mark.skipif(
@@ -25,9 +25,9 @@ SSH = "ssh -i /root/key -o StrictHostKeyChecking=no -o BatchMode=yes bob@127.0.0
 
 def test_a_hidden_user_is_gone_for_every_program(tmp_path: Path) -> None:
     first = build(tmp_path / "first", "etcd")
-    make_stateless(first)
+    empty_etc(first)
     second = build(tmp_path / "second", "etcd", "newsvc")
-    make_stateless(second, first)
+    empty_etc(second, first)
     with Machine(first) as machine:
         machine.login("root", PASSWORD)
         machine.run("mount -o remount,rw / 2>/dev/null; mkdir -p /run/sshd; systemctl start ssh")

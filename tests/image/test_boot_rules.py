@@ -17,6 +17,7 @@ import pytest
 from accounts.image.rules import load_rules
 from accounts.image.stateless import apply_rules
 from tests.support.nspawn import Machine, available
+from tests.support.roots.cached import copy_root
 
 TOP = Path(__file__).parents[2]
 PASSWORD = "secret"
@@ -35,14 +36,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cached root, its /etc emptied by the rules, its accounts in /usr/lib, our module and boot unit in it."""
-    cached = subprocess.run(
-        [TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh-python"],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    place = tmp_path_factory.mktemp("boot") / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", cached.stdout.strip(), place], check=True)
+    place = copy_root("debian-12-systemd-ssh-python", tmp_path_factory.mktemp("boot") / "root")
     subprocess.run(["make", "-s", "install", f"DESTDIR={place}"], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
     report = apply_rules(place, load_rules([TOP / "nss-data/rules/debian-12-systemd-ssh.rules"]), check_empty="error")
     assert not report.failed

@@ -14,9 +14,10 @@ from accounts.image.dracut import MODULE, MODULES, format_module
 from accounts.image.seed import seed
 from accounts.image.thaw import thaw
 from accounts.image.wire import wire
-from tests.clients import roots
 from tests.image.test_wire import make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, DebianRoot, debian_root
 
 DRACUT = (
     "dracut --force --quiet --no-hostonly --no-kernel --no-compress --no-early-microcode --kver 1"
@@ -27,7 +28,7 @@ DRACUT = (
 Rows = dict[str, str]
 
 
-def _initrd(root: roots.Root, module: str = "accounts ") -> tuple[Rows, Rows]:
+def _initrd(root: DebianRoot, module: str = "accounts ") -> tuple[Rows, Rows]:
     """passwd and group of an initrd: name -> id. Of a name that is there twice, as dracut makes one, the first."""
     passwd, group = (
         {row[0]: row[2] for row in reversed([line.split(":") for line in text.splitlines()])}
@@ -37,9 +38,9 @@ def _initrd(root: roots.Root, module: str = "accounts ") -> tuple[Rows, Rows]:
 
 
 def _make_initrds() -> dict[str, tuple[Rows, Rows]]:
-    with roots.make_root(False, "debian-13-dracut") as root:
+    with debian_root(False, "debian-13-dracut") as root:
         top = Path(root.path)
-        shutil.copy(roots.TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
+        shutil.copy(TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
         found = {"classic": _initrd(root, "")}
         seed(top)
         found["seeded"] = _initrd(root, "")
@@ -53,9 +54,9 @@ def _make_initrds() -> dict[str, tuple[Rows, Rows]]:
     return found
 
 
-@pytest.mark.skipif(not roots.available(), reason="needs root and debootstrap")
+@pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 def test_an_initrd_has_the_accounts_of_the_image() -> None:
-    subprocess.run(["make", "-s", "-C", roots.TOP / "nss"], check=True)
+    subprocess.run(["make", "-s", "-C", TOP / "nss"], check=True)
     found = in_child(_make_initrds)
     users, groups = found["classic"]
     assert "messagebus" in users and {"input", "kvm", "messagebus"} <= groups.keys()

@@ -14,10 +14,11 @@ import pytest
 from accounts.image.elf import parse_elf
 from accounts.image.module import MODULE, find_modules
 from accounts.image.reader import Reader
-from tests.clients import roots
 from tests.image.elf_files import AARCH64, ARM, I386, X86_64, make_library, make_module
 from tests.image.rootfs import make
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, debian_root
 
 LINKER = b"\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0"
 TRIPLET = "usr/lib/x86_64-linux-gnu"
@@ -157,11 +158,11 @@ REAL: dict[str, Callable[[Path, Path], None]] = {
 def _try_all() -> dict[str, tuple[bool, bool]]:
     """Case -> (whether a program of the root finds an image user, whether we say so)."""
     found = {}
-    with roots.make_root(False, "debian-12-minbase") as root:
+    with debian_root(False, "debian-12-minbase") as root:
         top = Path(root.path)
         (top / "usr/lib/passwd").write_text("imageuser:x:777:777::/:/bin/sh\n")
         (top / "etc/nsswitch.conf").write_text("passwd: files altfiles\n")
-        module = roots.TOP / "nss/build" / MODULE
+        module = TOP / "nss/build" / MODULE
         for case, place in REAL.items():
             place(top, module)
             with Reader(top) as tree:
@@ -173,9 +174,9 @@ def _try_all() -> dict[str, tuple[bool, bool]]:
     return found
 
 
-@pytest.mark.skipif(not roots.available(), reason="needs root and debootstrap")
+@pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 def test_the_real_linker_agrees() -> None:
-    subprocess.run(["make", "-s", "-C", roots.TOP / "nss"], check=True)
+    subprocess.run(["make", "-s", "-C", TOP / "nss"], check=True)
     found = in_child(_try_all)
     assert {case: ours for case, (_, ours) in found.items()} == {case: real for case, (real, _) in found.items()}
     assert {case for case, (real, _) in found.items() if real} >= {"triplet", "lib", "local, cached"}

@@ -15,8 +15,9 @@ from accounts.image.layers import Layers
 from accounts.image.nsswitch import merge_nsswitch
 from accounts.image.tree import Tree
 from accounts.model.policy import parse_nsswitch, parse_services
-from tests.clients import roots
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, DebianRoot, debian_root
 
 GOOD = "group: files [SUCCESS=merge] altfiles\nshadow: files altfiles\ngshadow: files altfiles\n"
 # What stands for passwd; the other lines are right unless the text has them.
@@ -49,7 +50,7 @@ VARIANTS = [
 ]  # fmt: skip
 
 
-def _look(root: roots.Root, text: bytes) -> dict[str, bool]:
+def _look(root: DebianRoot, text: bytes) -> dict[str, bool]:
     """What NSS of a root finds with an nsswitch.conf: users and groups of either layer, both members of a group."""
     Path(root.path, "etc/nsswitch.conf").write_bytes(text)
     answers = root.run(
@@ -68,9 +69,9 @@ def _look(root: roots.Root, text: bytes) -> dict[str, bool]:
 
 def _try_all() -> list[tuple[str, dict[str, bool], dict[str, bool]]]:
     found = []
-    with roots.make_root(False, "debian-12-minbase") as root:
+    with debian_root(False, "debian-12-minbase") as root:
         top = Path(root.path)
-        shutil.copy(roots.TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
+        shutil.copy(TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
         (top / "usr/lib/passwd").write_text("imageuser:x:777:777::/:/bin/sh\nboth:x:779:779::/image:/bin/sh\n")
         (top / "usr/lib/group").write_text("joined:x:780:one\n")
         (top / "usr/lib/shadow").write_text("imageuser:!:19000::::::\n")
@@ -92,9 +93,9 @@ def _complains(root: Path, variant: str) -> bool:
     return bool(findings.found)
 
 
-@pytest.mark.skipif(not roots.available(), reason="needs root and debootstrap")
+@pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 def test_what_glibc_reads_is_what_counts(tmp_path: Path) -> None:
-    subprocess.run(["make", "-s", "-C", roots.TOP / "nss"], check=True)
+    subprocess.run(["make", "-s", "-C", TOP / "nss"], check=True)
     wrong = []
     for variant, before, after in in_child(_try_all):
         if not all(after.values()):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.test_boot import ACCOUNTS, TOP, run
+from tests.support.roots.cached import copy_root
 
 # The calls of the maintainer scripts of Debian 12 that make accounts, one package each, and the directory that
 # the package gives to its user. Ids are found by the order of the calls.
@@ -45,8 +46,7 @@ pytestmark = pytest.mark.skipif(
 
 def build(place: Path, order: list[str], date: str) -> Path:
     """A minimal Debian 12 with those packages' accounts, made by Debian's own tools, and then ours."""
-    cached = run(TOP / "tests/support/make-root.sh", "debian-12-minbase").strip()
-    run("cp", "-a", "--reflink=auto", cached, place)
+    copy_root("debian-12-minbase", place)
     script = ["set -e", "export PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
     for name in order:
         call, owner = PACKAGES[name]
@@ -129,8 +129,7 @@ def test_the_hook_of_mkosi(tmp_path: Path) -> None:
 
 def test_inside_of_a_container(tmp_path: Path) -> None:
     """What the Containerfile runs: ROOT is /, there is no systemd, and names go on resolving."""
-    place = tmp_path / "root"
-    run("cp", "-a", run(TOP / "tests/support/make-root.sh", "debian-12-systemd-ssh-python").strip(), place)
+    place = copy_root("debian-12-systemd-ssh-python", tmp_path / "root")
     run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
     shutil.rmtree(place / "usr/lib/systemd")
     text = (TOP / "packaging/container/Containerfile").read_text()

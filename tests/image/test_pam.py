@@ -9,9 +9,10 @@ import pytest
 
 from accounts.image import pam
 from accounts.image.wire import wire
-from tests.clients.roots import available, make_root
 from tests.image import test_wire
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import debian_root
 
 ADDED = (pam.COMMENT + pam.LINE).decode()
 UNIX = "account\t[success=1 new_authtok_reqd=done default=ignore]\tpam_unix.so \n"
@@ -54,7 +55,7 @@ def test_wire_adds_it_where_the_root_has_what_it_needs(tmp_path: Path, complete:
 
 
 def _after_pam_auth_update() -> tuple[str, str, str]:
-    with make_root(stateless=False) as root:
+    with debian_root(stateless=False) as root:
         path = Path(root.path, "etc/pam.d/common-account")
         path.write_bytes(pam.add_helper(path.read_bytes()))
         first = path.read_text()

@@ -13,9 +13,10 @@ from accounts.image.passwordstack import add_module, add_profile, find_faults, i
 from accounts.image.tree import Tree
 from accounts.image.wire import VENDOR_DATA, Wired, wire
 from accounts.image.wirepam import check_stacks, wire_pam
-from tests.clients.roots import available, make_root
 from tests.image import test_wire
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import debian_root
 
 REST = "user_unknown=ignore default=die]\tpam_accounts.so"
 DENY = "password\trequisite\t\t\tpam_deny.so\npassword\trequired\t\t\tpam_permit.so\n"
@@ -202,7 +203,7 @@ def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
 
 
 def _pam_auth_update() -> dict[str, str]:
-    with make_root(stateless=False) as root:
+    with debian_root(stateless=False) as root:
         top = Path(root.path)
         common = top / "etc/pam.d/common-password"
         # Without move_pam: pam-auth-update knows /etc only.

@@ -14,10 +14,11 @@ from accounts.image.rpm import CONFIGURATION, MACROS, format_macros
 from accounts.image.seed import seed
 from accounts.image.thaw import freeze, thaw
 from accounts.image.wire import wire
-from tests.clients import roots
 from tests.image.rootfs import make
 from tests.image.test_wire import make_root
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import TOP, debian_root
 
 SPEC = """\
 Name: t
@@ -40,11 +41,11 @@ INSTALL = "rpm -i --nodeps /srv/RPMS/noarch/t-1-1.noarch.rpm; stat -c %u:%g:%a /
 def _install_around() -> list[str]:
     """What rpm says, and the owner of the file: after seed, after wire, thawed, frozen, with a user of /etc."""
     said = []
-    with roots.make_root(False, "debian-13-rpm") as root:
+    with debian_root(False, "debian-13-rpm") as root:
         top = Path(root.path)
         (top / "srv/t.spec").write_text(SPEC)
         root.check("rpmbuild --define '_topdir /srv' -bb /srv/t.spec")
-        shutil.copy(roots.TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
+        shutil.copy(TOP / "nss/build/libnss_altfiles.so.2", top / "usr/lib/x86_64-linux-gnu")
         with open(top / "etc/passwd", "a") as passwd, open(top / "etc/group", "a") as group:
             passwd.write("imageuser:x:990:990::/:/bin/sh\n")
             group.write("imagegroup:x:991:\n")
@@ -58,9 +59,9 @@ def _install_around() -> list[str]:
     return said
 
 
-@pytest.mark.skipif(not roots.available(), reason="needs root and debootstrap")
+@pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 def test_files_belong_to_users_of_the_image() -> None:
-    subprocess.run(["make", "-s", "-C", roots.TOP / "nss"], check=True)
+    subprocess.run(["make", "-s", "-C", TOP / "nss"], check=True)
     without, *wired = in_child(_install_around)
     assert without.endswith("\n0:0:640\n") and "user imageuser does not exist - using root" in without
     assert wired == ["990:991:640\n"] * 3

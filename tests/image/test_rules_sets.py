@@ -15,6 +15,7 @@ import pytest
 from accounts.image.rules import load_rules
 from accounts.image.stateless import StatelessReport, apply_rules
 from tests.image.rootfs import make, names
+from tests.support.roots.cached import copy_root
 
 TOP = Path(__file__).parents[2]
 RULES = TOP / "nss-data/rules"
@@ -33,10 +34,7 @@ def debian(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     place = tmp_path / "root"
 
     def copy(rules: str) -> Path:
-        command = [TOP / "tests/support/make-root.sh", DEBIAN[rules]]
-        made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", made.stdout.strip(), place], check=True)
-        return place
+        return copy_root(DEBIAN[rules], place)
 
     yield copy
     shutil.rmtree(place)

@@ -20,6 +20,7 @@ from accounts.image.export import export_sysusers
 from accounts.image.importer import Imported, import_sysusers
 from accounts.image.sysusers import parse_line, split_words
 from tests.image.rootfs import make, tell
+from tests.support.roots.cached import cached_root
 
 EXAMPLES = int(os.environ.get("ACCOUNTS_EXAMPLES", "40"))
 Files = dict[str, str | None]
@@ -28,10 +29,7 @@ Files = dict[str, str | None]
 @cache
 def real_root() -> Path:
     """A root with systemd 257's systemd-sysusers, and the sysusers.d files of some fifty Debian 13 packages."""
-    script = Path(__file__).resolve().parents[1] / "support/make-root.sh"
-    done = subprocess.run([script, "debian-13-sysusers"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
+    return cached_root("debian-13-sysusers")
 
 
 def run_real(root: Path, *files: Path) -> tuple[int, str]:

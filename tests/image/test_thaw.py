@@ -13,10 +13,11 @@ from accounts.image.layers import Layers
 from accounts.image.seed import seed
 from accounts.image.thaw import freeze, thaw
 from accounts.image.tree import Tree
-from tests.clients import roots
 from tests.image.accounts import GROUP, GSHADOW, PASSWD, change, make_image, row
 from tests.image.rootfs import make, names, tell
 from tests.support.overlay import in_child
+from tests.support.roots.cached import available
+from tests.support.roots.debian import EPOCH, TOP, debian_root, install_diverted
 
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 
@@ -115,13 +116,13 @@ INSTALL = "apt-get -q -y -o Dpkg::Use-Pty=0 install --no-install-recommends --no
 
 def install_packages(stateless: bool) -> dict[str, object]:
     """Install the packages, one apt-get after the other, as layers of an image are; what came of it."""
-    with roots.make_root(False, "debian-13-packages") as root:
+    with debian_root(False, "debian-13-packages") as root:
         top = Path(root.path)
         if stateless:
-            roots.install_diverted(root)
-            seed(top, source_date_epoch=roots.EPOCH)
+            install_diverted(root)
+            seed(top, source_date_epoch=EPOCH)
             root.check("accounts image wire / --no-boot")
-            hook = (roots.TOP / "packaging/debian/apt.conf").read_text()
+            hook = (TOP / "packaging/debian/apt.conf").read_text()
             (top / "etc/apt/apt.conf.d/50accounts").write_text(hook)
         (top / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
         (top / "usr/sbin/policy-rc.d").chmod(0o755)
@@ -137,7 +138,7 @@ def install_packages(stateless: bool) -> dict[str, object]:
         }  # fmt: skip
 
 
-@pytest.mark.skipif(not roots.available(), reason="needs root and debootstrap")
+@pytest.mark.skipif(not available(), reason="needs root and debootstrap")
 def test_packages_of_debian_13_install_over_seeded_accounts() -> None:
     """dpkg 1.22 reads /etc/passwd itself: "unknown system user 'root' in statoverride file"."""
     classic = in_child(install_packages, False)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.life import TOP, accounts, local, make_root, write
+from tests.support.roots.cached import copy_root
 
 QUESTIONS = (
     "getent passwd ann", "getent group ann", "getent group crew", "getent shadow ann", "id ann", "id root",
@@ -33,10 +34,7 @@ def test_debians_extrausers(tmp_path: Path) -> None:
 
     Ids below 500 are none for that module: its rows of groups of the system say nothing.
     """
-    made = subprocess.run([TOP / "tests/support/make-root.sh", "debian-12-extrausers"], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    root = tmp_path / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", made.stdout.strip(), root], check=True)
+    root = copy_root("debian-12-extrausers", tmp_path / "root")
     seeded = subprocess.run([TOP / "shims/accounts", "image", "seed", root], capture_output=True, text=True)
     assert seeded.returncode == 0, seeded.stderr
     subprocess.run(["make", "-s", "-C", TOP / "nss", "install", f"DESTDIR={root}"], check=True)

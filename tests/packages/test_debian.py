@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.roots.cached import copy_root
+
 TOP = Path(__file__).resolve().parents[2]
-MAKE_ROOT = TOP / "tests/support/make-root.sh"
 RUN_IN_ROOT = TOP / "tests/support/run-in-root.sh"
 PACKAGES = ("libnss-altfiles", "libpam-accounts", "libsubid-altfiles", "stateless-accounts", "stateless-accounts-tools")
 TOOLS = sorted(path.name for path in (TOP / "shims").iterdir() if path.is_file() and path.name != "accounts")
@@ -35,13 +36,11 @@ exit 0
 """
 
 
-class Root:
+class PackagedRoot:
     """A copy of a cached root directory, in which commands run as on a machine of its own."""
 
     def __init__(self, name: str, place: Path) -> None:
-        base = subprocess.run([MAKE_ROOT, name], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-        self.path = place
-        subprocess.run(["cp", "-a", base, place], check=True)
+        self.path = copy_root(name, place)
 
     def run(self, command: str, status: int = 0) -> str:
         """Output and errors of a shell command, which must end with the status."""
@@ -66,7 +65,7 @@ def release(request: pytest.FixtureRequest) -> str:
 def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages, built in a root of that release."""
     place = tmp_path_factory.mktemp(f"build{release}")
-    root = Root(f"debian-{release}-packaging", place / "root")
+    root = PackagedRoot(f"debian-{release}-packaging", place / "root")
     tree = root.path / "root/tree"
     tree.mkdir()
     copy = "git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C"
@@ -81,10 +80,10 @@ def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A fresh root with the packages waiting in /debs."""
     place = tmp_path_factory.mktemp(f"machine{release}")
-    root = Root(f"debian-{release}-systemd-ssh-python", place / "root")
+    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
     shutil.copytree(debs, root.path / "debs")
     (root.path / "debs/kill.sh").write_text(KILL)
     yield root
@@ -92,13 +91,13 @@ def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def before(machine: Root) -> set[str]:
+def before(machine: PackagedRoot) -> set[str]:
     """What the root has without the packages."""
     machine.run("apt-get -qq update")
     return machine.list_files()
 
 
-def test_installs_and_works(machine: Root, before: set[str]) -> None:
+def test_installs_and_works(machine: PackagedRoot, before: set[str]) -> None:
     assert {path.name.split("_")[0] for path in (machine.path / "debs").glob("*.deb")} >= set(PACKAGES)
     machine.run("dpkg -i /debs/*.deb")
     assert machine.run("accounts --version").startswith("accounts ")
@@ -111,7 +110,7 @@ def test_installs_and_works(machine: Root, before: set[str]) -> None:
     machine.run("sh -x /debs/smoke")
 
 
-def test_what_is_below_is_upgraded(machine: Root) -> None:
+def test_what_is_below_is_upgraded(machine: PackagedRoot) -> None:
     machine.run(
         "export DEBIAN_FRONTEND=noninteractive; "
         "apt-get -qq install -y --reinstall passwd login base-passwd libc-bin >/dev/null"
@@ -121,7 +120,7 @@ def test_what_is_below_is_upgraded(machine: Root) -> None:
     machine.run("useradd after && userdel after")
 
 
-def test_upgrades_itself(machine: Root) -> None:
+def test_upgrades_itself(machine: PackagedRoot) -> None:
     machine.run(
         "cd /debs; for deb in *.deb; do rm -rf x; dpkg-deb -R $deb x; "
         "sed -i 's/^Version: .*/Version: 9.9/; s/(= [^)]*)/(= 9.9)/' x/DEBIAN/control; "
@@ -132,7 +131,7 @@ def test_upgrades_itself(machine: Root) -> None:
 
 
 @pytest.mark.parametrize("action", ["remove", "add"])
-def test_killed_at_any_line_there_is_a_useradd(machine: Root, action: str) -> None:
+def test_killed_at_any_line_there_is_a_useradd(machine: PackagedRoot, action: str) -> None:
     """Each time from the other state; then the same call does the rest."""
     other = {"add": "remove", "remove": "add"}[action]
     script = f"""
@@ -153,7 +152,7 @@ def test_killed_at_any_line_there_is_a_useradd(machine: Root, action: str) -> No
     machine.run("/usr/lib/accounts/tools-links add")
 
 
-def test_removed_and_purged_nothing_is_left(machine: Root, before: set[str]) -> None:
+def test_removed_and_purged_nothing_is_left(machine: PackagedRoot, before: set[str]) -> None:
     machine.run(f"dpkg --remove {' '.join(PACKAGES)}")
     machine.run("useradd after && userdel after && passwd --status root")
     machine.run(f"dpkg --purge {' '.join(PACKAGES)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nspawn import Machine, available
+from tests.support.roots.cached import copy_root
 
 TOP = Path(__file__).parents[2]
 OLD, NEW = "Secret-123", "Xk3!vbe9Qz"
@@ -38,8 +39,7 @@ def run(*command: str | Path) -> str:
 
 def build(release: str, place: Path) -> None:
     """An image with our tools and ivy; the accounts of /etc are seeded."""
-    cached = run(TOP / "tests/support/make-root.sh", f"{release}-systemd-ssh-python").strip()
-    run("cp", "-a", "--reflink=auto", cached, place)
+    copy_root(f"{release}-systemd-ssh-python", place)
     run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
     hashed = run("openssl", "passwd", "-6", "-salt", "abcdefgh", OLD).strip()
     run(TOP / "shims/usermod", "--prefix", place, "-p", hashed, "root")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.clients.dialogue import talk
-from tests.clients.roots import Result
 from tests.service.machine import ALICE, Service
 from tests.support.overlay import REAL, in_overlay
+from tests.support.roots.debian import Result
 
 OLD, NEW = "Secret-123", "Xk3!vbe9Qz"
 SECONDS = 60

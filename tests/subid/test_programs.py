@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.roots.cached import cached_root
 from tests.support.roots.held import HeldRoot
 
 TOP = Path(__file__).resolve().parents[2]
@@ -35,10 +36,7 @@ exit $status
 
 @pytest.fixture(params=["debian-12-podman", "debian-13-podman"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HeldRoot]:
-    made = subprocess.run(
-        ["sh", TOP / "tests/support/make-root.sh", request.param], check=True, stdout=subprocess.PIPE, text=True
-    )
-    new = HeldRoot(tmp_path, made.stdout.strip())
+    new = HeldRoot(tmp_path, str(cached_root(request.param)))
     try:
         for directory in ("nss", "subid"):
             install = ["make", "-s", "-C", TOP / directory, "install", f"BUILD={tmp_path}-{directory}"]

@@ -63,7 +63,7 @@ def sha_rounds(login_defs: bytes) -> tuple[int, int] | None:
 
 
 def asks_for_no_method(command: Command, login_defs: bytes) -> bool:
-    """Whether pam_unix hashes for the command, and neither it nor login.defs was told how (tests/support/root.py)."""
+    """Whether pam_unix hashes for the command, and neither it nor login.defs was told how (roots/case.py)."""
     through_pam = command.tool == "newusers" or (command.tool == "chpasswd" and not command.argv)
     return through_pam and not re.search(rb"^\s*(ENCRYPT_METHOD|MD5_CRYPT_ENAB)\s", login_defs, re.MULTILINE)
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.roots.mounts import make_root, run_quiet, unmount
+from tests.support.roots.cached import cached_root
+from tests.support.roots.mounts import overlay_root, run_quiet, unmount
 from tests.support.worker import own_release, system_root
 
 TOP = Path(__file__).resolve().parents[2]
@@ -59,8 +60,7 @@ def machine_with(release: str) -> str:
         return ""
     if release not in MACHINES:
         return system_root(release)
-    command = [TOP / "tests/support/make-root.sh", MACHINES[release]]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    return str(cached_root(MACHINES[release]))
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -96,7 +96,7 @@ def _run(
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        root = make_root(base, system=system or "/")
+        root = overlay_root(base, system=system or "/")
         if install:
             os.mkdir(f"{root}{REAL}")
             for name in FAMILY:
@@ -105,7 +105,7 @@ def _run(
                         shutil.copy(f"{root}{directory}/{name}", f"{root}{REAL}/{name}")
             run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
         if stateless:
-            make_stateless(Path(root))
+            move_accounts(Path(root))
         if not enter:
             return function(root, *arguments)
         os.chroot(root)
@@ -117,7 +117,7 @@ def _run(
         unmount(base)
 
 
-def make_stateless(root: Path) -> None:
+def move_accounts(root: Path) -> None:
     """Move the account files of a root to its image layer and wire NSS, in the simplest way there is."""
     for name in DATABASES:
         shutil.move(root / "etc" / name, root / "usr/lib" / name)

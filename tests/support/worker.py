@@ -19,7 +19,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
-from tests.support.root import REPO_IN_ROOT, Root
+from tests.support.roots.cached import cached_root
+from tests.support.roots.case import REPO_IN_ROOT, CaseRoot
 from tests.support.state import Command, Outcome, State
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -94,9 +95,7 @@ def system_root(release: str) -> str:
     """
     if release == own_release():
         return ""
-    command = [f"{REPO}/tests/support/make-root.sh", SYSTEMS[release]]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    root = os.fsdecode(result.stdout.strip())
+    root = str(cached_root(SYSTEMS[release]))
     version = own_release(root)
     if version != release:
         raise OtherReleaseError(f"{SYSTEMS[release]} has shadow-utils {version}, no {release} to compare with")
@@ -208,7 +207,7 @@ def run_all(
 def _serve(descriptor: int, base: str, lower: str, system: str, package: str) -> None:
     connection = Connection(descriptor)
     try:
-        root = Root(base, REPO, (lower,) if lower else (), system, package)
+        root = CaseRoot(base, REPO, (lower,) if lower else (), system, package)
     except OSError as error:
         connection.send(f"cannot build the root: {error}")
         return

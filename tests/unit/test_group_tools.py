@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from accounts.cli import chpasswd, remote
+from accounts.cli import chpasswd, gpasswd
 from accounts.cli.batch import CryptOptions
+from accounts.cli.console import Console
 from accounts.cli.newgrp import parse_arguments
-from accounts.cli.run import Run
+from accounts.cli.run import Run, execute, hand_over
 from accounts.cli.tool import parse
 from accounts.errors import Fail, Usage
+from accounts.service import client
 from accounts.system import setuid
 from accounts.system.lines import LINE_SIZE, split_lines
 from tests.support.prefix import Prefix
@@ -252,11 +254,12 @@ def test_gpasswd_gives_up_after_three_tries(machine: Prefix) -> None:
 # -- callers who are not root --------------------------------------------------------------------------------
 
 
-def test_root_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_is_not_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for caller in ("getuid", "geteuid"):
         monkeypatch.setattr(posix, caller, lambda: 0)
     monkeypatch.setattr(posix, "execv", lambda *_: pytest.fail("exec"))
-    remote.hand_over("gpasswd", "gpasswd", [b"-a"])
+    argv = [b"-Q", bytes(tmp_path), b"own"]
+    assert execute(Run(gpasswd.TOOL, "gpasswd"), lambda given: 7, argv, setuid=True) == 7
 
 
 @pytest.mark.parametrize("caller", ["getuid", "geteuid"])
@@ -287,11 +290,10 @@ def test_others_get_the_diverted_program(
 
     monkeypatch.setattr(posix, caller, lambda: 1000)
     monkeypatch.setattr(posix, "execv", execv)
-    for module in (remote, setuid):
-        monkeypatch.setattr(module, "DIVERTED", f"{tmp_path}/{{}}.distrib")
-    monkeypatch.setattr(remote, "run_by_service", lambda *_: None)
+    monkeypatch.setattr(setuid, "DIVERTED", f"{tmp_path}/{{}}.distrib")
+    monkeypatch.setattr(client, "run_by_service", lambda *_: None)
     with pytest.raises(Fail):
-        remote.hand_over("gpasswd", "gpasswd", [b"-a", b"\xff", b"own"])
+        hand_over(Console(gpasswd.TOOL, "gpasswd"), "gpasswd", [b"-a", b"\xff", b"own"])
     assert calls == [(str(program), [b"gpasswd", b"-a", b"\xff", b"own"])] * trusted
 
 

@@ -3,8 +3,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
+
+# Flags of mount(2).
+RDONLY, REMOUNT, BIND, REC, PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
 
 class SetupFailed(Exception):
@@ -18,26 +24,33 @@ def run_quiet(*command: str) -> None:
         raise SetupFailed(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}")
 
 
-def make_root(base: str, in_memory: bool = True, system: str = "/") -> str:
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). Raises OSError."""
+    if _libc.mount(source.encode(), target.encode(), kind.encode() or None, flags, data.encode() or None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), target)
+
+
+def overlay_root(base: str, in_memory: bool = True, system: str = "/") -> str:
     """Mount an overlay of a system below base, with proc, run and dev, and return its path.
 
     in_memory: what it changes is kept on a tmpfs.
     """
     root = mount_overlay(base, in_memory, system)
-    run_quiet("mount", "-t", "proc", "proc", f"{root}/proc")
-    run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{root}/run")
-    run_quiet("mount", "--rbind", "/dev", f"{root}/dev")
+    mount("proc", f"{root}/proc", "proc")
+    mount("tmpfs", f"{root}/run", "tmpfs")
+    mount("/dev", f"{root}/dev", "", BIND | REC)
     return root
 
 
 def mount_overlay(base: str, in_memory: bool = True, system: str = "/") -> str:
     """The overlay alone."""
     if in_memory:
-        run_quiet("mount", "-t", "tmpfs", "tmpfs", base)
+        mount("tmpfs", base, "tmpfs")
     root, upper, work = (os.path.join(base, name) for name in ("root", "upper", "work"))
     for path in (root, upper, work):
         os.mkdir(path, 0o755)
-    run_quiet("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={system},upperdir={upper},workdir={work}", root)
+    mount("overlay", root, "overlay", 0, f"lowerdir={system},upperdir={upper},workdir={work}")
     return root
 
 

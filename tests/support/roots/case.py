@@ -9,7 +9,6 @@ given), so that /usr/lib can hold an image layer. Setting a case up writes some 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import marshal
 import os
@@ -20,15 +19,12 @@ import socket
 import stat
 import time
 
+from tests.support.roots.mounts import BIND, PRIVATE, RDONLY, REC, REMOUNT, mount
 from tests.support.state import Command, File, Node, Outcome, State
 
 TREES = ("/home", "/var/mail", "/srv", "/nonexistent")
 IMAGE_FILES = ("passwd", "group", "shadow", "gshadow")
 REPO_IN_ROOT = "/opt/accounts"
-
-_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
 # How the recordings were made: pam_unix alone, without quality checks, the hash method from login.defs.
 # Root needs no password for chsh and chfn.
@@ -42,14 +38,7 @@ _PAM = {
 _PAM_ROOTOK = "auth sufficient pam_rootok.so\naccount required pam_unix.so\nsession required pam_unix.so\n"
 
 
-def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2). Raises OSError."""
-    if _libc.mount(source.encode(), target.encode(), kind.encode() or None, flags, data.encode() or None):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), target)
-
-
-class Root:
+class CaseRoot:
     """One root directory, used for one case after the other.
 
     base: an empty directory to mount on. repo: bound read-only at REPO_IN_ROOT when given. lowers: trees
@@ -61,7 +50,7 @@ class Root:
     def __init__(
         self, base: str, repo: str = "", lowers: tuple[str, ...] = (), system: str = "", package: str = ""
     ) -> None:
-        mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+        mount("none", "/", "", REC | PRIVATE)
         mount("tmpfs", base, "tmpfs", 0, "mode=755,size=256m")
         self.path = base + "/root"
         self._upper = base + "/upper"
@@ -91,8 +80,8 @@ class Root:
         os.mknod(self._at("/dev/tty"), stat.S_IFCHR | 0o666, os.makedev(5, 0))
         if repo:
             os.mkdir(self._at(REPO_IN_ROOT))
-            mount(repo, self._at(REPO_IN_ROOT), "", _MS_BIND)
-            mount("none", self._at(REPO_IN_ROOT), "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
+            mount(repo, self._at(REPO_IN_ROOT), "", BIND)
+            mount("none", self._at(REPO_IN_ROOT), "", BIND | REMOUNT | RDONLY)
         for service in ("chsh", "chfn", "chage", "groupmems", "useradd", "usermod", "userdel", "groupadd"):
             _write(self._at("/etc/pam.d/" + service), File(_PAM_ROOTOK.encode()))
         for service, text in _PAM.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -21,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.image.seed import seed
+from tests.support.roots.cached import cached_root
 from tests.support.roots.mounts import mount_overlay, run_quiet, unmount
 
-TOP = Path(__file__).resolve().parents[2]
+TOP = Path(__file__).resolve().parents[3]
 DATABASES = ("passwd", "group", "shadow", "gshadow")
 DAY = 86400
 EPOCH = 1_700_000_000
@@ -54,7 +54,7 @@ class Result:
     output: str
 
 
-class Root:
+class DebianRoot:
     """A root directory that commands run in, in a pid namespace of their own, and what can be told of it."""
 
     def __init__(self, path: str) -> None:
@@ -145,20 +145,17 @@ def _normalise(database: str, row: list[str]) -> tuple[object, ...]:
 
 
 @contextmanager
-def make_root(stateless: bool, name: str = "debian-12-clients") -> Iterator[Root]:
+def debian_root(stateless: bool, name: str = "debian-12-clients") -> Iterator[DebianRoot]:
     """An overlay of the cached root of that name, on a tmpfs. To be called in a mount namespace (in_child())."""
-    cached = subprocess.run(
-        [TOP / "tests/support/make-root.sh", name], check=True, capture_output=True, text=True
-    ).stdout.strip()
     base = tempfile.mkdtemp(prefix="accounts-test.", dir="/var/tmp")
     try:
-        path = mount_overlay(base, system=cached)
+        path = mount_overlay(base, system=str(cached_root(name)))
         run_quiet("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", f"{path}/dev/pts")
         run_quiet("mount", "-t", "tmpfs", "tmpfs", f"{path}/dev/shm")
-        root = Root(path)
+        root = DebianRoot(path)
         _set_days(Path(root.path))
         if stateless:
-            make_stateless(root)
+            install_stateless(root)
         yield root
     finally:
         unmount(base)
@@ -171,7 +168,7 @@ def _set_days(root: Path) -> None:
     shadow.write_text("".join(":".join([*row[:2], str(EPOCH // DAY), *row[3:]]) + "\n" for row in rows))
 
 
-def make_stateless(root: Root) -> None:
+def install_stateless(root: DebianRoot) -> None:
     """Install our tools over the distribution's, move the accounts to the image layer, wire NSS."""
     top = Path(root.path)
     install_diverted(root)
@@ -184,23 +181,9 @@ def make_stateless(root: Root) -> None:
     assert not left, f"/etc has {left}"
 
 
-def install_diverted(root: Root) -> None:
+def install_diverted(root: DebianRoot) -> None:
     """make install, after each tool of the distribution that has the name of one of ours has moved aside."""
     run_quiet(str(TOP / "packaging/debian/divert"), root.path)
     run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root.path}", "PREFIX=/usr")
     passwd = Path(root.path, "usr/bin/passwd.distrib").lstat()
     assert stat.S_IMODE(passwd.st_mode) == 0o4755
-
-
-def copy_root(name: str, place: Path) -> Path:
-    """A copy of a cached root, for what an overlay is not enough for."""
-    cached = subprocess.run(
-        [TOP / "tests/support/make-root.sh", name], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    subprocess.run(["cp", "-a", "--reflink=auto", cached, place], check=True)
-    return place
-
-
-def available() -> bool:
-    """Whether the roots can be made here."""
-    return os.geteuid() == 0 and shutil.which("debootstrap") is not None
