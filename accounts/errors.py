@@ -35,6 +35,9 @@ E_MEMBER_EXISTS = "E_MEMBER_EXISTS"
 E_INVALID_USER = "E_INVALID_USER"
 E_INVALID_GROUP = "E_INVALID_GROUP"
 E_FAILURE = "E_FAILURE"
+# The shell of newgrp(1).
+E_CMD_NOEXEC = "E_CMD_NOEXEC"
+E_CMD_NOTFOUND = "E_CMD_NOTFOUND"
 
 # What it is called when a database cannot be locked, opened, changed or written.
 FILE_EXITS = {

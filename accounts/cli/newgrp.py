@@ -11,8 +11,8 @@ import os
 
 from accounts.cli.run import program
 from accounts.cli.tool import Given, Tool
-from accounts.errors import E_NOPERM, Fail, Usage
-from accounts.system.newgroup import NewGroup, check_group, execute, find_gid
+from accounts.errors import E_CMD_NOEXEC, E_CMD_NOTFOUND, E_NOPERM, Fail, Usage
+from accounts.system.newgroup import NewGroup, execute, failure, find_gid, success
 from accounts.system.setuid import DIVERTED, exec_diverted
 
 TYPE_CHECKING = False
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # What "-" and "-c" mean depends on where they stand.
-TOOL_NEWGRP = Tool("newgrp", (), {}, raw=True)
-TOOL_SG = Tool("sg", (), {}, raw=True)
+EXITS = {E_CMD_NOEXEC: 126, E_CMD_NOTFOUND: 127}
+TOOL_NEWGRP = Tool("newgrp", (), EXITS, raw=True)
+TOOL_SG = Tool("sg", (), EXITS, raw=True)
 
 
 def parse_arguments(prog: str, argv: list[bytes]) -> NewGroup:
@@ -44,13 +45,20 @@ def parse_arguments(prog: str, argv: list[bytes]) -> NewGroup:
 def body(given: Given) -> NoReturn:
     """Run newgrp or sg; returns only by an error."""
     exec_diverted(given.run.console.prog, "newgrp", given.operands)
-    request = parse_arguments(given.run.tool.name, given.operands)
-    check_group(request, given.run.release)
-    gid = find_gid(request)
+    prog, change = given.run.tool.name, given.run.change
+    request = NewGroup()
+    try:
+        request = parse_arguments(prog, given.operands)
+        gid = find_gid(request, given.run.release)
+    except (Fail, Usage) as error:
+        # sg's usage is no failure to audit.
+        if not (prog == "sg" and isinstance(error, Usage)):
+            change.audit(failure(request, given.run.release))
+        raise
     if os.geteuid():
         path = DIVERTED.format("newgrp")
         raise Fail(E_NOPERM, f"Permission denied: this needs a set-uid program, there is no {path}")
-    execute(request, gid)
+    execute(request, gid, lambda: change.audit(success(gid, given.run.release)))
 
 
 main = program(TOOL_NEWGRP)(body)

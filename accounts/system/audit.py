@@ -15,7 +15,7 @@ from accounts.text import fsencode
 KINDS = {
     "USER_ACCT": 1101, "USER_CHAUTHTOK": 1108, "USYS_CONFIG": 1111, "ADD_USER": 1114, "DEL_USER": 1115,
     "ADD_GROUP": 1116, "DEL_GROUP": 1117, "USER_MGMT": 1102, "GRP_MGMT": 1132, "GRP_CHAUTHTOK": 1133, "ACCT_LOCK": 1135,
-    "ACCT_UNLOCK": 1136,
+    "ACCT_UNLOCK": 1136, "CHGRP_ID": 1119,
 }  # fmt: skip
 _NAME_MAX = 32
 _AF_NETLINK = 16
@@ -49,11 +49,11 @@ def audit(kind: str, operation: str, name: bytes, uid: int | None, success: bool
 
 def format_audit(operation: str, name: bytes, uid: int | None, success: bool, group: bytes = b"") -> bytes:
     """The text of an audit record: op, grp, acct or id, exe, hostname, addr, terminal, res."""
-    account = b"acct=" + _encode(name[:_NAME_MAX]) if uid is None else b"id=%d" % uid
+    account = b"acct=" + encode(name[:_NAME_MAX]) if uid is None else b"id=%d" % uid
     terminal = _terminal()
     return b'op=%s%s %s exe="%s" hostname=%s addr=? terminal=%s res=%s' % (
         fsencode(operation),
-        b" grp=" + _encode(group) if group else b"",
+        b" grp=" + encode(group) if group else b"",
         account,
         _program_path(),
         # libaudit names the host only where it has found a terminal.
@@ -63,7 +63,7 @@ def format_audit(operation: str, name: bytes, uid: int | None, success: bool, gr
     )
 
 
-def _encode(name: bytes) -> bytes:
+def encode(name: bytes) -> bytes:
     """A name as libaudit writes it: in hex where it could break the record apart, or is not ASCII (char is signed)."""
     if any(not 0x21 <= byte < 0x7F or byte == 0x22 for byte in name):
         return name.hex().upper().encode()

@@ -72,6 +72,9 @@ SHADOW_MEMBER = {"ADD_USER": "add-to-shadow-group", "USER_CHAUTHTOK": "add-user-
 def later_record(record: Record, release: Release) -> Record | None:
     """A record as a release has it; None where it tells nothing. One in the later words is as it is."""
     kind, operation, name, uid, success, group = record
+    if kind == "CHGRP_ID":
+        # newgrp's, in the words of the release.
+        return record
     if release < SINCE:
         return None if operation in LATER else (kind, operation, name, uid, success, b"")
     if success and operation in DROPPED:

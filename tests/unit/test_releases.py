@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from accounts.change import Change
 from accounts.edit.groupadd import AddGroup
 from accounts.edit.groupdel import RemoveGroup
 from accounts.errors import AccountsError, Fail
-from accounts.system.newgroup import NewGroup, check_group
+from accounts.system.audit_words import later_record
+from accounts.system.newgroup import NewGroup, failure, find_gid, success
 from tests.support.prefix import Prefix
 
 ROWS = {
@@ -107,9 +109,31 @@ def test_vipw_says_how_its_editor_ended(machine: Prefix) -> None:
 def test_names_of_groups_are_looked_at_by_newgrp_since_4_17() -> None:
     request = NewGroup()
     request.group = "a b"
-    check_group(request, (4, 16))
+    with pytest.raises(Fail, match="group 'a b' does not exist"):
+        find_gid(request, (4, 16))
     with pytest.raises(Fail, match="not a valid group name"):
-        check_group(request, (4, 17))
+        find_gid(request, (4, 17))
+    # Such a name is not told to audit.
+    assert failure(request, (4, 17))[1] == "changing"
+
+
+@pytest.mark.parametrize(
+    ("release", "group", "told"),
+    [
+        ((4, 13), "nosuch", "changing new-group=nosuch"),
+        # The real tool of 4.13 writes such a name as it is, and so fields of its own into the record.
+        ((4, 13), "a res=success", "changing new-group=61207265733D73756363657373"),
+        ((4, 17), "nosuch", 'changing new_group="nosuch"'),
+        ((4, 20), 'a"b', "changing new_group=612262"),
+    ],
+)
+def test_what_newgrp_tells_audit(release: tuple[int, int], group: str, told: str) -> None:
+    request = NewGroup()
+    request.group = group
+    record = failure(request, release)
+    assert record == later_record(record, release) == ("CHGRP_ID", told, b"", os.getuid(), False, b"")
+    words = {(4, 13): "changing new-gid=29"}.get(release, "changing new_gid=29")
+    assert success(29, release) == ("CHGRP_ID", words, b"", os.getuid(), True, b"")
 
 
 def test_groupadd_and_groupdel_have_hooks_since_4_14(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
