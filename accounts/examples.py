@@ -21,7 +21,7 @@ EXAMPLES = {
     "image seed": "accounts image seed --ledger ids rootfs",
     "image pin": "accounts image pin --previous old-rootfs rootfs",
     "image index": "accounts image index rootfs",
-    "image check": "accounts image check --rule unpinned-id=fail rootfs",
+    "image check": "accounts image check --severity unpinned-id=fail rootfs",
     "image stateless": "accounts image stateless --check-empty warn --rules debian.rules -- rootfs",
     "image lint-rules": "accounts image lint-rules debian.rules site.rules",
     "image diff": "accounts image diff --etc /etc old-rootfs new-rootfs",

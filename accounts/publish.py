@@ -164,9 +164,9 @@ def _is_images(facts: Facts, name: bytes, home: bytes | None, *owners: int) -> b
 def follow_user(facts: Facts, report: Report, audit: Audit, name: bytes, change: UserChange, move: bool) -> None:
     """Home, mail spool and login records follow a changed account. move: the home's content. Raises HomeError."""
     from accounts.system.homes import chown_home, move_home
+    from accounts.system.hometree import KEEP, Ids
     from accounts.system.loginrecords import LASTLOG_UID_MAX, move_login_records
     from accounts.system.mail import mail_directory, move_mailbox
-    from accounts.system.trees import KEEP, Ids
 
     target, defs, warn = facts.target, facts.defs, facts.warn
     root, home = target.root, change.old_home

@@ -105,22 +105,23 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rule(parser: argparse.ArgumentParser) -> None:
+def _add_severity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--rule",
+        "--severity",
+        dest="severities",
         action="append",
         default=[],
-        type=_parse_rule,
-        metavar="NAME=SEVERITY",
-        help=f"how bad a finding is: {', '.join(SEVERITIES)}; rules: {', '.join(RULES)}",
+        type=_parse_severity,
+        metavar="FINDING=SEVERITY",
+        help=f"how bad a finding is: {', '.join(SEVERITIES)}; findings: {', '.join(RULES)}",
     )
 
 
-def _parse_rule(text: str) -> tuple[str, str]:
+def _parse_severity(text: str) -> tuple[str, str]:
     name, _, severity = text.partition("=")
     if name not in RULES or severity not in SEVERITIES:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not NAME=SEVERITY with NAME of {', '.join(RULES)} and SEVERITY of {', '.join(SEVERITIES)}"
+            f"{text!r} is not FINDING=SEVERITY, of {', '.join(RULES)}, and of {', '.join(SEVERITIES)}"
         )
     return name, severity
 
@@ -139,7 +140,7 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
         help="write a passwd and a group file of all names there, for PSEUDO_PASSWD or later chown calls",
     )
     _add_sources(parser)
-    _add_rule(parser)
+    _add_severity(parser)
 
 
 def _add_pin(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +151,7 @@ def _add_pin(parser: argparse.ArgumentParser) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     _add_root(parser)
     _add_sources(parser)
-    _add_rule(parser)
+    _add_severity(parser)
     parser.add_argument(
         "--rules", nargs="+", action="extend", type=_source, default=[], metavar="FILE", help="what /etc may keep"
     )

@@ -19,8 +19,8 @@ def _sources(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run_seed(arguments: argparse.Namespace) -> ImageOutcome:
     """Seed, unless a finding fails."""
-    from accounts.image.build import seed_image
-    from accounts.image.pins import IdSources
+    from accounts.image.idsources import IdSources
+    from accounts.image.seed_image import seed_image
 
     built = seed_image(
         arguments.root,
@@ -29,7 +29,7 @@ def run_seed(arguments: argparse.Namespace) -> ImageOutcome:
         configuration=not arguments.no_config,
         save_names=arguments.save_names,
         ids=IdSources(arguments.ledger, arguments.previous, arguments.pins),
-        severities=dict(arguments.rule),
+        severities=dict(arguments.severities),
         source_date_epoch=source_date_epoch(),
     )
     return outcome.tell_seed(arguments.root, built)
@@ -37,8 +37,8 @@ def run_seed(arguments: argparse.Namespace) -> ImageOutcome:
 
 def run_pin(arguments: argparse.Namespace) -> ImageOutcome:
     """Pin."""
-    from accounts.image.build import shared_ledger
     from accounts.image.pin import pin
+    from accounts.image.seed_image import shared_ledger
 
     with shared_ledger(arguments.ledger) as shared:
         pinned = pin(arguments.root, shared=shared, **_sources(arguments))
@@ -65,7 +65,7 @@ def run_check(arguments: argparse.Namespace) -> ImageOutcome:
         shared=None if arguments.ledger is None else load(arguments.ledger),
         previous=arguments.previous,
         pins=arguments.pins,
-        severities=dict(arguments.rule),
+        severities=dict(arguments.severities),
         rules=load_rules(arguments.rules) if arguments.rules else None,
         machine=is_running(arguments.root) if arguments.machine is None else arguments.machine,
     )
@@ -129,8 +129,8 @@ def run_export(arguments: argparse.Namespace) -> ImageOutcome:
 
 def run_import(arguments: argparse.Namespace) -> ImageOutcome:
     """Import."""
-    from accounts.image.build import shared_ledger
     from accounts.image.importer import import_sysusers
+    from accounts.image.seed_image import shared_ledger
 
     with shared_ledger(arguments.ledger) as shared:
         return outcome.tell_import(

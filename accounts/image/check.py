@@ -28,11 +28,11 @@ from accounts.image.findings import (
     find_unowned,
 )
 from accounts.image.firstboot import ASKER, MACHINE_ID, find_asker, has_guard
+from accounts.image.idsources import gather
 from accounts.image.index import find_stale
 from accounts.image.layers import DIRECTORIES, Layers
 from accounts.image.ledger import PATH, Ledger
 from accounts.image.module import LIBRARY, SUBID_PLUGIN, find_libraries, find_modules
-from accounts.image.pins import gather
 from accounts.image.rules import Rules
 from accounts.image.tree import Tree
 from accounts.image.units import NSSWITCH_UNIT, SYSTEMD, find_faults

@@ -15,9 +15,9 @@ from typing import Any
 
 from accounts import progress
 from accounts.errors import BadArgument
+from accounts.image.idsources import Pins
 from accounts.image.layers import Layers, broken_lines, lines, walk
 from accounts.image.ledger import Ledger, RangeKey
-from accounts.image.pins import Pins
 from accounts.image.uses import Uses
 from accounts.model.policy import DATABASES
 from accounts.model.table import Table

@@ -20,9 +20,9 @@ from accounts.edit.members import add_member, put_pair
 from accounts.edit.request import Request, edit
 from accounts.edit.useradd import AddUser
 from accounts.errors import NoId
+from accounts.image.idsources import Pins, gather
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger
-from accounts.image.pins import Pins, gather
 from accounts.image.seed import DAY, format_rows, sort_rows, write_layer
 from accounts.image.specifiers import Specifiers
 from accounts.image.sysusers import SysusersLine, expand_file, is_id, parse_range

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from accounts.image.build import Built
     from accounts.image.check import Checked
     from accounts.image.diff import Difference
     from accounts.image.findings import Finding
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from accounts.image.index import Indexed
     from accounts.image.pin import Pinned
     from accounts.image.rules import RuleFault
+    from accounts.image.seed_image import Built
     from accounts.image.stateless import StatelessReport
     from accounts.image.thaw import Rows
     from accounts.image.wire import Wired

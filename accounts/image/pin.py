@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accounts.errors import BadArgument
+from accounts.image.idsources import Pins, gather
 from accounts.image.index import write_indexes
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import Key, Ledger
-from accounts.image.pins import Pins, gather
 from accounts.image.tree import Tree
 from accounts.model.database import ID_FIELDS
 from accounts.model.ids import allocate_id

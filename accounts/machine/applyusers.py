@@ -9,7 +9,7 @@ from accounts.edit.ageing import SetAgeing
 from accounts.edit.useradd import AddUser, UserPlan
 from accounts.edit.usermod import ChangeUser
 from accounts.machine.applied import LOCKED, PRESENT, MemoryLine
-from accounts.machine.declaration import PASSWORDS, DeclaredAccount
+from accounts.machine.declaration import DeclaredAccount
 from accounts.machine.words import describe_change, shown
 
 if TYPE_CHECKING:
@@ -235,8 +235,3 @@ def is_locked(passwd: bytes) -> bool:
 def _describe(field: str, before: Any, after: Any) -> str:
     old, new = describe_change(field, before, after)
     return f"{field} {old} → {new}"
-
-
-def needs_password(entry: DeclaredAccount) -> bool:
-    """Whether a password is declared for a user."""
-    return any(key in entry.values for key in PASSWORDS)

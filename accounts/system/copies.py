@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Copies directory trees that a hostile user may be changing meanwhile, as accounts.system.trees walks them. Hot path.
+"""Copies trees that a hostile user may be changing meanwhile, as accounts.system.hometree walks them. Hot path.
 
 What is refused (shield.REFUSED) is done in a plainer way: a file system that does not tell where its holes are, or
 cannot send a file, is read and written.
@@ -12,8 +12,8 @@ import errno
 import posix
 
 from accounts.system import shield
+from accounts.system.hometree import Cursor, Ids
 from accounts.system.paths import DIRECTORY
-from accounts.system.trees import Cursor, Ids
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False

@@ -14,8 +14,8 @@ import posix
 
 from accounts.errors import HomeError
 from accounts.system.copies import Copy
+from accounts.system.hometree import KEEP, Ids, chown_tree, remove_tree
 from accounts.system.paths import DIRECTORY, open_beneath, open_parent, real_path, shown_path, split_path, stat_each
-from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
 from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False

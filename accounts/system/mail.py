@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 import posix
 
+from accounts.system.hometree import KEEP
 from accounts.system.notify import LOG_ERR, syslog
 from accounts.system.paths import open_beneath, open_parent, shown_path
-from accounts.system.trees import KEEP
 from accounts.text import fsdecode
 
 TYPE_CHECKING = False

@@ -9,8 +9,8 @@ from __future__ import annotations
 import _stat as stat
 import posix
 
+from accounts.system.hometree import remove_tree
 from accounts.system.paths import open_parent
-from accounts.system.trees import remove_tree
 
 _MODE = 0o700
 

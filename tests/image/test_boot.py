@@ -68,7 +68,7 @@ def empty_etc(place: Path, *previous: Path) -> None:
     run(ACCOUNTS, "image", "seed", place, *pins)
     run(ACCOUNTS, "image", "stateless", place, "--rules", own, RULES, "--check-empty", "error")
     run(ACCOUNTS, "image", "wire", place)
-    checked = run(ACCOUNTS, "image", "check", place, "--rules", own, RULES, "--rule", "etc-not-empty=fail", *pins)
+    checked = run(ACCOUNTS, "image", "check", place, "--rules", own, RULES, "--severity", "etc-not-empty=fail", *pins)
     assert "fine" in checked
 
 

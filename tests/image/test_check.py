@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument
-from accounts.image.build import seed_image
 from accounts.image.check import check
 from accounts.image.findings import RULES, Findings, holds_hash
 from accounts.image.layers import Layers
 from accounts.image.rules import parse_rules
+from accounts.image.seed_image import seed_image
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
 from tests.image.accounts import NSSWITCH, change, make_image, wire_image
@@ -317,7 +317,7 @@ def test_links_do_not_lead_out_of_the_root(root: Path) -> None:
         assert Layers(tree, root).image_dir == "/usr/lib"
 
 
-# -- the command line --------------------------------------------------------------------------------------
+# The command line
 
 
 def accounts(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -340,7 +340,7 @@ def test_check_prints_a_table_or_json(root: Path) -> None:
         {"rule": "empty-password", "severity": "fail", "message": "user 'sshd' needs no password", "name": "sshd",
          "files": []}
     ]  # fmt: skip
-    assert accounts("check", root, "--rule", "empty-password=warn").returncode == 0
+    assert accounts("check", root, "--severity", "empty-password=warn").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,11 @@ def test_check_prints_a_table_or_json(root: Path) -> None:
     [
         (("nope",), 2, "accounts image: argument COMMAND: invalid choice: 'nope'"),
         (("seed",), 2, "accounts image seed: the following arguments are required: ROOT"),
-        (("check", ".", "--rule", "x=fail"), 2, "accounts image check: argument --rule: 'x=fail' is not NAME=SEVERITY"),
+        (
+            ("check", ".", "--severity", "x=fail"),
+            2,
+            "accounts image check: argument --severity: 'x=fail' is not",
+        ),
         (("seed", "/nonexistent"), 3, "accounts image seed: /nonexistent: No such file or directory"),
         (("check", ".", "--ledger", "/nonexistent"), 3, "accounts image check: /nonexistent: no such file"),
         (("pin", ".", "--pins", "/nonexistent"), 3, "accounts image pin: "),

@@ -59,7 +59,7 @@ def run_sysusers(root: Path, *files: Path) -> str:
     return done.stderr if done.returncode else ""
 
 
-# -- export ------------------------------------------------------------------------------------------
+# Export
 
 
 def test_sysusers_lines_make_the_same_accounts(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_the_same_root_gives_the_same_bytes(tmp_path: Path) -> None:
     assert tell(tmp_path / "a") == tell(tmp_path / "b")
 
 
-# -- import ------------------------------------------------------------------------------------------
+# Import
 
 LINES = """\
 # comment

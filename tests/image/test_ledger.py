@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument
-from accounts.image.build import seed_image
 from accounts.image.errors import LedgerBusy
+from accounts.image.idsources import IdSources, detect_format, gather, load_pins
 from accounts.image.layers import Layers
 from accounts.image.ledger import HEADER, Ledger, load, open_shared, parse_text
-from accounts.image.pins import IdSources, detect_format, gather, load_pins
+from accounts.image.seed_image import seed_image
 from accounts.image.tree import Tree
 from accounts.model.ids import parse_ledger
 from tests.image.accounts import GROUP, PASSWD, SHADOW, change, make_image

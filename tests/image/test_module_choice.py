@@ -111,7 +111,7 @@ def test_no_bytes_break_the_reader() -> None:
                 assert isinstance((elf.needed, elf.required, elf.defined, elf.is_dynamic), tuple)
 
 
-# -- beside the real linker ----------------------------------------------------------------------------
+# Beside the real linker
 
 
 def _place(directory: str) -> Callable[[Path, Path], None]:

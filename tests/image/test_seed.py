@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument
-from accounts.image.build import seed_image
 from accounts.image.seed import seed
+from accounts.image.seed_image import seed_image
 from accounts.image.tree import Tree
 from tests.image.accounts import GROUP, GSHADOW, PASSWD, SHADOW, change, make_image, row
 from tests.image.rootfs import make, names, tell

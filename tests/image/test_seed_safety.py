@@ -17,11 +17,11 @@ from accounts.cli import commands
 from accounts.cli.image import main
 from accounts.errors import BadArgument
 from accounts.image import environment
-from accounts.image.build import seed_image
 from accounts.image.check import check
 from accounts.image.importer import import_sysusers
 from accounts.image.pin import pin
 from accounts.image.seed import seed
+from accounts.image.seed_image import seed_image
 from accounts.image.tree import Tree
 from tests.crash import scenario, trace
 from tests.image.accounts import GROUP, PASSWD, SHADOW, make_image, row

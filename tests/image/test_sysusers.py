@@ -150,7 +150,7 @@ def test_words_are_split_as_systemd_splits_them() -> None:
         split_words("'a")
 
 
-# -- every file that Debian ships ----------------------------------------------------------------------
+# Every file that Debian ships
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_all_files_that_debian_ships_together(tmp_path: Path, shipped: list[Path
         _compare(tmp_path, some, f"some-{number}")
 
 
-# -- random files --------------------------------------------------------------------------------------
+# Random files
 
 NAMES = ["a", "b", "c", "d", "e", "root"]
 IDS = ["-", "", "0", "5", "7", "997", "998", "999", "100", "65534", "1000"]

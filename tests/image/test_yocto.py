@@ -257,7 +257,7 @@ def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path
     assert (root / "etc/passwd").read_text().startswith("svc:")
 
 
-# -- OE's calls --------------------------------------------------------------------------------------
+# OE's calls
 
 # One line a call, as OE's useradd.bbclass and extrausers.bbclass make them; $O is --root or --prefix with the
 # sysroot. What counts there is not the exit status, but what grep finds in $R/etc: behind the bar.

@@ -16,7 +16,7 @@ LINES = {
     "accounts st": (["status"], ["seed"]),
     "accounts image se": (["seed"], ["status"]),
     "accounts rebase --take ": (["image", "local"], ["root"]),
-    "accounts image check --r": (["--rule", "--rules"], ["--json"]),
+    "accounts image check --r": (["--rules"], ["--json"]),
     "accounts show roo": (["root"], ["status"]),
     "usermod --app": (["--append"], ["--shell"]),
     "usermod -g daemo": (["daemon"], ["--shell"]),

@@ -75,7 +75,7 @@ def test_on_the_table_of_odd_files_of_debian_13(programs: MakePrograms, database
     give(TABLES[database], "sh", "-c", ENTER, "sh", system_root("4.17") or "/", tmp_path, built.directory, *inside)
 
 
-# -- with an index -----------------------------------------------------------------------------------------------
+# With an index
 
 
 def as_written(index: bytes) -> Iterator[bytes]:

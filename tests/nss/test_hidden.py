@@ -96,7 +96,7 @@ def test_a_caller_without_descriptors_does_not_see_what_is_hidden(hiding: HeldRo
     assert hiding.run("sh", "-c", "ulimit -n 20; exec /usr/bin/getent passwd amy")[0] == 0
 
 
-# -- enumeration ---------------------------------------------------------------------------------------------------
+# Enumeration
 
 ENUMERATIONS = [
     # (database, image, local, what getent prints): a name of /etc comes once, but for a group that gains members.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import BadArgument, NoId
-from accounts.image.build import seed_image
+from accounts.image.idsources import IdSources
 from accounts.image.ledger import HEADER, Ledger, parse_text
-from accounts.image.pins import IdSources
+from accounts.image.seed_image import seed_image
 from accounts.model.database import KINDS, Database
 from accounts.model.ids import SubidPool, parse_ranges, retire_ranges
 from accounts.model.policy import parse_nsswitch

@@ -125,7 +125,7 @@ def test_chgpasswd_changes_all_groups_or_none(machine: Prefix) -> None:
     assert machine.etc() == {"group": "own:h1:7:\n", "gshadow": "video:h2::alice\n"}
 
 
-# -- vipw ----------------------------------------------------------------------------------------------------
+# Vipw
 
 
 def test_vigr_edits_the_local_layer_and_records_the_base(machine: Prefix) -> None:
@@ -203,7 +203,7 @@ def test_vipw_waits_for_no_lock_of_a_broken_kind(machine: Prefix) -> None:
     assert done.stderr.endswith("vipw: Couldn't lock file\n")
 
 
-# -- gpasswd at a terminal -----------------------------------------------------------------------------------
+# Gpasswd at a terminal
 
 
 def at_terminal(machine: Prefix, answers: list[bytes]) -> tuple[int, bytes]:
@@ -251,7 +251,7 @@ def test_gpasswd_gives_up_after_three_tries(machine: Prefix) -> None:
     assert machine.etc() == {"group": "own:x:7:\n"}
 
 
-# -- callers who are not root --------------------------------------------------------------------------------
+# Callers who are not root
 
 
 def test_root_is_not_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_newgrp_and_sg_usage(prog: str, argv: list[bytes]) -> None:
         parse_arguments(prog, argv)
 
 
-# -- chgpasswd's lines ---------------------------------------------------------------------------------------
+# Chgpasswd's lines
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def no_libxcrypt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hashers.context.cache_clear()
 
 
-# -- both ways -------------------------------------------------------------------------------------
+# Both ways
 
 
 @pytest.mark.parametrize("method", hashing.METHODS)
@@ -152,7 +152,7 @@ def test_without_libxcrypt_other_methods_are_refused() -> None:
         assert not verify_password(b"secret", field)
 
 
-# -- fields that no password opens -----------------------------------------------------------------
+# Fields that no password opens
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_locked_hash_does_not_verify() -> None:
         assert not verify_password(plain, hashed + b"\0")
 
 
-# -- passwords that cannot be hashed ---------------------------------------------------------------
+# Passwords that cannot be hashed
 
 
 @pytest.mark.parametrize("method", hashing.METHODS)
@@ -223,7 +223,7 @@ def test_out_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         hash_password(b"secret", CHEAP["YESCRYPT"])
 
 
-# -- the plaintext ---------------------------------------------------------------------------------
+# The plaintext
 
 
 def test_no_exception_shows_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_caller_keeps_and_wipes_its_password() -> None:
     assert hashes.verifies(b"secret", hashed)
 
 
-# -- login.defs ------------------------------------------------------------------------------------
+# Login.defs
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_cost_is_drawn_in_the_range_and_limited(settings: HashSettings, costs: s
     assert {settings.draw_cost() for _ in range(300)} == costs
 
 
-# -- many ------------------------------------------------------------------------------------------
+# Many
 
 
 def test_many_keep_their_order() -> None:
@@ -428,7 +428,7 @@ def test_crypt_lets_other_threads_run() -> None:
     assert ticks > 5
 
 
-# -- what gets imported ----------------------------------------------------------------------------
+# What gets imported
 
 
 def test_import_is_cheap_until_a_password_comes() -> None:
@@ -468,7 +468,7 @@ def test_every_method_has_a_handler() -> None:
     assert list(hashers.HANDLERS)[-1] == "DES", "its prefix matches everything"
 
 
-# -- a Python without its whole standard library ------------------------------------------------------
+# A Python without its whole standard library
 
 
 def test_without_ctypes_passlib_serves() -> None:

@@ -189,7 +189,7 @@ def test_where_nobody_honours_it_nothing_is_hidden() -> None:
     assert changes(db) == {}
 
 
-# -- the file --------------------------------------------------------------------------------------------------
+# The file
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_file_is_sorted_and_keeps_no_line_of_a_broken_one() -> None:
     )
 
 
-# -- a root ----------------------------------------------------------------------------------------------------
+# A root
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ def test_a_directory_in_its_place_is_one_clear_error(root: Path) -> None:
         remove_www(root)
 
 
-# -- after an update ---------------------------------------------------------------------------------------------
+# After an update
 
 
 def test_rebase_leaves_an_own_account_beside_a_hidden_one_alone() -> None:

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from accounts.errors import HomeError
-from accounts.system import commands, copies, homes, loginrecords, mail, trees
+from accounts.system import commands, copies, homes, hometree, loginrecords, mail
 from accounts.system.copies import Copy
-from accounts.system.trees import KEEP, Ids, chown_tree, remove_tree
+from accounts.system.hometree import KEEP, Ids, chown_tree, remove_tree
 from tests.support.namespace import TOP, run_in_namespace
 
 ALICE = 31001
@@ -128,7 +128,7 @@ def move(place: Place, old: bytes, new: bytes, ids: Ids | None = None, **options
     homes.move_home(place.fd, old, new, ids, place.warn, **options)
 
 
-# -- create --------------------------------------------------------------------------------------------------
+# Create
 
 
 def test_create_home_with_skel_whatever_the_umask(place: Place, umask: int) -> None:
@@ -221,17 +221,17 @@ def test_homes_that_are_btrfs_subvolumes() -> None:
         subprocess.run(["truncate", "-s", "200M", root + "/image"], check=True)
         subprocess.run(["mkfs.btrfs", "-q", root + "/image"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["mount", "-o", "loop", root + "/image", root + "/home"], check=True)
-        from accounts.system import homes, trees
+        from accounts.system import homes, hometree
         fd = os.open(root, os.O_RDONLY)
         lines = []
         homes.create_home(fd, b"/home/a", (5, 6), 0o710, (b"/etc/skel",), lines.append, subvolume="yes")
         made = os.stat(root + "/home/a")
         print(made.st_ino, made.st_uid, made.st_gid, oct(made.st_mode), os.listdir(root + "/home/a"), lines)
         try:
-            homes.move_home(fd, b"/home/a", b"/a", trees.Ids(5, -1, 6, -1), lines.append)
+            homes.move_home(fd, b"/home/a", b"/a", hometree.Ids(5, -1, 6, -1), lines.append)
         except homes.HomeError as error:
             print(error.message)
-        homes.move_home(fd, b"/home/a", b"/home/b", trees.Ids(5, -1, 6, -1), lines.append)
+        homes.move_home(fd, b"/home/a", b"/home/b", hometree.Ids(5, -1, 6, -1), lines.append)
         homes.create_home(fd, b"/home/b/inner", (5, 6), 0o710, (b"/etc/skel",), lines.append, subvolume="yes")
         print(homes.remove_home(fd, b"/home/b", 5, b"a", [], lines.append), os.listdir(root + "/home"), lines)
         """
@@ -247,7 +247,7 @@ def test_full_disk_leaves_the_home_and_says_so() -> None:
         import os, subprocess, tempfile
         root = tempfile.mkdtemp()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", root], check=True)
-        from accounts.system import homes, trees
+        from accounts.system import homes, hometree
         for name in ("etc/skel", "home"):
             os.makedirs(root + "/" + name)
         open(root + "/etc/skel/big", "wb").write(b"x" * 700000)
@@ -263,7 +263,7 @@ def test_full_disk_leaves_the_home_and_says_so() -> None:
         open(root + "/home/b/deep/er/big", "wb").write(b"x" * 200000)
         lines = []
         try:
-            homes.move_home(fd, b"/home/b", b"/srv/b", trees.Ids(0, 7, 0, 7), lines.append)
+            homes.move_home(fd, b"/home/b", b"/srv/b", hometree.Ids(0, 7, 0, 7), lines.append)
         except homes.HomeError as error:
             print(error.message, lines)
         print(os.listdir(root + "/srv"), os.stat(root + "/home/b/deep/er/big").st_size)
@@ -285,7 +285,7 @@ def test_make_home_as_newusers(place: Place) -> None:
         homes.make_home(place.fd, b"/none/n", ALICE, GROUP, 0o700)
 
 
-# -- copy ----------------------------------------------------------------------------------------------------
+# Copy
 
 
 def copy(place: Place, ids: Ids | None = None, source: str = "etc/skel", target: str = "home/new") -> None:
@@ -413,7 +413,7 @@ def test_what_mount_options_kept_dead_does_not_come_alive_in_a_home_that_moves()
         import os, stat, subprocess, tempfile
         root = tempfile.mkdtemp()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", root], check=True)
-        from accounts.system import homes, trees
+        from accounts.system import homes, hometree
         os.mkdir(root + "/home")
         options = "nosuid,nodev,mode=755"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", root + "/home"], check=True)
@@ -431,7 +431,7 @@ def test_what_mount_options_kept_dead_does_not_come_alive_in_a_home_that_moves()
         os.mkfifo(home + "/fifo")
         fd = os.open(root, os.O_RDONLY)
         lines = []
-        homes.move_home(fd, b"/home/a", b"/a", trees.Ids(1000, 1001, 1000, -1), lines.append)
+        homes.move_home(fd, b"/home/a", b"/a", hometree.Ids(1000, 1001, 1000, -1), lines.append)
         for directory, _, names in os.walk(root + "/a"):
             for name in sorted(names):
                 status = os.stat(f"{directory}/{name}")
@@ -441,7 +441,7 @@ def test_what_mount_options_kept_dead_does_not_come_alive_in_a_home_that_moves()
         # Back to where they are dead: nothing has to be dropped.
         os.chmod(root + "/a/roots", 0o4755)
         lines.clear()
-        homes.move_home(fd, b"/a", b"/home/a", trees.Ids(1001, -1, 1000, -1), lines.append)
+        homes.move_home(fd, b"/a", b"/home/a", hometree.Ids(1001, -1, 1000, -1), lines.append)
         print(stat.filemode(os.stat(home + "/roots").st_mode), lines)
         """
     )
@@ -518,7 +518,7 @@ def test_trees_of_any_depth_need_one_descriptor(place: Place) -> None:
     assert os.listdir(place.path / "home") == []
 
 
-# -- move ----------------------------------------------------------------------------------------------------
+# Move
 
 
 def fill_home(place: Place, name: str = "home/alice") -> None:
@@ -609,7 +609,7 @@ def test_move_home_of_a_file_system_that_another_is_mounted_in_keeps_it_whole() 
         import os, subprocess, tempfile
         root = tempfile.mkdtemp()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", root], check=True)
-        from accounts.system import homes, trees
+        from accounts.system import homes, hometree
         for name in ("home/a/bind", "home/a/fs", "data", "srv"):
             os.makedirs(root + "/" + name)
         open(root + "/data/precious", "w").write("x")
@@ -637,7 +637,7 @@ def test_move_home_that_is_a_link_moves_the_link_and_never_changes_owners_behind
     assert place.list("root/real") == before
 
 
-# -- owners --------------------------------------------------------------------------------------------------
+# Owners
 
 
 def test_chown_home_as_usermod_u(place: Place) -> None:
@@ -684,20 +684,20 @@ def test_chown_changes_the_file_it_has_checked(place: Place, monkeypatch: pytest
     victim = place.make("etc/shadow=secret", 0, 0, 0o600)
     place.make("home/alice")
     place.make("home/alice/file=")
-    real = trees._chown_entry
+    real = hometree._chown_entry
 
     def swap(directory: int, entry: str, ids: Ids) -> None:
         os.unlink(entry, dir_fd=directory)
         os.link(victim, entry, dst_dir_fd=directory)
         real(directory, entry, ids)
 
-    monkeypatch.setattr(trees, "_chown_entry", swap)
+    monkeypatch.setattr(hometree, "_chown_entry", swap)
     homes.chown_home(place.fd, b"/home/alice", Ids(ALICE, 7, KEEP, KEEP))
     assert victim.stat().st_uid == 0
     assert (place.path / "home/alice/file").samefile(victim)
 
 
-# -- remove --------------------------------------------------------------------------------------------------
+# Remove
 
 
 def test_remove_home(place: Place) -> None:
@@ -850,7 +850,7 @@ def test_remove_tree_of_a_directory_swapped_for_a_link(place: Place, monkeypatch
     assert place.list("etc") == before
 
 
-# -- mail ----------------------------------------------------------------------------------------------------
+# Mail
 
 
 def test_mail_directory() -> None:
@@ -979,7 +979,7 @@ def test_remove_mailbox_that_is_a_link_or_a_directory(place: Place) -> None:
     assert place.warnings == ["alice mail spool (/none/alice) not found"]
 
 
-# -- login records -------------------------------------------------------------------------------------------
+# Login records
 
 
 def test_login_records_are_reset_where_they_exist(place: Place) -> None:
@@ -1055,7 +1055,7 @@ def test_login_records_are_no_way_to_another_file(place: Place) -> None:
     assert victim.read_text() == "x" * 9999
 
 
-# -- commands ------------------------------------------------------------------------------------------------
+# Commands
 
 
 def script(path: Path, body: str, mode: int = 0o755) -> bytes:

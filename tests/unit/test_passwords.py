@@ -416,7 +416,7 @@ def test_a_pool_gives_the_ranges_that_single_calls_give() -> None:
     assert many.render() == single.render()
 
 
-# -- the tools, below --prefix -----------------------------------------------------------------------------
+# The tools, below --prefix
 
 
 def prefix(path: Path) -> Prefix:

@@ -269,7 +269,7 @@ def test_defaults_file_keeps_what_it_does_not_know(text: bytes | None, expected:
     assert defaults.render(text) == expected
 
 
-# -- from argv to files, below --prefix ------------------------------------------------------------------------
+# From argv to files, below --prefix
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def stateless_options(d, *pairs):
 python stateless_accounts () {
     known = stateless_options(d, ('--ledger', 'STATELESS_LEDGER'), ('--previous', 'STATELESS_PREVIOUS'),
                               ('--pins', 'STATELESS_PINS'))
-    findings = stateless_options(d, ('--rule', 'STATELESS_FINDINGS'))
+    findings = stateless_options(d, ('--severity', 'STATELESS_FINDINGS'))
     rules = (d.getVar('STATELESS_RULES') or '').split()
     stateless_run(d, 'seed', '--save-names', d.getVar('STATELESS_NAMES') + '/etc',
                   *stateless_options(d, ('--keep', 'STATELESS_KEEP')), *known, *findings)

@@ -18,9 +18,9 @@ from accounts.image.findings import (
     check_rows,
     find_unowned,
 )
+from accounts.image.idsources import IdSources, gather
 from accounts.image.layers import Layers, locked
 from accounts.image.ledger import PATH, Ledger, open_shared
-from accounts.image.pins import IdSources, gather
 from accounts.image.seed import Seeded, seed
 from accounts.image.tree import Tree
 from accounts.image.uses import find_uses
