@@ -17,6 +17,12 @@ class VarlinkError(Exception):
         self.parameters = parameters
 
 
+def failure(interface: str, kind: str, message: str | None = None) -> VarlinkError:
+    """An error of one of account-utils' interfaces, as they word them."""
+    told = {} if message is None else {"ErrorMsg": message}
+    return VarlinkError(f"{interface}.{kind}", Success=False, **told)
+
+
 class Malformed(Exception):
     """What came is no message: too long, no JSON, no object. The connection is of no use any more."""
 

@@ -7,12 +7,13 @@ Root may ask about everybody. Others are told of themselves, and of others what 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from accounts.edit.passwords import NEVER
 from accounts.errors import AccountsError
 from accounts.model.records import MAX_ID, SHADOWED, Passwd, Shadow
 from accounts.service.attempts import Attempts
-from accounts.service.errors import TooManyAttempts, VarlinkError
+from accounts.service.errors import TooManyAttempts, VarlinkError, failure
 from accounts.service.interfaces import PWACCESS
 from accounts.service.session import Method, Session, encode, take
 from accounts.service.varlink import SERVICE, Message
@@ -24,12 +25,7 @@ from accounts.text import fsdecode
 
 # What ExpiredCheck answers.
 EXPIRED_NO, EXPIRED_ACCOUNT, EXPIRED_CHANGE, EXPIRED_PASSWORD = 0, 1, 2, 3
-
-
-def error(kind: str, message: str | None = None) -> VarlinkError:
-    """An error of the interface, as account-utils words them."""
-    told = {} if message is None else {"ErrorMsg": message}
-    return VarlinkError(f"{PWACCESS}.{kind}", Success=False, **told)
+error = partial(failure, PWACCESS)
 
 
 def find_rows(session: Session, name: str | None, uid: int | None) -> tuple[Passwd, Shadow | None]:
@@ -41,8 +37,8 @@ def find_rows(session: Session, name: str | None, uid: int | None) -> tuple[Pass
             row = None if uid is None else facts.view(("passwd", "shadow")).passwd.get_id(uid)
             wanted = None if row is None else row.name
         found = None if wanted is None else facts.user_rows(wanted)
-    except AccountsError as failure:
-        raise error("InternalError", str(failure)) from None
+    except AccountsError as fault:
+        raise error("InternalError", str(fault)) from None
     if found is None:
         raise error("NoEntryFound")
     return found
@@ -134,8 +130,8 @@ def verify_password(session: Session, parameters: Message, more: bool) -> Messag
         attempts = Attempts(session.peer.uid)
         try:
             attempts.begin()
-        except (TooManyAttempts, OSError) as failure:
-            raise error("InternalError", str(failure)) from None
+        except (TooManyAttempts, OSError) as fault:
+            raise error("InternalError", str(fault)) from None
     good = check(plain, hashed, null_ok, settings)
     if good and not session.is_root:
         attempts.succeed()

@@ -6,12 +6,13 @@ So the rules, the PAM stack and the words of the log are those of passwd, chsh a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from accounts.edit.update import UpdateRows
 from accounts.errors import E_NOTFOUND, AccountsError
 from accounts.model.records import MAX_ID
-from accounts.service.errors import ClientGone, VarlinkError
+from accounts.service.errors import ClientGone, failure
 from accounts.service.interfaces import PWUPD
 from accounts.service.pwaccess import ping, quit_service
 from accounts.service.session import Dialogue, Method, Session, encode, take
@@ -19,6 +20,7 @@ from accounts.service.varlink import Message, invalid_parameter
 from accounts.system.pamapp import CHANGE_EXPIRED_AUTHTOK, ERROR_MSG, PROMPT_ECHO_OFF, PROMPT_ECHO_ON, SILENT, TEXT_INFO
 from accounts.text import fsdecode, fsencode
 
+error = partial(failure, PWUPD)
 OPTIONS = {"fullName": "-f", "room": "-r", "workPhone": "-w", "homePhone": "-h", "other": "-o"}
 # How the rows' fields are called here and in model/records.py.
 PASSWD_FIELDS = {"passwd": "passwd", "GECOS": "gecos", "dir": "home", "shell": "shell"}
@@ -60,12 +62,6 @@ class ConvDialogue(Dialogue):
         return None if answer is None else answer.encode(errors="replace")
 
 
-def error(kind: str, message: str | None = None) -> VarlinkError:
-    """An error of the interface."""
-    told = {} if message is None else {"ErrorMsg": message}
-    return VarlinkError(f"{PWUPD}.{kind}", Success=False, **told)
-
-
 def check_user(session: Session, name: str) -> bytes:
     """The name of the user whom the peer may change. Raises VarlinkError."""
     if not name:
@@ -73,8 +69,8 @@ def check_user(session: Session, name: str) -> bytes:
     wanted = encode(name, "userName")
     try:
         rows = session.change.facts.user_rows(wanted)
-    except AccountsError as failure:
-        raise error("InternalError", str(failure)) from None
+    except AccountsError as fault:
+        raise error("InternalError", str(fault)) from None
     if rows is None:
         raise error("NoEntryFound")
     if not session.is_root and session.peer.uid != rows[0].uid:
@@ -167,8 +163,8 @@ def update_passwd_shadow(session: Session, parameters: Message, more: bool) -> M
     user = check_user(session, names.pop())
     try:
         session.change.do(UpdateRows(name=user, user=user_fields, shadow=days))
-    except AccountsError as failure:
-        raise error("InternalError", str(failure)) from None
+    except AccountsError as fault:
+        raise error("InternalError", str(fault)) from None
     return {"Success": True}
 
 
