@@ -109,8 +109,8 @@ class Layers:
             self.image_dir = "/" + os.fsdecode(target.image_dir())
         finally:
             target.close()
-        self.local = {name: self._table(f"{etc}/{name}", name) for name in DATABASES}
-        self.image = {name: self._table(f"{self.image_dir}/{name}", name) for name in DATABASES}
+        self.local = {name: read_table(tree, f"{etc}/{name}", name) for name in DATABASES}
+        self.image = {name: read_table(tree, f"{self.image_dir}/{name}", name) for name in DATABASES}
 
     def paths(self, name: str) -> list[tuple[str, Table]]:
         """(path, table) of a database's files that are there, the local one first."""
@@ -142,7 +142,7 @@ class Layers:
 
     def _ranges(self, top: str) -> Iterator[RangeKey]:
         for name in SUBIDS:
-            for row in self._table(f"{top}/{name}", name):
+            for row in read_table(self.tree, f"{top}/{name}", name):
                 if row.count and row.start + row.count - 1 <= MAX_ID and row.name:
                     yield name, row.name, row.start, row.start + row.count - 1
 
@@ -166,13 +166,15 @@ class Layers:
         """The root's login.defs."""
         return LoginDefs(read_layered(self.tree, "login.defs") or b"", lambda _: None)
 
-    def _table(self, path: str, name: str) -> Table:
-        status = self.tree.lstat(path)
-        if status is None:
-            return KnownTable(KINDS[name], present=False)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadArgument(f"{path} is not a regular file")
-        return KnownTable(KINDS[name], self.tree.read(path))
+
+def read_table(tree: Tree, path: str, name: str) -> Table:
+    """The account file at a path; not present where there is none. Raises BadArgument for what is no file."""
+    status = tree.lstat(path)
+    if status is None:
+        return KnownTable(KINDS[name], present=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise BadArgument(f"{path} is not a regular file")
+    return KnownTable(KINDS[name], tree.read(path))
 
 
 @contextmanager

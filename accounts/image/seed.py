@@ -10,7 +10,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from accounts.image.configuration import (
     remove_leftovers,
 )
 from accounts.image.index import write_indexes
-from accounts.image.layers import KnownTable, broken_lines, locked
+from accounts.image.layers import broken_lines, locked, read_table
 from accounts.image.tree import Tree, refuse_inside_etc
 from accounts.model.database import APPLIED, BASE, KINDS, Base, Database
 from accounts.model.policy import DATABASES, default_policy
@@ -125,12 +124,7 @@ class _Seeding:
                 (save_names / name).write_bytes(format_rows(sort_rows(name, rows[name])))
 
     def _table(self, path: str, name: str) -> Table:
-        status = self.tree.lstat(path)
-        if status is None:
-            return KnownTable(KINDS[name], present=False)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadArgument(f"{path} is not a regular file")
-        table = KnownTable(KINDS[name], self.tree.read(path))
+        table = read_table(self.tree, path, name)
         for number, line in broken_lines(table):
             if line[:1] in (b"+", b"-"):
                 self.result.notes.append(f"{path}:{number}: NIS row dropped")
