@@ -247,3 +247,10 @@ def test_what_was_hidden_before_is_lost_no_more_and_nothing_else() -> None:
     assert len(inexpressible(image, view(image, hidden), view({}, {}))) == 4
     other = {"accounts/hidden": File(b"passwd:g\ngroup:a\nshadow:g\n")}
     assert len(inexpressible(image, view(image, other, hide=True), view({}, {}))) == 4
+
+
+@pytest.mark.parametrize(("row", "good"), [("g:x:5:b", False), ("g:x:5:", True), ("g:x:6:b", True)])
+def test_a_hidden_row_is_not_written_as_the_image_has_it(row: str, good: bool) -> None:
+    image, hidden = files(group="g:x:5:b\n"), {"accounts/hidden": File(b"group:g\n")}
+    after = hidden | files(group=row + "\n")
+    assert (delta_faults(image, hidden | files(group="g:x:7:\n"), after, hide=True) == []) == good

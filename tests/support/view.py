@@ -164,7 +164,12 @@ def delta_faults(
         old_lines = set(lines_of(before, database))
         for line in lines_of(after, database):
             row = parse_line(database, line)
-            if line in old_lines or row is None or (hide and row[0] in hidden_names(after, database)):
+            if line in old_lines or row is None:
+                continue
+            if hide and row[0] in hidden_names(after, database):
+                # The own row beside a hide row; but there would be neither where it is the image's.
+                if line in lines_of(image, database):
+                    faults.append(f"needless {database} row, the image says the same and is hidden: {_text(line)}")
                 continue
             entry, base = entry_of(database, row), below.get(row[0])
             if base is None:
