@@ -15,6 +15,8 @@ cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 # What this machine trusts, for pip and git behind its proxy.
 bundle=/etc/ssl/certs/ca-certificates.crt
 [ ! -f $bundle ] || { mkdir -p "$root/etc/ssl/certs" && cp $bundle "$root$bundle"; }
+# A mirror may be a snapshot, whose Release file of unstable is good for a week.
+[ ! -d "$root/etc/apt" ] || echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/90snapshot"
 
 # shellcheck disable=SC2016
 exec unshare -m -p -f --kill-child sh -euc '
