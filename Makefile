@@ -27,7 +27,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all no-pam demo test test-deps venv pip bench clients packages-test deb lint install install-doc install-image-tool image clean
+.PHONY: all no-pam demo site test test-deps venv pip bench clients packages-test deb lint install install-doc install-image-tool image clean
 
 # pam_accounts.so is made where the headers of libpam and crypt(3) are (Debian: libpam0g-dev, libcrypt-dev): all else does without.
 PAM_MODULE = $(if $(shell printf '\043include <%s>\n' security/pam_ext.h crypt.h | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
@@ -106,7 +106,7 @@ pip:
 
 $(VENV)/stamp: pyproject.toml | pip
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema
+	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema mkdocs-material
 	touch $@
 
 # What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
@@ -149,6 +149,11 @@ clients: venv test-deps all
 
 demo: pip all
 	$(PYTHON) -IS tests/e2e/demo.py
+
+# The documentation as a site, in build/site; links that lead nowhere are errors.
+site: venv
+	@command -v mandoc >/dev/null || { echo 'make site: mandoc is needed, which turns the manuals into pages' >&2; exit 1; }
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build -q
 
 bench: venv all
 	$(RUN)/python tests/bench/bench_tools.py

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from accounts.image.ledger import parse_text
+from accounts.image.rules import parse_rules
 from scripts.commandlines import SECTION_1, find_commands, find_tool, list_rows
 from scripts.manuals import MAN, main, pages
 from scripts.shims import TOOLS
@@ -82,9 +84,31 @@ def test_the_page_of_a_command_has_what_its_help_has(manuals: Path, name: str) -
         assert ", ".join(row.names) in shown and row.argument in shown, row
 
 
+def test_accounts_conf_has_every_key_that_is_read_and_no_other(manuals: Path) -> None:
+    sources = [path.read_text() for path in (TOP / "accounts").rglob("*.py")]
+    read_keys = {key for text in sources for key in re.findall(r"""\bsetting\(b"([A-Z_]+)\"""", text)}
+    assert read_keys == set(re.findall(r"^\.It Va (\w+)$", (MAN / "accounts.conf.5").read_text(), re.M))
+    shipped = re.findall(r"^(\w+)=", (TOP / "nss-data/accounts.conf").read_text(), re.M)
+    assert set(shipped) <= read_keys and "RE_OWN" in read(manuals, "accounts.conf")
+
+
+def test_what_the_manuals_of_files_show_is_taken_as_such() -> None:
+    def example(name: str) -> str:
+        (text,) = re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed", (MAN / name).read_text(), re.M)
+        return text.replace("\\-", "-").replace("\\&", "")
+
+    ledger = parse_text(example("accounts-ids.5").encode(), "accounts-ids.5")
+    assert ledger.pin("group", b"video") == 44 and len(ledger.ranges) == 1
+    assert parse_rules(example("accounts-rules.5"), "accounts-rules.5").entries
+    assert "RE_OWN=/var /home" in example("accounts.conf.5")
+
+
 def test_man_finds_them(manuals: Path) -> None:
-    for name in (*OWN, "accounts", "accounts.conf", "accounts-hidden", "accounts-image-seed", "nss_altfiles"):
-        section = "1" if name in SECTION_1 else "5" if name in ("accounts.conf", "accounts-hidden") else "8"
+    files = ("accounts.conf", "accounts-hidden", "accounts-rules", "accounts-ids")
+    modules = ("nss_altfiles", "pam_accounts")
+    commands = [f"accounts-{name.replace(' ', '-')}" for name in find_commands()]
+    for name in (*OWN, "accounts", *commands, *files, *modules):
+        section = "1" if name in SECTION_1 else "5" if name in files else "8"
         found = subprocess.run(["man", "-M", manuals, "-w", section, name], capture_output=True, text=True, check=True)
         assert found.stdout.strip() == f"{manuals}/man{section}/{name}.{section}"
 
