@@ -55,7 +55,7 @@ Wrapper = Callable[[Path, list[str]], list[str]]
 Preparation = Callable[[Path], None]
 
 
-def make_root(place: Path, owner: int) -> Path:
+def make_owned_root(place: Path, owner: int) -> Path:
     """A root with FILES that belongs to a user."""
     root = place / "root"
     for directory in ("etc", "home", "var/mail", "usr", "bin", "proc"):
@@ -93,7 +93,7 @@ def run_commands(directory: str, environment: Environment) -> Answers:
     root = None
     for line in environment.commands.splitlines():
         if root is None or environment.refuses:
-            root = make_root(Path(tempfile.mkdtemp(dir="/srv")), environment.owner)
+            root = make_owned_root(Path(tempfile.mkdtemp(dir="/srv")), environment.owner)
             environment.prepare(root)
         tool, *arguments = line.replace("OPTION", f"{environment.option} {root}").split()
         done = run_tool(*environment.wrap(root.parent, [f"{directory}/{tool}", *arguments]))
@@ -197,7 +197,7 @@ def run_all() -> dict[str, tuple[Answers, Answers, Files]]:
         }
         found = {}
         for name, environment in ENVIRONMENTS.items():
-            before = look(make_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
+            before = look(make_owned_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
             if name not in WAITING and (library() or "pseudo" not in name):
                 found[name] = (run_commands(REAL, environment), run_commands("/usr/sbin", environment), before)
         for name, (real, ours) in waiting.items():
@@ -212,7 +212,7 @@ def run_without_privilege() -> tuple[Answers, Answers, Files]:
     # Nobody may have no way to where the checkout is.
     Path("/srv/checkout").mkdir()
     assert run_tool("mount", "--bind", str(TOP), "/srv/checkout").returncode == 0
-    before = look(make_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
+    before = look(make_owned_root(Path(tempfile.mkdtemp(dir="/srv")), 0))
     return run_commands(DEBIAN, environment), run_commands("/srv/checkout/shims", environment), before
 
 

@@ -7,6 +7,11 @@ import os
 import stat
 from pathlib import Path
 
+from tests.image.elf_files import make_library, make_module
+
+TRIPLET = "usr/lib/x86_64-linux-gnu"
+LIBPAM = make_library() + b"\0/etc/pam.d/%s\0/usr/lib/pam.d/%s\0"
+
 
 def make(root: Path, files: dict[str, str | None]) -> Path:
     """Make a root: "DIR/" a directory, "NAME -> TEXT" a link, else a file with that content."""
@@ -19,6 +24,18 @@ def make(root: Path, files: dict[str, str | None]) -> Path:
             place.symlink_to(link)
         elif not path.endswith("/"):
             place.write_text(content or "")
+    return root
+
+
+def make_wirable_root(path: Path, files: dict[str, str | None], systemd: bool = True, pam: bytes = LIBPAM) -> Path:
+    """A root with a C library, the module and libpam, and with systemd when asked for."""
+    root = make(path, {"etc/": None, f"{TRIPLET}/": None, **files})
+    (root / TRIPLET / "libc.so.6").write_bytes(make_library())
+    (root / TRIPLET / "libnss_altfiles.so.2").write_bytes(make_module())
+    (root / TRIPLET / "libpam.so.0").write_bytes(pam)
+    if systemd:
+        programs = ["usr/lib/systemd/systemd", "usr/bin/systemd-tmpfiles", "usr/lib/systemd/system/sysinit.target"]
+        make(root, dict.fromkeys(programs, ""))
     return root
 
 

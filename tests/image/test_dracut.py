@@ -14,7 +14,7 @@ from accounts.image.dracut import MODULE, MODULES, format_module
 from accounts.image.seed import seed
 from accounts.image.thaw import thaw
 from accounts.image.wire import wire
-from tests.image.test_wire import make_root
+from tests.image.rootfs import make_wirable_root
 from tests.support.overlay import in_child
 from tests.support.roots.cached import available
 from tests.support.roots.debian import TOP, DebianRoot, debian_root
@@ -70,10 +70,10 @@ def test_an_initrd_has_the_accounts_of_the_image() -> None:
 
 
 def test_wire_writes_the_module_where_there_is_dracut_and_check_misses_it(tmp_path: Path) -> None:
-    without = make_root(tmp_path / "without", {})
+    without = make_wirable_root(tmp_path / "without", {})
     wire(without)
     assert not (without / MODULE[1:]).exists()
-    root = make_root(tmp_path / "r", {f"{MODULES[1:]}/99base/module-setup.sh": ""})
+    root = make_wirable_root(tmp_path / "r", {f"{MODULES[1:]}/99base/module-setup.sh": ""})
     assert "dracut" in {one.rule for one in check(root).findings}
     assert MODULE in wire(root).changed
     assert (root / MODULE[1:]).read_bytes() == format_module("/usr/lib")

@@ -24,7 +24,7 @@ LINKER = b"\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib
 TRIPLET = "usr/lib/x86_64-linux-gnu"
 
 
-def make_root(path: Path, files: dict[str, bytes]) -> Path:
+def make_linker_root(path: Path, files: dict[str, bytes]) -> Path:
     make(path, {"usr/lib64/": None, "usr/bin/": None, "etc/": None, "lib -> usr/lib": None, f"{TRIPLET}/": None})
     base = {
         f"{TRIPLET}/libc.so.6": make_library(defined=("GLIBC_2.2.5", "GLIBC_2.34")),
@@ -74,7 +74,7 @@ I386_FILES = {
 def test_the_module_that_the_linker_takes(
     tmp_path: Path, files: dict[str, bytes], usable: str | None, fault: str | None
 ) -> None:
-    with Reader(make_root(tmp_path / "r", files)) as tree:
+    with Reader(make_linker_root(tmp_path / "r", files)) as tree:
         modules = find_modules(tree, "/usr/lib")
     assert modules.main == "x86_64 64 little"
     assert modules.usable.get(modules.main) == usable
@@ -83,7 +83,7 @@ def test_the_module_that_the_linker_takes(
 
 
 def test_a_second_machine_is_its_own_matter(tmp_path: Path) -> None:
-    with Reader(make_root(tmp_path / "r", {**I386_FILES, f"{TRIPLET}/{MODULE}": GOOD})) as tree:
+    with Reader(make_linker_root(tmp_path / "r", {**I386_FILES, f"{TRIPLET}/{MODULE}": GOOD})) as tree:
         modules = find_modules(tree, "/usr/lib")
     assert not modules.failed and set(modules.faults) == {"i386 32 little"}
 

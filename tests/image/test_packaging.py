@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.image.rootfs import names
-from tests.image.test_wire import make_root
+from tests.image.rootfs import make_wirable_root, names
 
 TOP = Path(__file__).resolve().parents[2]
 IMAGE = {
@@ -20,7 +19,7 @@ IMAGE = {
 
 def build_image(place: Path, accounts: Path, **environment: str) -> None:
     """Seed and wire a root with that `accounts`; the vendor files must come with it."""
-    root = make_root(place, IMAGE)
+    root = make_wirable_root(place, IMAGE)
     for command in ("seed", "wire"):
         done = subprocess.run(
             [accounts, "image", command, root], capture_output=True, text=True,

@@ -9,7 +9,7 @@ import pytest
 
 from accounts.image import pam
 from accounts.image.wire import wire
-from tests.image import test_wire
+from tests.image import rootfs
 from tests.support.overlay import in_child
 from tests.support.roots.cached import available
 from tests.support.roots.debian import debian_root
@@ -47,8 +47,8 @@ def test_where_the_line_goes(before: str, after: str | None) -> None:
 def test_wire_adds_it_where_the_root_has_what_it_needs(tmp_path: Path, complete: bool) -> None:
     files: dict[str, str | None] = {"etc/pam.d/common-account": UNIX, "etc/pam.d/login": "@include common-account\n"}
     if complete:
-        files |= {"usr/bin/accounts": "", f"{test_wire.TRIPLET}/security/pam_exec.so": "x"}
-    root = test_wire.make_root(tmp_path, files)
+        files |= {"usr/bin/accounts": "", f"{rootfs.TRIPLET}/security/pam_exec.so": "x"}
+    root = rootfs.make_wirable_root(tmp_path, files)
     for _ in range(2):
         wire(root)
         assert (root / "usr/lib/pam.d/common-account").read_text() == (ADDED if complete else "") + UNIX

@@ -13,7 +13,7 @@ from accounts.image.passwordstack import add_module, add_profile, find_faults, i
 from accounts.image.tree import Tree
 from accounts.image.wire import VENDOR_DATA, Wired, wire
 from accounts.image.wirepam import check_stacks, wire_pam
-from tests.image import test_wire
+from tests.image import rootfs
 from tests.support.overlay import in_child
 from tests.support.roots.cached import available
 from tests.support.roots.debian import debian_root
@@ -98,10 +98,10 @@ def test_debian_s_own_notes_follow() -> None:
 
 
 def test_wire_says_what_is_missing(tmp_path: Path) -> None:
-    root = test_wire.make_root(tmp_path, {"etc/pam.d/common-password": SUFFICIENT})
+    root = rootfs.make_wirable_root(tmp_path, {"etc/pam.d/common-password": SUFFICIENT})
     with pytest.raises(BadArgument, match=r"security/pam_accounts\.so: install it first"):
         wire(root, with_pam=True)
-    put(root, f"{test_wire.TRIPLET}/security/pam_accounts.so")
+    put(root, f"{rootfs.TRIPLET}/security/pam_accounts.so")
     with pytest.raises(BadArgument, match="/usr/bin/accounts, which"):
         wire(root, with_pam=True)
     assert (root / "etc/pam.d/common-password").read_text() == SUFFICIENT
@@ -121,14 +121,14 @@ def complaints(root: Path) -> list[str]:
 
 def test_wire_puts_it_in_place_of_the_helper_and_check_watches(tmp_path: Path) -> None:
     account = "account required pam_unix.so\n"
-    root = test_wire.make_root(
+    root = rootfs.make_wirable_root(
         tmp_path,
         {
             "etc/pam.d/system-auth": account + SUFFICIENT,
             "etc/pam.d/odd": "password optional pam_unix.so\n",
             "usr/bin/accounts": "",
-            f"{test_wire.TRIPLET}/security/pam_exec.so": "x",
-            f"{test_wire.TRIPLET}/security/pam_accounts.so": "x",
+            f"{rootfs.TRIPLET}/security/pam_exec.so": "x",
+            f"{rootfs.TRIPLET}/security/pam_accounts.so": "x",
         },
     )
     wire(root)
@@ -143,7 +143,7 @@ def test_wire_puts_it_in_place_of_the_helper_and_check_watches(tmp_path: Path) -
     # Without --pam it stays, and no helper comes back; what is not as it should be is told.
     assert wire(root).changed == []
     assert complaints(root) == ["pam-stack /usr/lib/pam.d/odd"]
-    (root / test_wire.TRIPLET / "security/pam_accounts.so").unlink()
+    (root / rootfs.TRIPLET / "security/pam_accounts.so").unlink()
     assert complaints(root) == ["pam-module /usr/lib/pam.d/system-auth", "pam-stack /usr/lib/pam.d/odd"]
 
 
@@ -174,7 +174,7 @@ subid:      altfiles {exclude if "with-subid"}
 
 def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
     base = "usr/share/authselect/default"
-    root = test_wire.make_root(
+    root = rootfs.make_wirable_root(
         tmp_path,
         {
             f"{base}/local/system-auth": SUFFICIENT,
@@ -184,8 +184,8 @@ def test_authselect_gets_a_profile_of_its_own(tmp_path: Path) -> None:
             "etc/authselect/authselect.conf": "sssd\nwith-mkhomedir\n",
             "etc/authselect/system-auth": SUFFICIENT,
             "usr/bin/accounts": "",
-            f"{test_wire.TRIPLET}/security/pam_accounts.so": "x",
-            f"{test_wire.TRIPLET}/libsubid_altfiles.so": "x",
+            f"{rootfs.TRIPLET}/security/pam_accounts.so": "x",
+            f"{rootfs.TRIPLET}/libsubid_altfiles.so": "x",
         },
     )
     (root / "etc/pam.d").mkdir()

@@ -14,8 +14,7 @@ from accounts.image.rpm import CONFIGURATION, MACROS, format_macros
 from accounts.image.seed import seed
 from accounts.image.thaw import freeze, thaw
 from accounts.image.wire import wire
-from tests.image.rootfs import make
-from tests.image.test_wire import make_root
+from tests.image.rootfs import make, make_wirable_root
 from tests.support.overlay import in_child
 from tests.support.roots.cached import available
 from tests.support.roots.debian import TOP, debian_root
@@ -68,10 +67,10 @@ def test_files_belong_to_users_of_the_image() -> None:
 
 
 def test_wire_writes_the_macros_where_rpm_knows_them_and_check_misses_them(tmp_path: Path) -> None:
-    older = make_root(tmp_path / "older", {CONFIGURATION[1:]: "%_dbpath /var/lib/rpm\n"})
+    older = make_wirable_root(tmp_path / "older", {CONFIGURATION[1:]: "%_dbpath /var/lib/rpm\n"})
     wire(older)
     assert not (older / MACROS[1:]).exists()
-    root = make_root(tmp_path / "r", {CONFIGURATION[1:]: "%_passwd_path\t\t/etc/passwd\n"})
+    root = make_wirable_root(tmp_path / "r", {CONFIGURATION[1:]: "%_passwd_path\t\t/etc/passwd\n"})
     assert "rpm" in {one.rule for one in check(root).findings}
     assert MACROS in wire(root).changed
     assert (root / MACROS[1:]).read_bytes() == format_macros("/usr/lib")

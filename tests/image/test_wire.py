@@ -14,28 +14,10 @@ from accounts.image.units import PROGRAM_UNITS
 from accounts.image.wire import VENDOR_DATA, wire
 from accounts.model.policy import DATABASES, parse_nsswitch
 from tests.image.elf_files import AARCH64, I386, MIPS, make_library, make_module
-from tests.image.rootfs import make, names, tell
+from tests.image.rootfs import TRIPLET, make, make_wirable_root, names, tell
 
-TRIPLET = "usr/lib/x86_64-linux-gnu"
 SHARE = "usr/share/accounts"
 UNIT = "accounts-nsswitch.service"
-
-
-LIBPAM = make_library() + b"\0/etc/pam.d/%s\0/usr/lib/pam.d/%s\0"
-
-
-def make_root(path: Path, files: dict[str, str | None], systemd: bool = True, pam: bytes = LIBPAM) -> Path:
-    """A root with a C library, the module and libpam, and with systemd when asked for."""
-    root = make(path, {"etc/": None, f"{TRIPLET}/": None, **files})
-    (root / TRIPLET / "libc.so.6").write_bytes(make_library())
-    (root / TRIPLET / "libnss_altfiles.so.2").write_bytes(make_module())
-    (root / TRIPLET / "libpam.so.0").write_bytes(pam)
-    if systemd:
-        programs = ["usr/lib/systemd/systemd", "usr/bin/systemd-tmpfiles", "usr/lib/systemd/system/sysinit.target"]
-        make(root, dict.fromkeys(programs, ""))
-    return root
-
-
 MERGED = """\
 passwd:         files altfiles
 group:          files [SUCCESS=merge] altfiles
@@ -106,7 +88,7 @@ def test_what_is_right_stays_byte_for_byte() -> None:
 
 
 def test_a_root_with_systemd_links_at_boot(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\nhosts: files mdns4 dns\n"})
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\nhosts: files mdns4 dns\n"})
     wired = wire(root)
     assert wired.boot
     assert names(root) == []
@@ -118,7 +100,7 @@ def test_a_root_with_systemd_links_at_boot(tmp_path: Path) -> None:
 
 
 def test_a_root_with_the_program_has_the_sockets_of_its_service(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
     wire(root)
     units = root / "usr/lib/systemd/system"
     for unit in ("accounts-self.socket", "accounts-pwaccess.socket"):
@@ -127,13 +109,13 @@ def test_a_root_with_the_program_has_the_sockets_of_its_service(tmp_path: Path) 
     assert (units / "accounts-self.service").is_file()
     assert wire(root).changed == []
     # The module alone is no service.
-    bare = make_root(tmp_path / "bare", {"etc/nsswitch.conf": "passwd: files\n"})
+    bare = make_wirable_root(tmp_path / "bare", {"etc/nsswitch.conf": "passwd: files\n"})
     wire(bare)
     assert not (bare / "usr/lib/systemd/system/accounts-self.socket").exists()
 
 
 def test_the_units_of_the_program_come_where_it_is(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n", "usr/bin/accounts": ""})
     assert set(PROGRAM_UNITS) <= {path.rpartition("/")[2] for path in wire(root).changed}
     units = root / "usr/lib/systemd/system"
     for unit, wants in PROGRAM_UNITS.items():
@@ -148,7 +130,7 @@ def test_the_units_of_the_program_come_where_it_is(tmp_path: Path) -> None:
 
 
 def test_a_root_without_systemd_has_the_link_now(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"}, systemd=False)
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"}, systemd=False)
     assert not wire(root).boot
     assert names(root) == ["nsswitch.conf -> ../usr/share/accounts/nsswitch.conf"]
     assert not (root / "usr/lib/systemd").exists()
@@ -175,7 +157,7 @@ PAM: dict[str, str | None] = {
 
 
 def test_pam_services_move_and_included_ones_are_linked_at_boot(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", PAM)
+    root = make_wirable_root(tmp_path / "root", PAM)
     wire(root)
     assert names(root) == []
     assert names(root, "usr/lib/pam.d") == [
@@ -190,21 +172,21 @@ def test_pam_services_move_and_included_ones_are_linked_at_boot(tmp_path: Path) 
 
 
 def test_without_tmpfiles_included_services_stay(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", PAM, systemd=False)
+    root = make_wirable_root(tmp_path / "root", PAM, systemd=False)
     wire(root)
     assert names(root, "etc/pam.d") == ["common-auth", "login", "runuser"]
     assert not (root / "usr/lib/tmpfiles.d").exists()
 
 
 def test_a_libpam_without_vendor_directory_keeps_its_services(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/pam.d/su": ""}, pam=make_library() + b"/etc/pam.d/%s")
+    root = make_wirable_root(tmp_path / "root", {"etc/pam.d/su": ""}, pam=make_library() + b"/etc/pam.d/%s")
     wired = wire(root)
     assert names(root) == ["pam.d/", "pam.d/su"]
     assert wired.notes == ["/etc/pam.d stays: this libpam is built without /usr/lib/pam.d"]
 
 
 def test_again_changes_nothing_and_two_builds_are_the_same(tmp_path: Path) -> None:
-    roots = [make_root(tmp_path / name, {"etc/nsswitch.conf": "passwd: files\n", **PAM}) for name in "ab"]
+    roots = [make_wirable_root(tmp_path / name, {"etc/nsswitch.conf": "passwd: files\n", **PAM}) for name in "ab"]
     for root in roots:
         wire(root, source_date_epoch=1_600_000_000)
     before = tell(roots[0], times=True)
@@ -214,7 +196,7 @@ def test_again_changes_nothing_and_two_builds_are_the_same(tmp_path: Path) -> No
 
 
 def test_repairs_what_was_undone(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\nhosts: files mdns\n"})
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\nhosts: files mdns\n"})
     wire(root)
     # A package brings its own nsswitch.conf, the unit's link is gone, ours is installed anew.
     (root / SHARE / "nsswitch.conf").write_bytes((VENDOR_DATA / "nsswitch.conf").read_bytes())
@@ -239,7 +221,7 @@ def test_repairs_what_was_undone(tmp_path: Path) -> None:
     ids=["good", "missing", "other machine", "other C library", "other directory"],
 )
 def test_the_module_must_be_there(tmp_path: Path, change: dict[str, bytes | None], message: str | None) -> None:
-    root = make_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"})
+    root = make_wirable_root(tmp_path / "root", {"etc/nsswitch.conf": "passwd: files\n"})
     for name, content in change.items():
         path = root / TRIPLET / name
         path.unlink()
@@ -256,7 +238,7 @@ def test_the_module_must_be_there(tmp_path: Path, change: dict[str, bytes | None
 
 
 def test_a_second_architecture_without_module_is_told(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", {"usr/lib/i386-linux-gnu/": None})
+    root = make_wirable_root(tmp_path / "root", {"usr/lib/i386-linux-gnu/": None})
     (root / "usr/lib/i386-linux-gnu/libc.so.6").write_bytes(make_library(I386, 32))
     (note,) = wire(root).notes
     assert note.startswith("programs for i386 32 little will not find the image's accounts: no libnss_altfiles.so.2 ")
@@ -264,7 +246,7 @@ def test_a_second_architecture_without_module_is_told(tmp_path: Path) -> None:
 
 def test_links_that_leave_the_root_are_not_followed(tmp_path: Path) -> None:
     outside = make(tmp_path / "outside", {"nsswitch.conf": "outside\n"})
-    root = make_root(tmp_path / "root", {f"etc/nsswitch.conf -> {outside}/nsswitch.conf": None})
+    root = make_wirable_root(tmp_path / "root", {f"etc/nsswitch.conf -> {outside}/nsswitch.conf": None})
     wire(root)
     assert "outside" not in (root / SHARE / "nsswitch.conf").read_text()
     assert (outside / "nsswitch.conf").read_text() == "outside\n"
@@ -281,7 +263,7 @@ def test_a_first_boot_asks_nothing(tmp_path: Path, machine_id: str | None) -> No
     files: dict[str, str | None] = {"usr/lib/systemd/system/systemd-firstboot.service": "", "usr/lib/passwd": ""}
     if machine_id is not None:
         files["etc/machine-id"] = machine_id
-    root = make_root(tmp_path / "root", files)
+    root = make_wirable_root(tmp_path / "root", files)
     assert "/usr/lib/systemd/system/systemd-firstboot.service.d/accounts.conf" in wire(root).changed
     guard = root / "usr/lib/systemd/system/systemd-firstboot.service.d/accounts.conf"
     assert guard.read_text().endswith("[Unit]\nConditionPathExists=!/usr/lib/passwd\n")

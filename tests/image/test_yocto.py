@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.rootfs import make, names
-from tests.image.test_wire import make_root
+from tests.image.rootfs import make, make_wirable_root, names
 
 TOP = Path(__file__).parents[2]
 LAYER = TOP / "packaging/yocto"
@@ -135,7 +134,7 @@ IMAGE: dict[str, str | None] = {
 
 def test_the_hook_does_the_whole_job(builds: Builds) -> None:
     (builds.directory / "work").mkdir()
-    make_root(builds.root, IMAGE)
+    make_wirable_root(builds.root, IMAGE)
     (builds.root / "etc/shadow").chmod(0o400)
     (builds.directory / "rules").write_text("# why\nrm hostname leftover\n# why\nkeep passwd shadow nsswitch.conf\n")
     ledger = builds.directory / "ids"
@@ -170,7 +169,7 @@ def test_the_hook_does_the_whole_job(builds: Builds) -> None:
 )
 def test_a_failure_fails_the_build(builds: Builds, change: dict[str, str], message: str) -> None:
     (builds.directory / "work").mkdir()
-    make_root(builds.root, IMAGE)
+    make_wirable_root(builds.root, IMAGE)
     (builds.directory / "rules").write_text("# why\nrm hostname\n")
     (builds.directory / "ids").write_text("passwd:_svc:700:present\n")
     change = {name: value.format(builds.directory) for name, value in change.items()}
@@ -250,7 +249,7 @@ def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path
         subprocess.run(["sed", "-i", "-e", script, f"{prefix}/{tool}"], check=True)
         assert str(first) not in Path(f"{prefix}/{tool}").read_text()
     first.rename(second)
-    root = make_root(tmp_path / "root", {"etc/passwd": "", "etc/group": ""})
+    root = make_wirable_root(tmp_path / "root", {"etc/passwd": "", "etc/group": ""})
     subprocess.run([second / "usr/sbin/useradd", "--root", root, "-r", "svc"], check=True)
     done = subprocess.run([second / "usr/bin/accounts", "image", "wire", root], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -312,7 +311,7 @@ def test_under_pseudo_as_an_ordinary_user(tmp_path: Path) -> None:
     """do_rootfs and do_image: the tools run without privilege, and names resolve after the accounts moved."""
     nobody = pwd.getpwnam("nobody")
     work = tmp_path / "work"
-    root = make_root(work, {"etc/passwd": "root:x:0:0::/:/bin/sh\n", "etc/group": "root:x:0:\n"})
+    root = make_wirable_root(work, {"etc/passwd": "root:x:0:0::/:/bin/sh\n", "etc/group": "root:x:0:\n"})
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.lchown(path, nobody.pw_uid, nobody.pw_gid)
     for path in tmp_path.parents:
