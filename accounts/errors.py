@@ -107,7 +107,7 @@ class Done(AccountsError):
 
 
 class BadArgument(AccountsError):
-    """A value is not valid: an option, a line of a file, a setting."""
+    """A value is not valid: an option, a line of a file."""
 
     why = E_BAD_ARG
 
@@ -117,7 +117,7 @@ class NoId(AccountsError):
 
 
 class ConfigError(AccountsError):
-    """A configuration file is there but cannot be read."""
+    """A configuration file is there but cannot be read, or says what it cannot say: any tool's failure, 1."""
 
 
 class HomeError(AccountsError):

@@ -221,12 +221,12 @@ class Facts:
     def check_overlap(self, kind: str, number: int, who: str) -> None:
         """SUBID_OVERLAP of accounts.conf: a "UID" or "GID" that was asked for is a subordinate one of somebody.
 
-        who: begins the warning. To be called under the locks. Raises Fail, and BadArgument for another setting than
+        who: begins the warning. To be called under the locks. Raises Fail, and ConfigError for another setting than
         no, warn and error.
         """
         wanted = self.target.setting(b"SUBID_OVERLAP", b"warn")
         if wanted not in (b"no", b"warn", b"error"):
-            raise BadArgument(f"accounts.conf: SUBID_OVERLAP must be no, warn or error: '{fsdecode(wanted)}'")
+            raise ConfigError(f"accounts.conf: SUBID_OVERLAP must be no, warn or error: '{fsdecode(wanted)}'")
         for start, count, owner in () if wanted == b"no" else self._subordinate_ranges(f"sub{kind.lower()}"):
             if start > number:
                 break

@@ -11,7 +11,7 @@ import _stat as stat
 import errno
 import posix
 
-from accounts.errors import BadArgument, ConfigError, FileError
+from accounts.errors import ConfigError, FileError
 from accounts.model.policy import SUBIDS, Policy, default_policy, parse_nsswitch
 from accounts.model.release import DEFAULT, parse_release
 from accounts.system.shield import REFUSED
@@ -261,22 +261,22 @@ class Target:
         return self._conf.get(key, default)
 
     def image_dir(self) -> bytes:
-        """IMAGE_DIR of accounts.conf, relative to the root. Raises BadArgument and ConfigError."""
+        """IMAGE_DIR of accounts.conf, relative to the root. Raises ConfigError."""
         path = self.setting(b"IMAGE_DIR", b"/usr/lib")
         if not path.startswith(b"/"):
-            raise BadArgument(f"accounts.conf: IMAGE_DIR must be an absolute path: '{fsdecode(path)}'")
+            raise ConfigError(f"accounts.conf: IMAGE_DIR must be an absolute path: '{fsdecode(path)}'")
         if b".." in path.split(b"/") or b"\0" in path:
-            raise BadArgument(f"accounts.conf: IMAGE_DIR must be a path without '..': '{fsdecode(path)}'")
+            raise ConfigError(f"accounts.conf: IMAGE_DIR must be a path without '..': '{fsdecode(path)}'")
         return path.strip(b"/") or b"."
 
     def policy(self) -> Policy:
         """The NSS policy: GROUP_POLICY, else nsswitch.conf of the target, else the vendor's, else merge.
 
-        Raises BadArgument and ConfigError.
+        Raises ConfigError.
         """
         wanted = self.setting(b"GROUP_POLICY", b"auto")
         if wanted not in (b"auto", b"merge", b"first"):
-            raise BadArgument(f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'")
+            raise ConfigError(f"accounts.conf: GROUP_POLICY must be auto, merge or first: '{fsdecode(wanted)}'")
         if self._policy is None:
             text = self.read_layered(b"nsswitch.conf")
             policy = default_policy() if text is None else parse_nsswitch(text)
@@ -289,10 +289,10 @@ class Target:
         return self._policy
 
     def check_hide(self) -> None:
-        """Raise BadArgument for a HIDE in accounts.conf that is none of auto, yes and no."""
+        """Raise ConfigError for a HIDE in accounts.conf that is none of auto, yes and no."""
         wanted = self.setting(b"HIDE", b"auto")
         if wanted not in (b"auto", b"yes", b"no"):
-            raise BadArgument(f"accounts.conf: HIDE must be auto, yes or no: '{fsdecode(wanted)}'")
+            raise ConfigError(f"accounts.conf: HIDE must be auto, yes or no: '{fsdecode(wanted)}'")
 
     def honours_hides(self) -> bool:
         """Whether NSS leaves out the image's rows that /etc/accounts/hidden names: HIDE of accounts.conf.

@@ -167,8 +167,8 @@ def test_an_id_outside_of_all_ranges_is_fine(prefix: Prefix) -> None:
 def test_a_setting_without_sense_is_refused(prefix: Prefix) -> None:
     configure(prefix, "SUBID_OVERLAP=maybe")
     done = prefix.run("useradd", "-u", "1501", "bob")
-    assert (done.returncode != 0, done.stderr.splitlines()[-1]) == (
-        True, "useradd: accounts.conf: SUBID_OVERLAP must be no, warn or error: 'maybe'",
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1, "useradd: accounts.conf: SUBID_OVERLAP must be no, warn or error: 'maybe'",
     )  # fmt: skip
     assert prefix.read("passwd") is None
 
