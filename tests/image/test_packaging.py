@@ -46,7 +46,17 @@ def test_a_build_host_gets_accounts_and_keeps_its_own_tools(tmp_path: Path) -> N
 def test_a_wheel_has_the_command_and_the_vendor_files(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()  # setuptools leaves files beside what it builds
-    for name in ("accounts", "nss-data", "pyproject.toml", "README.md", "LICENSE"):
+    for name in (
+        "accounts",
+        "docs",
+        "nss-data",
+        "scripts",
+        "shims",
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+        "LICENSE",
+    ):
         subprocess.run(["cp", "-a", TOP / name, source], check=True)
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--no-deps", "--no-compile", "--target", target, source], check=True)
@@ -56,4 +66,6 @@ def test_a_wheel_has_the_command_and_the_vendor_files(tmp_path: Path) -> None:
     for path in (TOP / "nss-data").rglob("*"):
         if path.is_file():
             assert (target / "accounts/nss_data" / path.relative_to(TOP / "nss-data")).is_file(), path
+    assert (target / "accounts/schemas/status.json").is_file()
+    assert (target / "share/man/man8/accounts-image-seed.8").is_file()
     build_image(tmp_path / "root", target / "bin/accounts", PYTHONPATH=str(target))
