@@ -27,7 +27,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all no-pam demo site test test-deps venv pip bench clients packages-test deb lint install install-doc install-image-tool image clean
+.PHONY: all no-pam demo site test test-deps venv pip bench clients packages-test deb rpm lint install install-doc install-image-tool image clean
 
 # pam_accounts.so is made where the headers of libpam and crypt(3) are (Debian: libpam0g-dev, libcrypt-dev): all else does without.
 PAM_MODULE = $(if $(shell printf '\043include <%s>\n' security/pam_ext.h crypt.h | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
@@ -141,6 +141,10 @@ packages-test: venv test-deps
 # Debian's packages of this tree, in build/debs.
 deb:
 	scripts/deb.sh build/debs
+
+# RPM packages of this tree, in build/rpms.
+rpm:
+	scripts/rpm.sh build/rpms
 
 # Every client of the account tools in a classic root with Debian's and in a stateless one with ours; `make test`
 # runs the short part.

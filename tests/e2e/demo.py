@@ -2,9 +2,9 @@
 """The main job on this machine's own accounts, in a throw-away root: `make demo`.
 
 Makes an overlay of this machine on a tmpfs in a mount namespace of its own, installs the tools and the NSS
-module into it, moves the account files from its /etc to its /usr/lib, and works on that as an administrator
-would. Every answer is compared with the expected one; the first wrong one ends the demo with status 1.
-Nothing outside the namespace is changed.
+module into it (--installed: takes those that the machine's packages have put there), moves the account files
+from its /etc to its /usr/lib, and works on that as an administrator would. Every answer is compared with the
+expected one; the first wrong one ends the demo with status 1. Nothing outside the namespace is changed.
 """
 
 from __future__ import annotations
@@ -156,11 +156,14 @@ def main() -> int:
             print("make demo needs root: it makes a mount namespace", file=sys.stderr)
             return 1
         os.environ["ACCOUNTS_DEMO"] = "inside"
-        os.execvp("unshare", ["unshare", "-m", "-p", "-f", "--kill-child", sys.executable, "-IS", __file__])
+        os.execvp(
+            "unshare", ["unshare", "-m", "-p", "-f", "--kill-child", sys.executable, "-IS", __file__, *sys.argv[1:]]
+        )
     base = tempfile.mkdtemp(prefix="accounts-demo.", dir="/var/tmp")
     try:
         root = overlay_root(base)
-        run_quiet("make", "-s", "-C", TOP, "install", f"DESTDIR={root}", "PREFIX=/usr")
+        if "--installed" not in sys.argv[1:]:
+            run_quiet("make", "-s", "-C", TOP, "install", f"DESTDIR={root}", "PREFIX=/usr")
         for name in DATABASES:
             shutil.move(f"{root}/etc/{name}", f"{root}/usr/lib/{name}")
         for path in LOCAL_FILES:

@@ -3,56 +3,42 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.roots.cached import copy_root
+from tests.packages.rootdir import TOOLS, Root
 
-TOP = Path(__file__).resolve().parents[2]
-RUN_IN_ROOT = TOP / "tests/support/run-in-root.sh"
 PACKAGES = ("libnss-altfiles", "libpam-accounts", "libsubid-altfiles", "stateless-accounts", "stateless-accounts-tools")
-TOOLS = sorted(path.name for path in (TOP / "shims").iterdir() if path.is_file() and path.name != "accounts")
-# What dpkg, apt, ldconfig and man-db keep for themselves, and what running anything at all leaves.
-NOT_COMPARED = (
-    "/var/lib/dpkg/", "/var/log/", "/var/cache/", "/var/lib/apt/", "/run/", "/tmp/", "/proc/", "/sys/", "/dev/",
-    "/etc/resolv.conf", "/etc/ssl/", "/var/tmp/", "/etc/ld.so.cache", "/root/", "/mnt/", "/debs", "/var/lib/pam/seen",
-)  # fmt: skip
-KILL = r"""
-# Runs tools-links with a trace, and kills it at a line of that: kill.sh add|remove LINE. Status 0 when it was killed.
-fifo=$(mktemp -u) && mkfifo "$fifo"
-sh -x /usr/lib/accounts/tools-links "$1" 2>"$fifo" & pid=$!
-lines=0
-while read -r _; do
-    lines=$((lines + 1))
-    if [ $lines = "$2" ]; then kill -9 $pid; break; fi
-done <"$fifo"
-rm -f "$fifo"
-wait $pid 2>/dev/null && exit 1
-exit 0
+# A pass of dpkg's scripts with each line numbered, over all scripts of a run: the DEBUG trap runs before every simple
+# command. At line KILL_AT dpkg, its scripts and what they run are killed at once, being one process group.
+TRACED = """\
+#!/bin/sh
+export BASH_ENV=/debs/trap
+exec bash "$@"
 """
-
-
-class PackagedRoot:
-    """A copy of a cached root directory, in which commands run as on a machine of its own."""
-
-    def __init__(self, name: str, place: Path) -> None:
-        self.path = copy_root(name, place)
-
-    def run(self, command: str, status: int = 0) -> str:
-        """Output and errors of a shell command, which must end with the status."""
-        done = subprocess.run([RUN_IN_ROOT, self.path, command], capture_output=True, text=True, timeout=1800)
-        output = done.stdout + done.stderr
-        assert done.returncode == status, f"{command}\n{output[-4000:]}"
-        return output
-
-    def list_files(self) -> set[str]:
-        """Type, mode, owner, path and target of everything that is compared."""
-        listed = self.run(r"find / -xdev \( -type d -printf 'd %m %U:%G %p\n' -o -printf '%y %m %U:%G %p %l\n' \)")
-        return {line for line in listed.splitlines() if not line.split(" ", 3)[3].startswith(NOT_COMPARED)}
+TRAP = """\
+set -T
+trap 'read -r _n </debs/count; _n=$((_n + 1)); echo $_n >/debs/count
+printf "%s %s %s\\n" "$_n" "${0##*/}" "${tool##*/}" >>/debs/lines
+[ "$_n" != "${KILL_AT-}" ] || kill -9 0' DEBUG
+"""
+# run.sh KILL_AT COMMAND...: status 0 when it was killed there, 1 when it ended before that line.
+RUN = """\
+echo 0 >/debs/count; : >/debs/lines
+KILL_AT=$1; shift; export KILL_AT
+setsid -w "$@" >/debs/log 2>&1 </dev/null; status=$?
+[ $status -gt 128 ] && killed=0 || killed=1
+if [ $killed = 1 ] && [ $status != 0 ]; then cat /debs/log; exit 9; fi
+for tool in TOOLS; do
+    [ -x "$(command -v $tool)" ] || { echo "no $tool: line $KILL_AT of $*"; exit 9; }
+done
+useradd probe && userdel probe && passwd -S root >/dev/null || { echo "line $KILL_AT of $*"; exit 9; }
+exit $killed
+"""
 
 
 @pytest.fixture(scope="module", params=["12", "13"])
@@ -62,42 +48,41 @@ def release(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The packages, built in a root of that release."""
     place = tmp_path_factory.mktemp(f"build{release}")
-    root = PackagedRoot(f"debian-{release}-packaging", place / "root")
-    tree = root.path / "root/tree"
-    tree.mkdir()
-    copy = "git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C"
-    subprocess.run(f"{copy} '{tree}'", shell=True, cwd=TOP, check=True)
+    root = Root(f"debian-{release}-packaging", place / "root")
+    root.check_out()
     root.run("cd /root/tree && scripts/deb.sh /debs")
     root.run(
-        "apt-get -qq update; lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs /debs/*.deb"
+        "apt-get -qq update; lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs "
+        "/debs/*.deb /debs/*.dsc"
     )
     shutil.copytree(root.path / "debs", place / "debs")
-    shutil.rmtree(root.path)
-    return place / "debs"
+    shutil.rmtree(place / "root")
+    yield place / "debs"
+    shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
-def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
+def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
     """A fresh root with the packages waiting in /debs."""
     place = tmp_path_factory.mktemp(f"machine{release}")
-    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
+    root = Root(f"debian-{release}-systemd-ssh-python", place / "root")
     shutil.copytree(debs, root.path / "debs")
-    (root.path / "debs/kill.sh").write_text(KILL)
+    root.check_out()
     yield root
-    shutil.rmtree(root.path)
+    shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
-def before(machine: PackagedRoot) -> set[str]:
+def before(machine: Root) -> set[str]:
     """What the root has without the packages."""
     machine.run("apt-get -qq update")
     return machine.list_files()
 
 
-def test_installs_and_works(machine: PackagedRoot, before: set[str]) -> None:
+def test_installs_and_works(machine: Root, before: set[str]) -> None:
     assert {path.name.split("_")[0] for path in (machine.path / "debs").glob("*.deb")} >= set(PACKAGES)
     machine.run("dpkg -i /debs/*.deb")
     assert machine.run("accounts --version").startswith("accounts ")
@@ -105,12 +90,18 @@ def test_installs_and_works(machine: PackagedRoot, before: set[str]) -> None:
     for tool in TOOLS:
         assert machine.run(f"readlink -f $(command -v {tool})").strip() == f"/usr/lib/accounts/tools/{tool}"
     assert machine.run("stat -c %a /usr/bin/passwd.distrib").strip() == "4755"
-    smoke = (TOP / "packaging/debian/source/tests/smoke").read_text()
-    (machine.path / "debs/smoke").write_text(smoke)
-    machine.run("sh -x /debs/smoke")
+    # Who has to wait for a lock needs a filelock that is new enough.
+    hold = "import fcntl, time; f = open('/etc/.pwd.lock', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(3)"
+    machine.run(f'python3 -c "{hold}" & sleep 1; useradd waited; userdel waited; wait')
 
 
-def test_what_is_below_is_upgraded(machine: PackagedRoot) -> None:
+def test_the_demo_runs_with_what_is_installed(machine: Root) -> None:
+    said = machine.run("cd /root/tree && python3 -IS tests/e2e/demo.py --installed")
+    assert "every answer as expected" in said
+    assert "pam_accounts.so" not in machine.run("cat /etc/pam.d/common-auth")
+
+
+def test_what_is_below_is_upgraded(machine: Root) -> None:
     machine.run(
         "export DEBIAN_FRONTEND=noninteractive; "
         "apt-get -qq install -y --reinstall passwd login base-passwd libc-bin >/dev/null"
@@ -120,39 +111,14 @@ def test_what_is_below_is_upgraded(machine: PackagedRoot) -> None:
     machine.run("useradd after && userdel after")
 
 
-def test_upgrades_itself(machine: PackagedRoot) -> None:
-    machine.run(
-        "cd /debs; for deb in *.deb; do rm -rf x; dpkg-deb -R $deb x; "
-        "sed -i 's/^Version: .*/Version: 9.9/; s/(= [^)]*)/(= 9.9)/' x/DEBIAN/control; "
-        "dpkg-deb -b x new-$deb >/dev/null; done; rm -rf x; dpkg -i new-*.deb; rm new-*"
-    )
+def test_upgrades_itself(machine: Root) -> None:
+    repack(machine, "9.9")
+    machine.run("dpkg -i /debs/9.9/*.deb")
     assert machine.run("dpkg-query -W -f '${Version}' stateless-accounts-tools").strip() == "9.9"
     machine.run("useradd after && userdel after")
 
 
-@pytest.mark.parametrize("action", ["remove", "add"])
-def test_killed_at_any_line_there_is_a_useradd(machine: PackagedRoot, action: str) -> None:
-    """Each time from the other state; then the same call does the rest."""
-    other = {"add": "remove", "remove": "add"}[action]
-    script = f"""
-        line=1
-        while :; do
-            /usr/lib/accounts/tools-links {other}
-            sh /debs/kill.sh {action} $line || break
-            for tool in {" ".join(TOOLS)}; do
-                command -v $tool >/dev/null || {{ echo "no $tool after line $line"; exit 9; }}
-            done
-            useradd --help >/dev/null && passwd --help >/dev/null
-            /usr/lib/accounts/tools-links {action}
-            line=$((line + 23))
-        done
-        echo killed up to line $line
-    """
-    assert "killed up to line" in machine.run(script)
-    machine.run("/usr/lib/accounts/tools-links add")
-
-
-def test_removed_and_purged_nothing_is_left(machine: PackagedRoot, before: set[str]) -> None:
+def test_removed_and_purged_nothing_is_left(machine: Root, before: set[str]) -> None:
     machine.run(f"dpkg --remove {' '.join(PACKAGES)}")
     machine.run("useradd after && userdel after && passwd --status root")
     machine.run(f"dpkg --purge {' '.join(PACKAGES)}")
@@ -160,3 +126,81 @@ def test_removed_and_purged_nothing_is_left(machine: PackagedRoot, before: set[s
     assert sorted(before ^ after) == []
     assert machine.run("dpkg-divert --list '*accounts*'; dpkg-divert --list | grep -c stateless || true").strip() == "0"
     assert "altfiles" not in machine.run("cat /etc/nsswitch.conf")
+
+
+def test_autopkgtest(release: str, debs: Path, tmp_path: Path) -> None:
+    """The real one, with the source package, in a root that it may break (which its null server cannot know)."""
+    root = Root(f"debian-{release}-systemd-ssh-python", tmp_path / "root")
+    shutil.copytree(debs, root.path / "debs")
+    root.run(
+        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; "
+        "apt-get -qq install -y --no-install-recommends autopkgtest >/dev/null"
+    )
+    said = root.run(
+        "cd /debs && autopkgtest --ignore-restrictions=breaks-testbed,isolation-container *.deb *.dsc -- null"
+    )
+    assert [line.split() for line in said.splitlines() if line.startswith("smoke")] == [["smoke", "PASS"]]
+    shutil.rmtree(tmp_path)
+
+
+def repack(root: Root, version: str, traced: bool = False) -> None:
+    """Other packages in /debs/VERSION: of that version; traced: their scripts run under a trap for every line."""
+    trace = (
+        "sed -i '1s|^#!/bin/sh.*|#!/debs/traced|' $(grep -lsx '#!/bin/sh.*' x/DEBIAN/* x/usr/lib/accounts/tools-links);"
+    )
+    root.run(
+        f"cd /debs; mkdir {version}; for deb in *.deb; do rm -rf x; dpkg-deb -R $deb x; "
+        f"sed -i 's/^Version: .*/Version: {version}/; s/(= [^)]*)/(= {version})/' x/DEBIAN/control; "
+        f"{trace if traced else ''} dpkg-deb -b x {version}/$deb >/dev/null; done; rm -rf x"
+    )
+
+
+@pytest.fixture(scope="module")
+def traced(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+    """A fresh root with packages whose scripts can be killed at a line."""
+    place = tmp_path_factory.mktemp(f"traced{release}")
+    root = Root(f"debian-{release}-systemd-ssh-python", place / "root")
+    shutil.copytree(debs, root.path / "debs")
+    for name, text in {"traced": TRACED, "trap": TRAP, "run.sh": RUN.replace("TOOLS", " ".join(TOOLS))}.items():
+        (root.path / "debs" / name).write_text(text)
+        (root.path / "debs" / name).chmod(0o755)
+    for version in ("1", "2"):
+        repack(root, version, traced=True)
+    # Byte code takes seconds each time and is no part of this.
+    root.run("mkdir -p /usr/local/bin && ln -s /bin/true /usr/local/bin/py3compile")
+    yield root
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    ("first", "action", "back"),
+    [
+        ("dpkg -P ALL", "dpkg -i /debs/1/*.deb", "dpkg -P ALL"),
+        ("dpkg -i /debs/1/*.deb", "dpkg -i /debs/2/*.deb", "dpkg -i /debs/1/*.deb"),
+        ("dpkg -i /debs/1/*.deb", "dpkg -r ALL", "dpkg -i /debs/1/*.deb"),
+        ("dpkg -i /debs/1/*.deb; dpkg -r ALL", "dpkg -P ALL", "dpkg -i /debs/1/*.deb; dpkg -r ALL"),
+    ],
+    ids=["install", "upgrade", "remove", "purge"],
+)
+def test_dpkg_killed_at_any_line_of_a_script_there_is_a_useradd(
+    traced: Root, first: str, action: str, back: str
+) -> None:
+    """Then what dpkg asks for (--configure -a) and the same command do the rest.
+
+    All lines, but of the loop over the tools those of three rounds (of all rounds with ACCOUNTS_KILLS).
+    """
+    first, action, back = (command.replace("ALL", " ".join(reversed(PACKAGES))) for command in (first, action, back))
+    traced.run(f"{first} >/dev/null; sh /debs/run.sh none {action}", status=1)
+    lines = [line.split(" ") for line in (traced.path / "debs/lines").read_text().splitlines()]
+    rounds = TOOLS if "ACCOUNTS_KILLS" in os.environ else ("useradd", "passwd", TOOLS[-1])
+    numbers = [number for number, _, tool in lines if not tool or tool in rounds]
+    assert action.startswith("dpkg -P") or any(script == "tools-links" for _, script, _ in lines)
+    traced.run(f"({back}) >/dev/null")
+    said = traced.run(
+        f"for line in {' '.join(numbers)}; do sh /debs/run.sh $line {action} || exit; "
+        f"dpkg --configure -a >/debs/log 2>&1 || {{ cat /debs/log; exit 9; }}; "
+        f"sh /debs/run.sh none {action}; [ $? = 1 ] || {{ echo again after $line; exit 9; }}; "
+        f"({back}) >/debs/log 2>&1 || {{ cat /debs/log; exit 9; }}; done; echo killed {len(numbers)} times"
+    )
+    assert f"killed {len(numbers)} times" in said
+    print(f"{action}: killed at {len(numbers)} of {len(lines)} lines")

@@ -49,6 +49,8 @@ debian-12-systemd-ssh) include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,ude
 debian-13-dracut) include=dracut-core,systemd,dbus,udev,kmod,cpio ;;
 # An rpm that reads account files itself, and rpmbuild.
 debian-13-rpm) include=rpm ;;
+# What RPM packages of ours are installed over, as the packages of a distribution.
+debian-13-rpm-python) include=rpm,python3,passwd,login ;;
 # The same with an interpreter, for our tools to run inside.
 debian-12-systemd-ssh-python | debian-13-systemd-ssh-python)
     include=systemd,systemd-sysv,dbus,libpam-systemd,kmod,udev,openssh-server,sudo,python3 ;;
@@ -58,7 +60,18 @@ debian-12-passwdqc | debian-13-passwdqc)
 # Where Debian's packages are built, and looked at.
 debian-12-packaging | debian-13-packaging)
     include=python3,passwd,login,gcc,libc6-dev,make,dpkg-dev,fakeroot,libpam0g-dev
+    # Debian 12's filelock is too old: pip gets one.
+    case $name in debian-12-*) include=$include,python3-venv,ca-certificates ;; esac
     install='build-essential debhelper dh-python python3-passlib python3-filelock lintian' ;;
+# Where RPM packages are built, and installed into other roots by dnf.
+debian-13-rpmbuild)
+    include=python3,passwd,login,gcc,libc6-dev,make,libpam0g-dev
+    install='createrepo-c dnf python3-passlib python3-filelock rpm' ;;
+# Where images are made of packages, and booted.
+debian-13-imagers)
+    include=python3,systemd,systemd-sysv,dbus,udev,kmod,passwd,login
+    install='buildah ca-certificates cpio crun dosfstools e2fsprogs fuse-overlayfs git mkosi mtools ovmf qemu-system-x86 reprepro
+        squashfs-tools systemd-boot-efi systemd-boot-tools systemd-container systemd-repart systemd-ukify zstd debian-archive-keyring' ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)
     include=adduser

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The Containerfile, by the real buildah (chroot isolation, no registry: the base image is a root of debootstrap)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.packages.rootdir import TOP, Root
+
+# Network and trust of the machine; nothing else of it.
+BUILDAH = "buildah --storage-driver vfs"
+OPTIONS = "--isolation chroot --network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
+LATER = """\
+FROM localhost/stateless
+RUN id -u nobody && useradd --system later && usermod -aG games later
+RUN apt-get update && apt-get install -y --no-install-recommends uuid-runtime
+RUN accounts image seed / && accounts image check /
+"""
+
+
+@pytest.mark.parametrize("release", ["12", "13"])
+def test_builds_as_printed(release: str, tmp_path: Path) -> None:
+    root = Root("debian-13-imagers", tmp_path / "root")
+    root.check_out()
+    (command,) = (
+        line.lstrip("# ")
+        for line in (TOP / "packaging/container/Containerfile").read_text().splitlines()
+        if "buildah bud" in line
+    )
+    options = f"{OPTIONS} --build-arg BASE=localhost/debian:{release}"
+    (root.path / "root/later").write_text(LATER)
+    root.run(
+        f"cd /root; tar -c -C /var/tmp/accounts-test/debian-{release}-minbase . >base.tar; "
+        "printf 'FROM scratch\\nADD base.tar /\\n' >base; "
+        f"{BUILDAH} bud -q -f base -t localhost/debian:{release} . && rm base.tar; "
+        f"cd tree; {command.replace('buildah bud', f'{BUILDAH} bud -q {options}')}"
+    )
+    names = (
+        "ls /etc/passwd /etc/group 2>&1; readlink /etc/nsswitch.conf; getent passwd games; readlink /usr/sbin/useradd"
+    )
+    run = f"c=$({BUILDAH} from %s) && {BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm -q $c"
+    said = root.run(run % ("localhost/stateless", names)).splitlines()
+    assert [line for line in said if "No such file" in line] != []
+    assert "../usr/share/accounts/nsswitch.conf" in said
+    assert "games:x:5:60:games:/usr/games:/usr/sbin/nologin" in said
+    assert "/usr/lib/accounts/tools/useradd" in said
+    # Later lines install packages that make users, and seed again.
+    root.run(f"cd /root; {BUILDAH} bud -q {OPTIONS} -f later -t localhost/later .")
+    said = root.run(run % ("localhost/later", "ls /etc/passwd; id -nG later; getent passwd uuidd")).splitlines()
+    assert "later games" in said
+    assert [line for line in said if line.startswith("uuidd:")] != []
+    shutil.rmtree(tmp_path)
