@@ -43,10 +43,14 @@ class Root:
 
     def run(self, command: str, status: int = 0) -> str:
         """Output and errors of a shell command, which must end with the status."""
-        done = subprocess.run([*self._command, command], capture_output=True, text=True, timeout=3600)
+        done = subprocess.run(self.command(command), capture_output=True, text=True, timeout=3600)
         output = done.stdout + done.stderr
         assert done.returncode == status, f"{command}\n{output[-4000:]}"
         return output
+
+    def command(self, command: str) -> list[str | Path]:
+        """The words of a command of this machine that runs a shell command there."""
+        return [*self._command, command]
 
     def list_files(self) -> set[str]:
         """Type, mode, owner, path and target of everything that is compared."""

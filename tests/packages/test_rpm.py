@@ -34,7 +34,7 @@ Release: 1
 Summary: The files of a Debian root
 License: none
 AutoReq: no
-Provides: pam python3 = 3.13
+Provides: pam python3 = 3.13 rtld(GNU_HASH)
 %description
 %{{summary}}.
 %package -n shadow-utils
@@ -144,11 +144,10 @@ def test_an_image_of_it(builder: Root, target: Directory, tmp_path: Path) -> Non
     image = Directory(tmp_path / "image")
     subprocess.run(["cp", "-a", target.path, image.path], check=True)
     image.run("groupadd -r -g 991 imggroup; useradd -r -u 990 -g imggroup imguser")
-    said = image.run(
-        "rpm -V stateless-accounts; accounts image seed /; accounts image wire /; rpm -V stateless-accounts"
-    )
-    assert "macros.accounts" not in said
-    image.run("accounts image check / --rule unpinned-id=ignore")
+    # The cache of roots is bound there, and is no part of the image.
+    image.run("umount /var/tmp/accounts-test; accounts image seed /; accounts image wire /; accounts image check /")
+    # wire completes nsswitch.conf; the macros that it writes are those of the package.
+    assert image.run("rpm -V stateless-accounts", status=1).split()[1:] == ["/usr/share/accounts/nsswitch.conf"]
     assert not (image.path / "etc/passwd").exists()
     assert image.run("id -u imguser").strip() == "990"
     shutil.copy(next((builder.path / "repo").glob("owned-*.rpm")), image.path / "root")

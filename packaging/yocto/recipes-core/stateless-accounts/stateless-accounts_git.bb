@@ -39,6 +39,7 @@ do_configure[noexec] = "1"
 
 do_compile () {
     oe_runmake -C nss clean
+    oe_runmake -C subid clean
     oe_runmake -C pam clean
     oe_runmake all
 }

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Boots a disk image with qemu (TCG, UEFI) in a root that has it, and types at its serial console."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.packages.rootdir import Root
+from tests.support.nspawn import Machine
+
+OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+
+
+class Disk(Machine):
+    """The machine of a disk image; a with block boots it, and turns it off unless it has been powered off.
+
+    image and drives are paths in the root.
+    """
+
+    def __init__(self, host: Root, image: str, *drives: str) -> None:
+        super().__init__(host.path)
+        self.host = host
+        self.drives = (image, *drives)
+
+    def __enter__(self) -> Disk:
+        # /dev is the machine's own in every root: a socket of an overlay cannot be found from outside.
+        console = f"/dev/shm/console-{os.getpid()}-{time.monotonic_ns()}"
+        disks = " ".join(f"-drive if=virtio,format=raw,file={drive}" for drive in self.drives)
+        command = self.host.command(
+            "exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nic none "
+            f"-display none -drive if=pflash,format=raw,readonly=on,file={OVMF} {disks} "
+            f"-serial unix:{console},server=on"
+        )
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._socket = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 60
+        while not Path(console).exists():
+            assert self._process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        self._socket.connect(console)
+        Path(console).unlink()
+        self._terminal = self._socket.detach()
+        return self
+
+    def power_off(self) -> None:
+        """From the shell; the disk is then whole."""
+        assert self._process is not None
+        self.type("systemctl poweroff")
+        while self._process.poll() is None:
+            self._read(0.2)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
