@@ -49,7 +49,9 @@ AutoReq: no
 %install
 cp -a /base/. %{{buildroot}}
 cd %{{buildroot}}
-rm -rf proc/* sys/* dev/* run/* tmp/* debootstrap usr/bin/expiry
+rm -rf proc/* sys/* dev/* run/* tmp/* debootstrap usr/bin/expiry etc/*-
+# Of Fedora's package filesystem.
+mkdir -p usr/share/licenses usr/share/zsh/site-functions usr/share/fish/vendor_completions.d
 find . -mindepth 1 -type d -printf '%%%%dir "/%%P"\\n' >/root/all
 find . ! -type d -printf '"/%%P"\\n' >>/root/all
 grep -E '{SHADOW_FILES}' /root/all >/root/shadow
