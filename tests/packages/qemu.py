@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.packages.rootdir import Root
+from tests.packages.rootdir import PackagedRoot
 from tests.support.nspawn import Machine
 
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -21,7 +21,7 @@ class Disk(Machine):
     image and drives are paths in the root.
     """
 
-    def __init__(self, host: Root, image: str, *drives: str) -> None:
+    def __init__(self, host: PackagedRoot, image: str, *drives: str) -> None:
         super().__init__(host.path)
         self.host = host
         self.drives = (image, *drives)
@@ -45,6 +45,10 @@ class Disk(Machine):
         Path(console).unlink()
         self._terminal = self._socket.detach()
         return self
+
+    def expect(self, text: str, timeout: float = 1800) -> str:
+        """As of a container; a kernel under TCG takes its time."""
+        return super().expect(text, timeout)
 
     def power_off(self) -> None:
         """From the shell; the disk is then whole."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.support.roots.cached import cached_root
+
 TOP = Path(__file__).resolve().parents[2]
-MAKE_ROOT = TOP / "tests/support/make-root.sh"
 RUN_IN_ROOT = TOP / "tests/support/run-in-root.sh"
 TOOLS = sorted(path.name for path in (TOP / "shims").iterdir() if path.is_file() and path.name != "accounts")
 # What dpkg, apt, ldconfig and man-db keep for themselves, and what running anything at all leaves.
@@ -25,14 +26,14 @@ exec {RUN_IN_ROOT} "$4" "$5"
 """
 
 
-class Root:
+class PackagedRoot:
     """A root like the cached one of that name, in a directory that is not there yet; what changes in it is in `path`.
 
     The two are an overlay while a command runs. Between commands files may be put into directories of `path`, and read.
     """
 
     def __init__(self, name: str, place: Path) -> None:
-        base = subprocess.run([MAKE_ROOT, name], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        base = cached_root(name)
         self.path = place / "upper"
         for path in (self.path, place / "work", place / "merged"):
             path.mkdir(parents=True)
@@ -65,7 +66,7 @@ class Root:
         subprocess.run(f"{copy} '{tree}'", shell=True, cwd=TOP, check=True)
 
 
-class Directory(Root):
+class Directory(PackagedRoot):
     """A root directory that is nobody's overlay."""
 
     def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import TOP, Root
+from tests.packages.rootdir import TOP, PackagedRoot
 
 # Network and trust of the machine; nothing else of it.
 BUILDAH = "buildah --storage-driver vfs"
@@ -23,7 +23,7 @@ RUN accounts image seed / && accounts image check /
 
 @pytest.mark.parametrize("release", ["12", "13"])
 def test_builds_as_printed(release: str, tmp_path: Path) -> None:
-    root = Root("debian-13-imagers", tmp_path / "root")
+    root = PackagedRoot("debian-13-imagers", tmp_path / "root")
     root.check_out()
     (command,) = (
         line.lstrip("# ")

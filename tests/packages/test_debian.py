@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import TOOLS, Root
+from tests.packages.rootdir import TOOLS, PackagedRoot
 
 PACKAGES = ("libnss-altfiles", "libpam-accounts", "libsubid-altfiles", "stateless-accounts", "stateless-accounts-tools")
 # A pass of dpkg's scripts with each line numbered, over all scripts of a run: the DEBUG trap runs before every simple
@@ -51,7 +51,7 @@ def release(request: pytest.FixtureRequest) -> str:
 def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The packages, built in a root of that release."""
     place = tmp_path_factory.mktemp(f"build{release}")
-    root = Root(f"debian-{release}-packaging", place / "root")
+    root = PackagedRoot(f"debian-{release}-packaging", place / "root")
     root.check_out()
     root.run("cd /root/tree && scripts/deb.sh /debs")
     root.run(
@@ -65,10 +65,10 @@ def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 
 @pytest.fixture(scope="module")
-def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A fresh root with the packages waiting in /debs."""
     place = tmp_path_factory.mktemp(f"machine{release}")
-    root = Root(f"debian-{release}-systemd-ssh-python", place / "root")
+    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
     shutil.copytree(debs, root.path / "debs")
     root.check_out()
     yield root
@@ -76,13 +76,13 @@ def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def before(machine: Root) -> set[str]:
+def before(machine: PackagedRoot) -> set[str]:
     """What the root has without the packages."""
     machine.run("apt-get -qq update")
     return machine.list_files()
 
 
-def test_installs_and_works(machine: Root, before: set[str]) -> None:
+def test_installs_and_works(machine: PackagedRoot, before: set[str]) -> None:
     assert {path.name.split("_")[0] for path in (machine.path / "debs").glob("*.deb")} >= set(PACKAGES)
     machine.run("dpkg -i /debs/*.deb")
     assert machine.run("accounts --version").startswith("accounts ")
@@ -95,13 +95,13 @@ def test_installs_and_works(machine: Root, before: set[str]) -> None:
     machine.run(f'python3 -c "{hold}" & sleep 1; useradd waited; userdel waited; wait')
 
 
-def test_the_demo_runs_with_what_is_installed(machine: Root) -> None:
+def test_the_demo_runs_with_what_is_installed(machine: PackagedRoot) -> None:
     said = machine.run("cd /root/tree && python3 -IS tests/e2e/demo.py --installed")
     assert "every answer as expected" in said
     assert "pam_accounts.so" not in machine.run("cat /etc/pam.d/common-auth")
 
 
-def test_what_is_below_is_upgraded(machine: Root) -> None:
+def test_what_is_below_is_upgraded(machine: PackagedRoot) -> None:
     machine.run(
         "export DEBIAN_FRONTEND=noninteractive; "
         "apt-get -qq install -y --reinstall passwd login base-passwd libc-bin >/dev/null"
@@ -111,14 +111,14 @@ def test_what_is_below_is_upgraded(machine: Root) -> None:
     machine.run("useradd after && userdel after")
 
 
-def test_upgrades_itself(machine: Root) -> None:
+def test_upgrades_itself(machine: PackagedRoot) -> None:
     repack(machine, "9.9")
     machine.run("dpkg -i /debs/9.9/*.deb")
     assert machine.run("dpkg-query -W -f '${Version}' stateless-accounts-tools").strip() == "9.9"
     machine.run("useradd after && userdel after")
 
 
-def test_removed_and_purged_nothing_is_left(machine: Root, before: set[str]) -> None:
+def test_removed_and_purged_nothing_is_left(machine: PackagedRoot, before: set[str]) -> None:
     machine.run(f"dpkg --remove {' '.join(PACKAGES)}")
     machine.run("useradd after && userdel after && passwd --status root")
     machine.run(f"dpkg --purge {' '.join(PACKAGES)}")
@@ -130,7 +130,7 @@ def test_removed_and_purged_nothing_is_left(machine: Root, before: set[str]) -> 
 
 def test_autopkgtest(release: str, debs: Path, tmp_path: Path) -> None:
     """The real one, with the source package, in a root that it may break (which its null server cannot know)."""
-    root = Root(f"debian-{release}-systemd-ssh-python", tmp_path / "root")
+    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", tmp_path / "root")
     shutil.copytree(debs, root.path / "debs")
     root.run(
         "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; "
@@ -143,7 +143,7 @@ def test_autopkgtest(release: str, debs: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
 
 
-def repack(root: Root, version: str, traced: bool = False) -> None:
+def repack(root: PackagedRoot, version: str, traced: bool = False) -> None:
     """Other packages in /debs/VERSION: of that version; traced: their scripts run under a trap for every line."""
     trace = (
         "sed -i '1s|^#!/bin/sh.*|#!/debs/traced|' $(grep -lsx '#!/bin/sh.*' x/DEBIAN/* x/usr/lib/accounts/tools-links);"
@@ -156,10 +156,10 @@ def repack(root: Root, version: str, traced: bool = False) -> None:
 
 
 @pytest.fixture(scope="module")
-def traced(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def traced(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A fresh root with packages whose scripts can be killed at a line."""
     place = tmp_path_factory.mktemp(f"traced{release}")
-    root = Root(f"debian-{release}-systemd-ssh-python", place / "root")
+    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
     shutil.copytree(debs, root.path / "debs")
     for name, text in {"traced": TRACED, "trap": TRAP, "run.sh": RUN.replace("TOOLS", " ".join(TOOLS))}.items():
         (root.path / "debs" / name).write_text(text)
@@ -183,7 +183,7 @@ def traced(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -
     ids=["install", "upgrade", "remove", "purge"],
 )
 def test_dpkg_killed_at_any_line_of_a_script_there_is_a_useradd(
-    traced: Root, first: str, action: str, back: str
+    traced: PackagedRoot, first: str, action: str, back: str
 ) -> None:
     """Then what dpkg asks for (--configure -a) and the same command do the rest.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.packages.qemu import Disk
-from tests.packages.rootdir import Root
+from tests.packages.rootdir import PackagedRoot
 
 PASSWORD = "geheim-0815"
 # Who is in the image; the next one has a user more.
@@ -39,13 +39,13 @@ cp /usr/share/OVMF/OVMF_VARS_4M.fd /root/
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A root with two versions of the image in /root/tree/build/mkosi, and a disk of what an update needs."""
     place = tmp_path_factory.mktemp("mkosi")
-    debs = Root("debian-13-packaging", place / "debs")
+    debs = PackagedRoot("debian-13-packaging", place / "debs")
     debs.check_out()
     debs.run("cd /root/tree && scripts/deb.sh build/debs")
-    root = Root("debian-13-imagers", place / "images")
+    root = PackagedRoot("debian-13-imagers", place / "images")
     root.check_out()
     shutil.copytree(debs.path / "root/tree/build/debs", root.path / "root/tree/build/debs")
     shutil.rmtree(place / "debs")
@@ -64,7 +64,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
     shutil.rmtree(place)
 
 
-def test_an_update_of_usr_keeps_what_is_local(builder: Root) -> None:
+def test_an_update_of_usr_keeps_what_is_local(builder: PackagedRoot) -> None:
     disk = "/root/tree/build/mkosi/stateless_1.raw"
     with Disk(builder, disk, "/root/updates.raw") as machine:
         machine.login("root", PASSWORD)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import MAKE_ROOT, TOOLS, Directory, Root
+from tests.packages.rootdir import TOOLS, Directory, PackagedRoot
+from tests.support.roots.cached import cached_root
 
 # Debian's libc looks for libraries there; Fedora's %_libdir is the default of rpm.
 LIBDIR = "/usr/lib/x86_64-linux-gnu"
@@ -82,11 +83,11 @@ DNF = (
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A root with rpmbuild and dnf, and a repository in /repo: the distribution and two versions of ours."""
     place = tmp_path_factory.mktemp("rpm")
-    root = Root("debian-13-rpmbuild", place)
-    subprocess.run([MAKE_ROOT, "debian-13-rpm-python"], stdout=subprocess.DEVNULL, check=True)
+    root = PackagedRoot("debian-13-rpmbuild", place)
+    cached_root("debian-13-rpm-python")
     root.check_out()
     (root.path / "root/distribution.spec").write_text(BASE_SPEC)
     (root.path / "root/owned.spec").write_text(OWNED_SPEC)
@@ -105,7 +106,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
 
 
 @pytest.fixture(scope="module")
-def target(builder: Root) -> Directory:
+def target(builder: PackagedRoot) -> Directory:
     """An empty root that the distribution and its shadow-utils were installed into."""
     builder.run(f"mkdir /target; {DNF} install distribution shadow-utils")
     return Directory(builder.path / "target")
@@ -117,7 +118,7 @@ def before(target: Directory) -> set[str]:
     return target.list_files()
 
 
-def test_beside_shadow_utils_there_is_the_command_alone(builder: Root, target: Directory, before: set[str]) -> None:
+def test_beside_shadow_utils_is_the_command_alone(builder: PackagedRoot, target: Directory, before: set[str]) -> None:
     said = builder.run(f"{DNF} install stateless-accounts-tools", status=1)
     assert "conflicts with shadow-utils" in said
     assert target.list_files() == before
@@ -127,7 +128,7 @@ def test_beside_shadow_utils_there_is_the_command_alone(builder: Root, target: D
     target.run("/usr/lib/accounts/tools/useradd probe && /usr/lib/accounts/tools/userdel probe")
 
 
-def test_takes_the_place_of_shadow_utils(builder: Root, target: Directory) -> None:
+def test_takes_the_place_of_shadow_utils(builder: PackagedRoot, target: Directory) -> None:
     builder.run(
         f"{DNF} swap shadow-utils stateless-accounts-tools-0*; "
         f"{DNF} install stateless-accounts-nss-0* stateless-accounts-pam-0*"
@@ -141,7 +142,7 @@ def test_takes_the_place_of_shadow_utils(builder: Root, target: Directory) -> No
     assert "every answer as expected" in target.run("cd /root/tree && python3 -IS tests/e2e/demo.py --installed")
 
 
-def test_an_image_of_it(builder: Root, target: Directory, tmp_path: Path) -> None:
+def test_an_image_of_it(builder: PackagedRoot, target: Directory, tmp_path: Path) -> None:
     """seed, wire and check inside; rpm finds the owners of files in the image, by the macros of the package."""
     image = Directory(tmp_path / "image")
     subprocess.run(["cp", "-a", target.path, image.path], check=True)
@@ -157,7 +158,7 @@ def test_an_image_of_it(builder: Root, target: Directory, tmp_path: Path) -> Non
     image.run("usermod -aG imggroup imguser; userdel imguser; ! id imguser 2>/dev/null; accounts revert imguser")
 
 
-def test_upgraded_and_removed_nothing_is_left(builder: Root, target: Directory, before: set[str]) -> None:
+def test_upgraded_and_removed_nothing_is_left(builder: PackagedRoot, target: Directory, before: set[str]) -> None:
     builder.run(f"{DNF} upgrade stateless-accounts\\*")
     assert target.run("rpm -q --qf '%{VERSION}\\n' " + OURS).split() == ["9.9"] * 4
     target.run("useradd probe; userdel probe")
