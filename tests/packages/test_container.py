@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.packages.rootdir import TOP, PackagedRoot
+from tests.support.roots.cached import cached_root
 
 # Network and trust of the machine; nothing else of it.
 BUILDAH = "buildah --storage-driver vfs"
@@ -23,6 +24,7 @@ RUN accounts image seed / && accounts image check /
 
 @pytest.mark.parametrize("release", ["12", "13"])
 def test_builds_as_printed(release: str, tmp_path: Path) -> None:
+    cached_root(f"debian-{release}-minbase")
     root = PackagedRoot("debian-13-imagers", tmp_path / "root")
     root.check_out()
     (command,) = (

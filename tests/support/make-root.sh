@@ -23,7 +23,7 @@ debian-13-*) suite=trixie ;;
 debian-unstable-*) suite=unstable ;;
 esac
 case $name in
-debian-12-minbase) include= ;;
+debian-12-minbase | debian-13-minbase) include= ;;
 # The real tools of shadow-utils 4.17 and 4.20, with the interpreter that their distribution has.
 debian-13-python | debian-unstable-python) include=python3,passwd,login ;;
 # A fresh system that a checkout is cloned and tested in (run-in-root.sh).
