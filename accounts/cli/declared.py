@@ -71,8 +71,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(run: MachineRun) -> MachineOutcome | None:
+    from accounts.machine.deltafile import write_delta
     from accounts.machine.edits import read
-    from accounts.machine.source import write_secret
     from accounts.machine.travel import format_delta
 
     path, key = run.arguments.output, run.arguments.sign
@@ -84,19 +84,8 @@ def _export(run: MachineRun) -> MachineOutcome | None:
         while data:
             data = data[os.write(1, data) :]
         return None
-    signature = b""
-    if key is not None:
-        from accounts.machine.signature import sign
-
-        signature = sign(data, key)
-    write_secret(path, data)
-    if signature:
-        write_secret(_signature_of(path), signature)
-    return outcome.tell_export(path, data.count(b"\n") - 2, bool(signature))
-
-
-def _signature_of(path: Path) -> Path:
-    return path.with_name(path.name + ".sig")
+    write_delta(data, path, key)
+    return outcome.tell_export(path, data.count(b"\n") - 2, key is not None)
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
@@ -110,22 +99,16 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(run: MachineRun) -> MachineOutcome:
+    from accounts.machine.deltafile import read_delta
     from accounts.machine.edits import edit_files
     from accounts.machine.errors import Contradicted
-    from accounts.machine.source import read_file
-    from accounts.machine.travel import Import, parse_delta
+    from accounts.machine.travel import Import
 
     arguments = run.arguments
     if arguments.allowed_signers is None and (arguments.identity or arguments.signature):
         raise Usage("--identity and --signature need --allowed-signers")
-    data = read_file(arguments.file)
-    signer = None
-    if arguments.allowed_signers is not None:
-        from accounts.machine.signature import verify
-
-        signature = arguments.signature or _signature_of(arguments.file)
-        signer = verify(data, signature, arguments.allowed_signers, arguments.identity)
-    lines, dry_run = parse_delta(data, str(arguments.file)), arguments.dry_run
+    lines, signer = read_delta(arguments.file, arguments.allowed_signers, arguments.identity, arguments.signature)
+    dry_run = arguments.dry_run
     try:
         done, written = edit_files(
             run.change, "import-delta", lambda database: Import(database, lines).run().done, list, dry_run
