@@ -26,6 +26,9 @@
 
 enum { TRIES = 3, SECONDS_A_DAY = 24 * 60 * 60, FAIL_DELAY = 2000000 /* us */ };
 
+/* strtoul(3) of C17: a module that asks for C23's, from glibc 2.38 on, is not loaded by an older one. */
+extern unsigned long parse_number(const char *text, char **end, int base) __asm__("strtoul");
+
 struct options {
     bool silent, delay, debug, once, noreap;
     struct rules rules;
@@ -52,7 +55,7 @@ static struct options read_options(pam_handle_t *pamh, int flags, int argc, cons
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
         if (strncmp(word, "minlen=", 7) == 0)
-            options.rules.minimum = (size_t)strtoul(word + 7, NULL, 10);
+            options.rules.minimum = (size_t)parse_number(word + 7, NULL, 10);
         else if (strcmp(word, "obscure") == 0)
             options.rules.obscure = true;
         else if (strcmp(word, "use_authtok") == 0 || strcmp(word, "use_first_pass") == 0)
