@@ -7,7 +7,6 @@ after `accounts image wire --pam`, for a user of this machine and for one of the
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from accounts.image.wire import VENDOR_DATA, Wired
 from accounts.image.wirepam import check_stacks, wire_pam
 from tests.clients.clients import PASSWORD_HASH
 from tests.clients.dialogue import talk
+from tests.support.hashes import verifies
 from tests.support.overlay import in_child
 from tests.support.roots.cached import available
 from tests.support.roots.debian import DebianRoot, Result, debian_root
@@ -123,9 +123,7 @@ def _local(root: DebianRoot) -> dict[str, str]:
 
 
 def _knows(password: str, hashed: str) -> bool:
-    code = "import crypt, sys; print(crypt.crypt(sys.argv[1], sys.argv[2]) == sys.argv[2])"
-    command = ["/usr/bin/python3", "-Wignore", "-c", code, password, hashed]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True\n"
+    return verifies(password.encode(), hashed.encode())
 
 
 def test_every_dialogue_is_that_of_pam_unix() -> None:
