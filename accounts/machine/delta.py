@@ -141,7 +141,8 @@ def valid_lines(table: Table, raw: bool = False) -> Iterable[tuple[int, bytes, b
     """(position, name, line) of each row that parses, edits included; with raw as the file has it, hidden rows too."""
     if table.changed and not raw:
         return ((position, record.name, record.format_line()) for position, record in table.entries())
-    kind: Any = table.kind
+    # Rows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
+    kind: Any = next(base for base in table.kind.__mro__ if base in _PLAIN)
     return _parse_file(kind, table.data)
 
 

@@ -32,6 +32,17 @@ class LibcGshadow(Gshadow):
         return Gshadow(name, passwd, _parse_libc_list(admins), _parse_libc_list(members))
 
 
+class ImageGshadow(LibcGshadow):
+    """The same of the image's file, which NSS alone reads: comments and blank lines are none of its rows."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def parse_line(line: bytes) -> Gshadow | None:  # type: ignore[override]
+        """As LibcGshadow.parse_line(); None where NSS goes on to the next line."""
+        return None if line.lstrip(SPACES)[:1] in (b"", b"#") else LibcGshadow.parse_line(line)
+
+
 def _parse_libc_list(text: bytes) -> tuple[bytes, ...]:
     """The items between commas without the blanks before them; empty ones are none."""
     items = (item.lstrip(SPACES) for item in text.split(b","))
@@ -56,11 +67,11 @@ APPLIED = "accounts/applied"
 LEDGER = "accounts/ids"
 
 
-def kinds(release: Release) -> Mapping[str, type[Record]]:
-    """KINDS as the tools of a release of shadow-utils read the files."""
+def kinds(release: Release, image: bool = False) -> Mapping[str, type[Record]]:
+    """KINDS as the tools of a release of shadow-utils read the files of /etc, or those of the image."""
     if release < LIBC_GSHADOW:
         return KINDS
-    return {**KINDS, "gshadow": LibcGshadow}
+    return {**KINDS, "gshadow": ImageGshadow if image else LibcGshadow}
 
 
 class Base:

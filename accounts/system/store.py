@@ -65,7 +65,7 @@ class Store:
         defs: gives login.defs(5), of which MAX_MEMBERS_PER_GROUP and FORCE_SHADOW matter here. release: of
         shadow-utils, whose way to read rows it is.
         """
-        self._kinds = kinds(release)
+        self._kinds, self._image_kinds = kinds(release), kinds(release, image=True)
         self.target = target
         self._warn = warn
         self._defs = defs
@@ -209,11 +209,11 @@ class Store:
                 # IMAGE_DIR leads to /etc: there is one layer, and taking a row out of it for being in the other
                 # would lose it.
                 posix.close(fd)
-                return Table(self._kinds[name], present=False)
+                return Table(self._image_kinds[name], present=False)
             self._modes[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
-            return Table(self._kinds[name], read_fd(fd))
+            return Table(self._image_kinds[name], read_fd(fd))
         except FileNotFoundError:
-            return Table(self._kinds[name], present=False)
+            return Table(self._image_kinds[name], present=False)
         except OSError as error:
             message = f"cannot open /{fsdecode(path)}: {error.strerror}"
             raise FileError(name, "open", message=message) from None

@@ -14,6 +14,7 @@ from accounts.edit.groupdel import RemoveGroup
 from accounts.errors import AccountsError, Fail
 from accounts.system.audit_words import later_record
 from accounts.system.newgroup import NewGroup, failure, find_gid, success
+from tests.support.forked import run_forked
 from tests.support.prefix import Prefix
 
 ROWS = {
@@ -192,3 +193,23 @@ def test_what_is_said_of_source_date_epoch(machine: Prefix, release: str, settin
     done = machine.run("useradd", "-N", "new", ACCOUNTS_SHADOW_COMPAT=release, SOURCE_DATE_EPOCH=setting)
     said = text and f"Environment variable $SOURCE_DATE_EPOCH: {text}"
     assert (done.returncode, done.stderr) == (0, said)
+
+
+@pytest.mark.parametrize("release", ["4.16", "4.17", "4.20"])
+def test_comments_of_the_images_gshadow_are_no_rows(tmp_path: Path, release: str) -> None:
+    """To sgetsgent(3) of 4.17 every line is a row, which grpconv takes away; NSS, which reads the image's, has none."""
+    machine = Prefix(tmp_path).image(**{**ROWS, "gshadow": "# made by hand\n\n" + ROWS["gshadow"]})
+    for tool in (["grpconv"], ["gpasswd", "-a", "bob", "root"]):
+        done = machine.run(*tool, ACCOUNTS_SHADOW_COMPAT=release)
+        assert (done.returncode, done.stderr) == (0, ""), tool
+    assert (machine.read("gshadow"), machine.read("group")) == ("root:*::bob\n", "root:x:0:bob\n")
+
+
+@pytest.mark.parametrize("command", ["status", "check", "diff", "rebase", "adopt", "flatten"])
+def test_machine_commands_take_gshadow_of_every_release(tmp_path: Path, command: str) -> None:
+    machine = Prefix(tmp_path).image(**ROWS).local(gshadow="odd\nbob\nroot:!::bob\n# x\n", group="odd:x:1001:\n")
+    for release in ("4.13", "4.17", "4.20"):
+        environment = {**machine.env, "ACCOUNTS_SHADOW_COMPAT": release}
+        done = run_forked(["accounts", command, "-R", tmp_path], "", environment, 30)
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
