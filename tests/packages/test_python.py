@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from accounts.version import VERSION
-from tests.image.rootfs import names
+from tests.image.rootfs import make_wirable_root, names
 from tests.image.test_packaging import IMAGE
-from tests.image.test_wire import make_root
 from tests.packages.rootdir import TOP
 
 LIBRARY = """\
@@ -66,7 +65,7 @@ def test_there_is_one_version(dist: Path, environment: Path) -> None:
 
 
 def test_images_are_made_from_there(environment: Path, tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root", IMAGE)
+    root = make_wirable_root(tmp_path / "root", IMAGE)
     accounts = environment / "bin/accounts"
     for command in ("seed", "wire", "check"):
         run(accounts, "image", command, root)
