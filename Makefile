@@ -109,9 +109,10 @@ $(VENV)/stamp: pyproject.toml | pip
 	$(RUN)/pip install -q --disable-pip-version-check 'passlib>=1.7.4' 'filelock>=3.12' pytest pytest-xdist hypothesis ruff mypy import-linter bitbake-setup jsonschema mkdocs-material
 	touch $@
 
-# What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo.
+# What the tests need of Debian beyond python3, gcc, make and package passwd. Debian 13 has no pseudo; unstable has pivot_root
+# in util-linux-extra.
 TEST_PACKAGES = btrfs-progs strace shellcheck debootstrap systemd systemd-container systemd-userdbd libnss-systemd valgrind libcrypt1 libpam0g-dev libcrypt-dev python3-venv openssl openssh-client git \
-    fakeroot fakechroot proot bindfs e2fsprogs mandoc man-db zsh fish patch
+    fakeroot fakechroot proot bindfs e2fsprogs mandoc man-db zsh fish patch util-linux-extra
 TEST_PACKAGES += $(if $(findstring trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),,pseudo)
 test-deps: $(VENV)/stamp
 	@missing=; for p in $(TEST_PACKAGES); do \
