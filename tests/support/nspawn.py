@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pty
 import re
@@ -17,9 +18,18 @@ from types import TracebackType
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
 
 
+# From this version on systemd-nspawn(1) refuses machines with cgroups of version 1.
+UNIFIED_ONLY = 258
+
+
+@functools.cache
 def available() -> bool:
-    """Whether this machine can boot containers: root and systemd-nspawn."""
-    return os.geteuid() == 0 and shutil.which("systemd-nspawn") is not None
+    """Whether this machine can boot containers: root and a systemd-nspawn that takes its cgroups."""
+    if os.geteuid() or shutil.which("systemd-nspawn") is None:
+        return False
+    shown = subprocess.run(["systemd-nspawn", "--version"], capture_output=True, text=True, check=True).stdout
+    version = int(re.match(r"systemd (\d+)", shown)[1])  # type: ignore[index]
+    return version < UNIFIED_ONLY or os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 
 
 class Machine:
