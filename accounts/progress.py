@@ -114,7 +114,10 @@ class Bar:
         except OSError:
             return
         picture = format_bar(f"{self._prog}: {self._what}", part, now - self._start, columns - 1)
-        self._write("\r" + picture.ljust(min(self._width, columns - 1)))
+        before = self._width
+        # A signal may come right behind the write: what is to be taken away is known before it is there.
+        self._width = max(before, len(picture))
+        self._write("\r" + picture.ljust(min(before, columns - 1)))
         self._width = len(picture)
 
     def hide(self) -> None:
