@@ -13,7 +13,7 @@ from tests.support.roots.cached import cached_root
 
 # Network and trust of the machine; nothing else of it.
 BUILDAH = "buildah --storage-driver vfs"
-OPTIONS = "--isolation chroot --network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
+OPTIONS = "--isolation chroot --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 -v /etc/ssl/certs:/etc/ssl/certs:ro"
 LATER = """\
 FROM localhost/stateless
 RUN id -u nobody && useradd --system later && usermod -aG games later
@@ -37,13 +37,16 @@ def test_builds_as_printed(release: str, tmp_path: Path) -> None:
     root.run(
         f"cd /root; tar -c -C /var/tmp/accounts-test/debian-{release}-minbase . >base.tar; "
         "printf 'FROM scratch\\nADD base.tar /\\n' >base; "
-        f"{BUILDAH} bud -q -f base -t localhost/debian:{release} . && rm base.tar; "
+        f"{BUILDAH} bud -q {OPTIONS} -f base -t localhost/debian:{release} . && rm base.tar; "
         f"cd tree; {command.replace('buildah bud', f'{BUILDAH} bud -q {options}')}"
     )
     names = (
         "ls /etc/passwd /etc/group 2>&1; readlink /etc/nsswitch.conf; getent passwd games; readlink /usr/sbin/useradd"
     )
-    run = f"c=$({BUILDAH} from %s) && {BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm -q $c"
+    run = (
+        f"c=$({BUILDAH} from --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 %s) && "
+        f"{BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm -q $c"
+    )
     said = root.run(run % ("localhost/stateless", names)).splitlines()
     assert [line for line in said if "No such file" in line] != []
     assert "../usr/share/accounts/nsswitch.conf" in said

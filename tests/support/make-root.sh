@@ -70,7 +70,7 @@ debian-13-rpmbuild)
 # Where images are made of packages, and booted.
 debian-13-imagers)
     include=python3,systemd,systemd-sysv,dbus,udev,kmod,passwd,login
-    install='buildah ca-certificates cpio crun dosfstools e2fsprogs fuse-overlayfs git mkosi mtools ovmf qemu-system-x86 reprepro
+    install='buildah ca-certificates cpio crun dosfstools e2fsprogs fuse-overlayfs git mkosi mtools netavark ovmf qemu-system-x86 reprepro
         squashfs-tools systemd-boot-efi systemd-boot-tools systemd-container systemd-repart systemd-ukify zstd debian-archive-keyring' ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)
