@@ -12,8 +12,10 @@ from tests.packages.rootdir import TOP, PackagedRoot
 from tests.support.roots.cached import cached_root
 
 # Network and trust of the machine; nothing else of it.
+# What it sets by itself a machine may not allow.
+LIMITS = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
 BUILDAH = "buildah --storage-driver vfs"
-OPTIONS = "--isolation chroot --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 -v /etc/ssl/certs:/etc/ssl/certs:ro"
+OPTIONS = f"--isolation chroot --network host {LIMITS} -v /etc/ssl/certs:/etc/ssl/certs:ro"
 LATER = """\
 FROM localhost/stateless
 RUN id -u nobody && useradd --system later && usermod -aG games later
@@ -44,7 +46,7 @@ def test_builds_as_printed(release: str, tmp_path: Path) -> None:
         "ls /etc/passwd /etc/group 2>&1; readlink /etc/nsswitch.conf; getent passwd games; readlink /usr/sbin/useradd"
     )
     run = (
-        f"c=$({BUILDAH} from --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 %s) && "
+        f"c=$({BUILDAH} from --network host {LIMITS} %s) && "
         f"{BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm -q $c"
     )
     said = root.run(run % ("localhost/stateless", names)).splitlines()
