@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.packages.rootdir import PackagedRoot
 from tests.support.nspawn import Machine
 
+# On a busy machine an emulated one is slower than systemd's patience.
+EXTRA = "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800"
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 
 
@@ -31,8 +33,9 @@ class Disk(Machine):
         console = f"/dev/shm/console-{os.getpid()}-{time.monotonic_ns()}"
         disks = " ".join(f"-drive if=virtio,format=raw,file={drive}" for drive in self.drives)
         command = self.host.command(
-            "exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nic none "
+            "exec qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 1536 -nic none "
             f"-display none -drive if=pflash,format=raw,readonly=on,file={OVMF} {disks} "
+            f"-smbios 'type=11,value=io.systemd.stub.kernel-cmdline-extra={EXTRA}' "
             f"-serial unix:{console},server=on"
         )
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
