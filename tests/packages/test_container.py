@@ -14,8 +14,9 @@ from tests.support.roots.cached import cached_root
 # Network and trust of the machine; nothing else of it.
 # What it sets by itself a machine may not allow.
 LIMITS = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
+TRUST = "/etc/ssl/certs/ca-certificates.crt"
 BUILDAH = "buildah --storage-driver vfs"
-OPTIONS = f"--isolation chroot --network host {LIMITS} -v /etc/ssl/certs:/etc/ssl/certs:ro"
+OPTIONS = f"--isolation chroot --network host {LIMITS} -v {TRUST}:/ca.crt:ro --env PIP_CERT=/ca.crt"
 LATER = """\
 FROM localhost/stateless
 RUN id -u nobody && useradd --system later && usermod -aG games later
