@@ -62,8 +62,8 @@ class LoginDefs:
         self._warn = warn
         self._release = release
         self.values: dict[str, bytes] = {}
-        # Without comments and empty lines, nine in ten.
-        for raw in [raw for raw in text.split(b"\n") if raw[:1] not in b"#"]:
+        # Without comments and empty lines, nine in ten. Of bytes `in` raises and catches a TypeError, of a tuple not.
+        for raw in [raw for raw in text.split(b"\n") if raw[:1] not in (b"#", b"")]:
             line = raw.rstrip(b" \t\n\v\f\r").lstrip(b" \t")
             name = line.replace(b"\t", b" ").split(b" ", 1)[0]
             if len(name) == len(line) or line[:1] == b"#":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The import budget: what a tool loads for a plain local user is held to an allow list (docs/contract.md)."""
+"""What a tool loads for a plain local user is held to an allow list (docs/contract.md), and nothing that it calls
+sleeps (docs/decisions/hot-path.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.bench.hot_runs import HOT, format_list, record
 
 TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
@@ -72,3 +75,14 @@ def test_imports_stay_within_the_budget(tool: str, tmp_path: Path) -> None:
     foreign = {name for name in modules if not name.startswith("accounts")}
     assert not foreign & FORBIDDEN
     assert foreign <= ALLOWED
+
+
+def test_ordinary_runs_call_nothing_that_sleeps() -> None:
+    listed = dict(line.split(" ", 1) for line in HOT.read_text().splitlines() if line[0] != "#")
+    missing = {}
+    for line in format_list(record()).splitlines():
+        if line[0] != "#":
+            need, tools = line.split(" ", 1)
+            missing[need] = set(tools.split()) - set(listed.get(need, "").split())
+    missing = {need: tools for need, tools in missing.items() if tools}
+    assert not missing, "they cost time at each start: run `python3 -m tests.bench.hot_runs`, which lists them"

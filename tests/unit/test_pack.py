@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import ast
-import marshal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from scripts.pack import compile_module, find_modules, find_needed, reads_annotations
+from scripts.lean import compile_tree, find_needed, parse, reads_annotations, strip
+from scripts.pack import find_modules
 
 TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
@@ -134,30 +134,43 @@ def test_same_sources_same_bytes(installed: Path) -> None:
     assert make_pack(installed) == make_pack(installed)
 
 
+def run_stripped(source: str, space: dict[str, Any], loaded: Collection[str] = ()) -> dict[str, Any]:
+    """Run a source as the pack has it; its name space."""
+    packed = {*loaded, "accounts.errors"}
+    exec(compile_tree(strip(parse(source.encode(), "f.py"), packed, loaded), "f.py"), space)
+    return space
+
+
 def test_an_import_of_what_is_loaded_is_a_look_up() -> None:
     source = (
         "from accounts import text\nfrom accounts.text import fsdecode as d, fsencode\nimport sys\nfrom os import sep\n"
+        "def late():\n    from accounts import errors\n    from accounts.errors import Fail as f\n"
+        "    return errors, f\n"
     )
-    loaded = {"accounts", "accounts.text"}
-    names = marshal.loads(compile_module(ast.parse(source), "f.py", loaded)).co_names
-    assert "accounts.text" not in names
-    package, module = SimpleNamespace(text=1), SimpleNamespace(fsdecode=2, fsencode=3)
-    space: dict[str, Any] = {"__modules__": {"accounts": package, "accounts.text": module}}
-    exec(marshal.loads(compile_module(ast.parse(source), "f.py", loaded)), space)
-    assert (space["text"], space["d"], space["fsencode"], space["sep"]) == (1, 2, 3, "/")
+    errors, text = SimpleNamespace(Fail=1), SimpleNamespace(fsdecode=2, fsencode=3)
+    modules = {"accounts": SimpleNamespace(), "accounts.text": text}
+    space: dict[str, Any] = {"__modules__": modules, "__load__": {"accounts.errors": errors}.__getitem__}
+    run_stripped(source, space, modules)
+    assert (space["text"], space["d"], space["fsencode"], space["sep"]) == (text, 2, 3, "/")
+    assert space["late"]() == (errors, 1)
 
 
 def test_annotations_and_docstrings_are_left_out() -> None:
-    space: dict[str, Any] = {}
-    exec(marshal.loads(compile_module(ast.parse(SOURCE), "f.py")), space)
+    space = run_stripped(SOURCE, {})
     assert space["f"](3) == 3
     assert (space["f"].__annotations__, space["f"].__doc__, space.get("__doc__")) == ({}, None, None)
 
 
+def test_what_only_a_type_checker_reads_is_left_out() -> None:
+    source = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import nowhere\nelse:\n    found = 1\n"
+    tree = strip(parse(source.encode(), "f.py"))
+    assert "nowhere" not in ast.unparse(tree)
+    assert run_stripped(source, {})["found"] == 1
+
+
 def test_a_dataclass_keeps_its_fields() -> None:
     source = "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: Nowhere\n    y: int = 2\n"
-    space: dict[str, Any] = {"__name__": __name__}
-    exec(marshal.loads(compile_module(ast.parse(source), "a.py")), space)
+    space = run_stripped(source, {"__name__": __name__})
     assert repr(space["A"](1)).endswith("A(x=1, y=2)")
 
 
