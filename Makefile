@@ -152,8 +152,9 @@ rpm:
 clients: venv test-deps all
 	$(RUN)/python -m tests.clients
 
-demo: pip all
-	$(PYTHON) -IS tests/e2e/demo.py
+demo: pip
+	@$(MAKE) -s all
+	@$(PYTHON) -IS tests/e2e/demo.py
 
 # The documentation as a site, in build/site; links that lead nowhere are errors.
 site: venv
