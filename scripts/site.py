@@ -129,7 +129,7 @@ def format_findings() -> str:
     rows = "\n".join(f"| `{name}` | {severity} | {text} |" for name, (severity, text) in RULES.items())
     return f"""# Findings of an image
 
-`accounts image check` and `accounts image seed` look for these. `--rule NAME=SEVERITY` makes one fail, warn or be
+`accounts image check` and `accounts image seed` look for these. `--severity NAME=SEVERITY` makes one fail, warn or be
 ignored.
 
 | rule | unless told otherwise | what it finds |

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from accounts import progress
 from accounts.cli.console import write_all
-from accounts.errors import AccountsError, Usage
+from accounts.errors import AccountsError, FileError, LockError, Usage
 from accounts.examples import EXAMPLES
 
 # Exit statuses. 1: findings, differences or conflicts; 3: bad input or an error of the system.
@@ -70,10 +71,13 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
         complain(arguments.prog, f"{error.message}; see {arguments.prog} --help")
         return USAGE
     except AccountsError as error:
-        complain(arguments.prog, "; ".join(error.lines()))
+        told = "; ".join(error.lines())
+        locked = isinstance(error, LockError) or (isinstance(error, FileError) and error.event == "lock")
+        complain(arguments.prog, told.rstrip(".") + "; see accounts check" if locked else told)
     except OSError as error:
         path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        complain(arguments.prog, f"{path}{error.strerror}")
+        hint = "; this needs root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() else ""
+        complain(arguments.prog, f"{path}{error.strerror}{hint}")
     return FAILED
 
 

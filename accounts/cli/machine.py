@@ -214,7 +214,7 @@ def _show(run: MachineRun) -> MachineOutcome:
 
     found = show(run.change, run.arguments.name)
     if not found.answers:
-        raise BadArgument(f"neither /etc nor the image has '{shown(run.arguments.name)}'")
+        raise BadArgument(f"neither /etc nor the image has '{shown(run.arguments.name)}'; see accounts status")
     return outcome.tell_shown(found)
 
 

@@ -187,7 +187,9 @@ def parse_text(text: bytes, source: str) -> Ledger:
         where = f"{source}:{number}"
         kinds = (*DATABASES, *RANGES)
         if len(fields) != 4 or fields[0].decode("latin-1") not in kinds or fields[3] not in STATES:
-            raise BadArgument(f"{where}: not DATABASE:NAME:ID:STATE ({', '.join(kinds)}; present or removed)")
+            raise BadArgument(
+                f"{where}: not DATABASE:NAME:ID:STATE ({', '.join(kinds)}; present or removed); see accounts-ids(5)"
+            )
         database, name = fields[0].decode(), fields[1]
         present = fields[3] == STATES[0]
         if database in RANGES:

@@ -93,7 +93,7 @@ def wire(
 def _check_module(tree: Tree, image_dir: str) -> list[str]:
     modules = find_modules(tree, image_dir)
     if modules.failed and not find_libraries(tree, MODULE):
-        raise BadArgument(f"the root has no {MODULE}: install it first, the accounts would be unknown without")
+        raise BadArgument(f"the root has no {MODULE}: the accounts would be unknown without; make install DESTDIR=ROOT")
     if modules.failed:
         faults = "; ".join(f"{machine}: {why}" for machine, why in modules.faults.items())
         raise BadArgument(f"no {MODULE} for the root's C library: {faults or f'there is no {LIBRARY}'}")

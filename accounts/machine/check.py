@@ -78,6 +78,9 @@ def fix(change: Change, codes: Collection[str], dry_run: bool = False) -> list[s
     done = []
     leftovers = [one for one in find_leftovers(change) if one.code in codes and one.code != "journal-aside"]
     rows = [code for code in _ROWS if code in codes]
+    for one in leftovers:
+        if one.blocks and not dry_run:
+            remove_leftover(change, one.name)
     if rows or leftovers:
         # Taking the locks breaks stale ones, and ends what an interrupted change left.
         done += edit_files(change, "check", lambda database: drop_rows(database, rows), list, dry_run)[0]

@@ -14,7 +14,7 @@ from accounts.change import Change
 from accounts.machine.findings import MachineFindings
 from accounts.model.database import BASE, Database
 from accounts.system.commit import JOURNAL, TEMPORARY
-from accounts.text import fsdecode
+from accounts.system.locks import parse_pid
 
 _ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
 _LOCK = re.compile(rf"{_ACCOUNT_FILE}\.lock$")
@@ -26,11 +26,12 @@ PUBLIC = ("passwd", "group", "subuid", "subgid")
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file of /etc that nobody needs any more. code: of findings.CODES."""
+    """A file of /etc that nobody needs any more. code: of findings.CODES. blocks: while it is there nobody can lock."""
 
     name: str
     code: str
     text: str
+    blocks: bool = False
 
 
 def find_leftovers(change: Change) -> Iterator[Leftover]:
@@ -39,7 +40,11 @@ def find_leftovers(change: Change) -> Iterator[Leftover]:
     for name in names:
         if _LOCK.match(name):
             owner = _lock_owner(change, name)
-            if owner is not None:
+            if owner == "":
+                # A power failure took its content, say: the tools wait for the administrator.
+                text = f"the lock /etc/{name} names no process, and nobody can change the accounts"
+                yield Leftover(name, "leftover", text, blocks=True)
+            elif owner is not None:
                 yield Leftover(name, "leftover", f"the lock /etc/{name} is of process {owner}, which is gone")
         elif name == JOURNAL:
             yield Leftover(name, "journal", f"/etc/{name}: a change was interrupted and waits for the next tool")
@@ -57,7 +62,7 @@ def _journal_of(name: str, names: list[str]) -> bool:
 
 
 def _lock_owner(change: Change, name: str) -> str | None:
-    """The process that made a lock, if it is gone; None for a lock in force or what is no lock."""
+    """The process that made a lock, if it is gone, "" where it names none; None for a lock in force or no file."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(name, flags, dir_fd=change.target.etc)
@@ -66,15 +71,15 @@ def _lock_owner(change: Change, name: str) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        text = fsdecode(os.read(fd, 31).split(b"\0")[0].strip())
+        pid = parse_pid(os.read(fd, 31).partition(b"\0")[0])
     finally:
         os.close(fd)
-    if not text.isdigit() or not 0 < int(text) < 2**31:
-        return None
+    if pid is None:
+        return ""
     try:
-        os.kill(int(text), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return text
+        return str(pid)
     except OSError:
         pass
     return None

@@ -148,7 +148,7 @@ def refuse_shared(database: Database, moves: Sequence[Move]) -> None:
             if row.kind == Kind.OWN and number in taken and row.name != taken[number].name:
                 raise BadArgument(
                     f"{key.upper()} {number} of the image's '{shown(taken[number].name)}' is the local "
-                    f"'{shown(row.name)}' too: --move-local"
+                    f"'{shown(row.name)}' too; see accounts rebase --move-local"
                 )
 
 

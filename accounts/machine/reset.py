@@ -84,11 +84,11 @@ class _Forget(EditAll):
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
         if not has_image(database):
-            raise BadArgument("there is no image to go back to: nobody would be left")
+            raise BadArgument("there is no image to go back to: nobody would be left; see accounts check")
         tables = [database.tables[one] for one in ("passwd", "group")]
         unknown = [name for name in self.keep if not any(table.get(name) for table in tables)]
         if unknown:
-            raise BadArgument(f"'{shown(unknown[0])}' is nobody's account")
+            raise BadArgument(f"'{shown(unknown[0])}' is nobody's account; see accounts status")
         if self.backup is not None and not self.dry_run:
             write_archive(self.backup, _local_files(self.change, database))
         _keep_only(database, self.keep)

@@ -25,8 +25,10 @@ def revert(database: Database, names: Sequence[bytes]) -> list[str]:
     for name in names:
         if name not in users and database.group.image_row(name) is None:
             local = any(database.tables[one].local.find(name) is not None for one in ("passwd", "group"))
-            where = "is of this machine alone; userdel or groupdel removes it" if local else "is nobody's account"
-            raise BadArgument(f"'{shown(name)}' {where}")
+            where, hint = "is nobody's account", "see accounts status"
+            if local:
+                where, hint = "is of this machine alone", "userdel or groupdel removes it"
+            raise BadArgument(f"'{shown(name)}' {where}; {hint}")
     done: list[str] = []
     wanted = frozenset(names)
     for database_name, parent in _ROWS.items():
@@ -95,7 +97,7 @@ def mask(database: Database, names: Sequence[bytes]) -> list[str]:
     for name in names:
         parent = next((one for one in ("passwd", "group") if database.tables[one].image_row(name) is not None), None)
         if parent is None:
-            raise BadArgument(f"the image has no '{shown(name)}'")
+            raise BadArgument(f"the image has no '{shown(name)}'; see accounts status")
         for one in (database_name for database_name, owner in _ROWS.items() if owner == parent):
             layered = database.tables[one]
             if layered.get(name) is not None and layered.remove(name):
@@ -112,6 +114,6 @@ def unmask(database: Database, names: Sequence[bytes]) -> list[str]:
     for name in names:
         shown_again = [one for one, layered in database.tables.items() if _show(layered, [name])]
         if not shown_again:
-            raise BadArgument(f"nothing of '{shown(name)}' is hidden")
+            raise BadArgument(f"nothing of '{shown(name)}' is hidden; see accounts status")
         done += [f"the image's {one} row of '{shown(name)}' is seen again" for one in shown_again]
     return done

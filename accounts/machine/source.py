@@ -56,7 +56,7 @@ def read_directory(path: Path) -> dict[str, bytes]:
     finally:
         os.close(directory)
     if not files and not _is_overlay(path):
-        raise BadArgument(f"{path} has no account file")
+        raise BadArgument(f"{path} has no account file; see accounts adopt --help")
     return files
 
 
@@ -99,7 +99,7 @@ def write_files(path: Path, files: Mapping[str, Placed], ours: Collection[str], 
     """
     done = []
     if not path.is_dir():
-        raise BadArgument(f"{path} is not a directory")
+        raise BadArgument(f"{path} is not a directory; make it first: mkdir -p {path}")
     where = shown(os.fsencode(path))
     with Tree(path) as tree:
         for name in ours:

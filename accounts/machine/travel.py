@@ -102,9 +102,11 @@ def _lines(database: Database) -> Iterator[DeltaLine]:
 def parse_delta(data: bytes, source: str) -> list[DeltaLine]:
     """The lines of an export. Raises BadArgument, "SOURCE:LINE: what is wrong"; no row is in the message."""
     if not data.startswith(HEADER):
-        raise BadArgument(f"{source}:1: not an export of accounts: it begins with '{HEADER.decode().strip()}'")
+        raise BadArgument(
+            f"{source}:1: not an export of accounts: it begins with '{HEADER.decode().strip()}'; see accounts export"
+        )
     if not data.endswith(END):
-        raise BadArgument(f"{source}: its end is missing")
+        raise BadArgument(f"{source}: its end is missing; see accounts export")
     lines: dict[DeltaLine, None] = {}
     for number, text in enumerate(data.removesuffix(END).split(b"\n")[1:-1], 2):
         words = text.split(b" ", 2)

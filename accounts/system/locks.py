@@ -288,7 +288,7 @@ class Locks:
                 details.append(f"existing lock file {path} without a PID")
                 return False
             text = content.partition(b"\0")[0]
-            pid = _parse_pid(text)
+            pid = parse_pid(text)
             if pid is None:
                 details.append(f"existing lock file {path} with an invalid PID '{fsdecode(text)}'")
                 return False
@@ -346,11 +346,11 @@ def _try_own_record_lock(fd: int) -> bool:
         return _try_record_lock(fd)
     except OSError:
         # Only below a prefix: lckpwdf(3) needs such locks, too.
-        pid = _parse_pid(posix.pread(fd, 31, 0).partition(b"\0")[0])
+        pid = parse_pid(posix.pread(fd, 31, 0).partition(b"\0")[0])
         return pid is None or not _is_alive(pid)
 
 
-def _parse_pid(text: bytes) -> int | None:
+def parse_pid(text: bytes) -> int | None:
     """shadow's get_pid(): what strtoll(3) takes, to its end, in the range of pid_t."""
     digits = text.lstrip(b" \t\n\v\f\r")
     if digits[:1] in (b"+", b"-"):

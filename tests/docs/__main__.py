@@ -5,7 +5,6 @@ say; --write puts it into them, for somebody to read before it is committed. ACC
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -20,8 +19,7 @@ def _run(paths: list[str]) -> list[list[tuple[Command, str]]]:
     place = tempfile.mkdtemp(prefix="docs.", dir="/var/tmp")
     try:
         base = make_base(place)
-        long = os.environ.get("ACCOUNTS_TUTORIALS") == "1"
-        return [run_page(base, read_page(Path(path)), long) for path in paths]
+        return [run_page(base, read_page(Path(path))) for path in paths]
     finally:
         unmount(place)
 

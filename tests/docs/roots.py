@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.blocks import Command, Page
+from tests.docs.blocks import Block, Command, Page
 from tests.support.roots.mounts import mount_overlay, run_quiet
 
 TOP = Path(__file__).resolve().parents[2]
 END = "\x1e"
+# Whether the long blocks run, too.
+LONG = os.environ.get("ACCOUNTS_TUTORIALS") == "1"
 ACCOUNT_FILES = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
 # What the image of the pages has: the names that everybody knows of a Debian.
 USERS = {
@@ -117,14 +119,22 @@ def builder(root: Path, base: Path | None = None) -> None:
     system = subprocess.run(make, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     place = root / "srv/rootfs"
     place.mkdir(parents=True)
-    upper = Path(tempfile.mkdtemp(dir=root.parent))
-    for name in ("upper", "work"):
-        (upper / name).mkdir()
-    lower = system if base is None else f"{base}/tools:{system}"
-    options = f"lowerdir={lower},upperdir={upper}/upper,workdir={upper}/work"
-    run_quiet("mount", "-t", "overlay", "overlay", "-o", options, str(place))
+    # What is built there is built there only.
     (root / "src").mkdir()
-    run_quiet("mount", "--bind", "-o", "ro", str(TOP), str(root / "src"))
+    _mount_over(root, str(TOP), "src")
+    if LONG and base is None:
+        return  # the page makes it
+    lower = system if base is None else f"{base}/tools:{system}"
+    _mount_over(root, lower, "srv/rootfs")
+
+
+def _mount_over(root: Path, lower: str, place: str) -> None:
+    """Show directories at a place in the root, to be changed there and nowhere else."""
+    upper = tempfile.mkdtemp(dir=root.parent)
+    for name in ("upper", "work"):
+        os.mkdir(f"{upper}/{name}", 0o755)
+    options = f"lowerdir={lower},upperdir={upper}/upper,workdir={upper}/work"
+    run_quiet("mount", "-t", "overlay", "overlay", "-o", options, str(root / place))
 
 
 # Name -> what makes it of (the root, the base).
@@ -143,7 +153,8 @@ class Shell:
         self._process = subprocess.Popen(
             ["chroot", root, "/bin/sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, cwd="/", bufsize=1,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "TERM": "dumb"},
+            env={name: os.environ[name] for name in ("http_proxy", "https_proxy") if name in os.environ}
+            | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "TERM": "dumb"},
         )  # fmt: skip
 
     def run(self, command: Command) -> str:
@@ -169,8 +180,14 @@ class Shell:
         self._process.wait()
 
 
-def run_page(base: Path, page: Page, long: bool) -> list[tuple[Command, str]]:
-    """Each command of a page and what it printed, in a root of its own over base. long: the long blocks, too."""
+def is_run(block: Block) -> bool:
+    """Whether a block is: a long one if that is asked for and this machine has the programs."""
+    words = [command.text.split()[0] for command in block.commands if not command.hidden]
+    return not block.long or (LONG and all(word == "cd" or shutil.which(word) for word in words))
+
+
+def run_page(base: Path, page: Page) -> list[tuple[Command, str]]:
+    """Each command of a page and what it printed, in a root of its own over base."""
     place = tempfile.mkdtemp(prefix="page.", dir="/var/tmp")
     try:
         root = Path(mount_overlay(place, system=f"{base}/machine"))
@@ -185,10 +202,7 @@ def run_page(base: Path, page: Page, long: bool) -> list[tuple[Command, str]]:
         shell = Shell(root)
         try:
             return [
-                (command, shell.run(command))
-                for block in page.blocks
-                if long or not block.long
-                for command in block.commands
+                (command, shell.run(command)) for block in page.blocks if is_run(block) for command in block.commands
             ]
         finally:
             shell.close()

@@ -18,14 +18,13 @@ import pytest
 
 from scripts.site import make_pages
 from tests.docs.blocks import Command, Page, read_page
-from tests.docs.roots import make_base, run_page
+from tests.docs.roots import is_run, make_base, run_page
 from tests.image.test_yocto import Builds
 from tests.support.overlay import in_child
 from tests.support.roots.mounts import unmount
 
 TOP = Path(__file__).resolve().parents[2]
 DOCS = TOP / "docs"
-LONG = os.environ.get("ACCOUNTS_TUTORIALS") == "1"
 PAGES = [page for path in sorted(DOCS.rglob("*.md")) if (page := read_page(path)).blocks]
 
 
@@ -33,7 +32,7 @@ def _run_all(pages: list[Page]) -> list[list[tuple[Command, str]]]:
     place = tempfile.mkdtemp(prefix="docs.", dir="/var/tmp")
     try:
         base = make_base(place)
-        return [run_page(base, page, LONG) for page in pages]
+        return [run_page(base, page) for page in pages]
     finally:
         unmount(place)
 
@@ -52,7 +51,7 @@ def test_commands_print_what_the_page_says(page: Page, results: dict[Path, list[
         if not command.matches(printed)
     ]
     assert not wrong, "\n".join(wrong)
-    assert len(results[page.path]) == sum(len(block.commands) for block in page.blocks if LONG or not block.long)
+    assert len(results[page.path]) == sum(len(block.commands) for block in page.blocks if is_run(block))
 
 
 def test_the_judge_sees_what_differs() -> None:

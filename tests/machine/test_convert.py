@@ -275,7 +275,9 @@ def test_no_account_file_is_not_read(make: Any, tmp_path: Path) -> None:
     (tmp_path / "from").mkdir()
     (tmp_path / "root").mkdir()
     root = make_root(tmp_path / "root")
-    assert accounts(root, "adopt", "--from", str(tmp_path / "from")).stderr.endswith("/from has no account file\n")
+    assert accounts(root, "adopt", "--from", str(tmp_path / "from")).stderr.endswith(
+        "/from has no account file; see accounts adopt --help\n"
+    )
     make(tmp_path / "from/passwd")
     done = accounts(root, "adopt", "--from", str(tmp_path / "from"))
     assert (done.status, done.stderr.count("\n"), local(root)) == (3, 1, {})

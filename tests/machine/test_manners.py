@@ -233,6 +233,35 @@ def test_quiet_image_commands(tmp_path: Path) -> None:
     assert image("stateless", root, "--suggest", "-q").stdout == image("stateless", root, "--suggest").stdout != ""
 
 
+# Errors
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "1234 "])
+def test_a_lock_that_names_no_process_is_found_and_mended(tmp_path: Path, content: str) -> None:
+    """As a power failure, or a hand, leaves it: no tool gets past it, and each says where help is."""
+    root = make_root(tmp_path, ALICE)
+    (root / "etc/passwd.lock").write_text(content)
+    done = accounts(root, "revert", "video")
+    assert done.status == 3 and done.stderr.endswith("cannot lock /etc/passwd; try again later; see accounts check\n")
+    found = accounts(root, "check", "--json").json["findings"]
+    assert [(one["rule"], one["files"]) for one in found if one["rule"] == "leftover"] == [
+        ("leftover", ["/etc/passwd.lock"])
+    ]
+    fix = next(one["fix"] for one in found if one["rule"] == "leftover")
+    assert fix == f"accounts check -R {root} --fix=leftover"
+    assert accounts(root, "check", "--fix=leftover", "--dry-run").status == 1
+    assert (root / "etc/passwd.lock").exists()
+    assert "removed /etc/passwd.lock" in accounts(root, "check", "--fix=leftover").stdout
+    assert accounts(root, "revert", "video").status == 0
+
+
+def test_a_lock_in_force_is_left(tmp_path: Path) -> None:
+    root = make_root(tmp_path, ALICE)
+    (root / "etc/passwd.lock").write_text(f" +{os.getpid()}")
+    assert "leftover" not in accounts(root, "check").stdout
+    assert (root / "etc/passwd.lock").exists()
+
+
 # Help
 
 

@@ -67,8 +67,10 @@ def test_rebase_drops_a_hide_row_that_hides_nothing_any_more(root: Path) -> None
 
 def test_refusals(root: Path) -> None:
     assert accounts(root, "mask", "root").status == 3
-    assert accounts(root, "mask", "ghost").stderr == "accounts mask: the image has no 'ghost'\n"
-    assert accounts(root, "unmask", "www").stderr == "accounts unmask: nothing of 'www' is hidden\n"
+    assert accounts(root, "mask", "ghost").stderr == "accounts mask: the image has no 'ghost'; see accounts status\n"
+    assert (
+        accounts(root, "unmask", "www").stderr == "accounts unmask: nothing of 'www' is hidden; see accounts status\n"
+    )
     (root / "usr/share/accounts/accounts.conf").write_text("HIDE=no\n")
     done = accounts(root, "mask", "www")
     assert (done.status, done.stderr.count("\n")) == (3, 1)

@@ -193,7 +193,8 @@ def test_an_id_of_the_image_that_is_a_local_accounts_too(tmp_path: Path) -> None
     update_image(root, NEW)
     refused = accounts(root, "rebase", "--re-own", "/var", "/home")
     assert (refused.status, refused.stdout) == (3, "")
-    assert refused.stderr == ("accounts rebase: UID 34 of the image's 'www' is the local 'alice' too: --move-local\n")
+    told = "UID 34 of the image's 'www' is the local 'alice' too; see accounts rebase --move-local"
+    assert refused.stderr == f"accounts rebase: {told}\n"
     done = accounts(root, "rebase", "--move-local", "--re-own", "/var", "/home")
     assert done.status == 0
     assert owners(root, *files) == [(34, 34), (999, 999)]

@@ -144,7 +144,10 @@ def test_a_machine_without_an_image_is_not_emptied(tmp_path: Path) -> None:
     root = make_root(tmp_path, dict(IMAGE), image={})
     before = local(root)
     done = accounts(root, "reset")
-    assert (done.status, done.stderr) == (3, "accounts reset: there is no image to go back to: nobody would be left\n")
+    assert (done.status, done.stderr) == (
+        3,
+        "accounts reset: there is no image to go back to: nobody would be left; see accounts check\n",
+    )
     assert accounts(root, "reset", "--keep", "ghost").status == 3
     assert local(root) == before
 
@@ -249,7 +252,7 @@ def test_revert_gives_back_members_of_the_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("ghost", "'ghost' is nobody's account"),
+        ("ghost", "'ghost' is nobody's account; see accounts status"),
         ("alice", "'alice' is of this machine alone; userdel or groupdel removes it"),
     ],
 )

@@ -144,7 +144,7 @@ def test_show_says_where_each_group_is_from(root: Path) -> None:
 def test_a_name_that_nobody_has_cannot_be_shown(root: Path) -> None:
     done = accounts(root, "show", "nobody")
     assert (done.status, done.stdout) == (3, "")
-    assert done.stderr == "accounts show: neither /etc nor the image has 'nobody'\n"
+    assert done.stderr == "accounts show: neither /etc nor the image has 'nobody'; see accounts status\n"
 
 
 @pytest.mark.parametrize("argv", [("status",), ("diff",), ("show", "root"), ("show", "video")])

@@ -22,6 +22,7 @@ from tests.machine.life import IMAGE, Result, accounts, local, make_root, tool, 
 from tests.machine.test_convert import EDITS, NAMES, load
 
 HASH = "$6$abcdefgh$" + "x" * 86
+FOREIGN = "not an export of accounts: it begins with '# accounts delta 1'; see accounts export"
 SUBIDS = st.tuples(NAMES, st.sampled_from([100000, 165536]))
 
 
@@ -250,9 +251,15 @@ def test_subordinate_ids_of_somebody_else(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", ":1: not an export of accounts: it begins with '# accounts delta 1'"),
-        (b"# accounts delta 2\n# end\n", ":1: not an export of accounts: it begins with '# accounts delta 1'"),
-        (b"# accounts delta 1\nown passwd a:x:1:1:::\n", ": its end is missing"),
+        (b"", f":1: {FOREIGN}"),
+        (
+            b"# accounts delta 2\n# end\n",
+            f":1: {FOREIGN}",
+        ),
+        (
+            b"# accounts delta 1\nown passwd a:x:1:1:::\n",
+            ": its end is missing; see accounts export",
+        ),
         (b"# accounts delta 1\nown passwd\n# end\n", ":2: not KIND DATABASE ROW"),
         (b"# accounts delta 1\n\xff \xff x\n# end\n", ":2: not KIND DATABASE ROW"),
         (b"# accounts delta 1\nmembers subuid a:1:1\n# end\n", ":2: not KIND DATABASE ROW"),
