@@ -20,7 +20,8 @@ USERS = range(2000, 2064)
 FILES = ("passwd", "shadow", "group", "gshadow")
 SELF, PWUPD, PWACCESS = "org.stateless-accounts.self", "org.openSUSE.pwupd", "org.openSUSE.pwaccess"
 PASSWORD = "Secret-123"
-SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash")
+# In /etc/shells of Debian 12 and 13.
+SHELLS = ("/bin/sh", "/bin/bash", "/bin/rbash")
 # One of every call, as its clients make it.
 CALLS: tuple[tuple[str, dict[str, object]], ...] = (
     ("org.varlink.service.GetInfo", {}),
