@@ -48,7 +48,7 @@ def test_builds_as_printed(release: str, tmp_path: Path) -> None:
     )
     run = (
         f"c=$({BUILDAH} from --network host {LIMITS} %s) && "
-        f"{BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm -q $c"
+        f"{BUILDAH} run --isolation chroot $c sh -c '%s' && {BUILDAH} rm $c >/dev/null"
     )
     said = root.run(run % ("localhost/stateless", names)).splitlines()
     assert [line for line in said if "No such file" in line] != []
