@@ -194,18 +194,21 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(run: MachineRun) -> MachineOutcome:
-    from accounts.machine.check import check
+    from accounts.machine.check import count_problems
     from accounts.machine.status import read_status
 
     status = read_status(read(run.change))
-    status.problems = len(check(run.change))
+    status.problems = count_problems(run.change)
     return outcome.tell_status(status, run.arguments.all)
 
 
 def _diff(run: MachineRun) -> MachineOutcome:
     from accounts.machine.compare import diff_views
+    from accounts.machine.delta import refuse_unknown
 
-    return outcome.tell_diff(diff_views(read(run.change), run.arguments.names))
+    database = read(run.change)
+    refuse_unknown(database, run.arguments.names)
+    return outcome.tell_diff(diff_views(database, run.arguments.names))
 
 
 def _show(run: MachineRun) -> MachineOutcome:
@@ -281,7 +284,7 @@ def _edit(run: MachineRun) -> MachineOutcome:
     """revert, mask and unmask."""
     from accounts.machine import revert
 
-    what, names, dry_run = run.name, run.arguments.names, run.arguments.dry_run
+    what, names, dry_run = run.name, list(dict.fromkeys(run.arguments.names)), run.arguments.dry_run
     function = {"revert": revert.revert, "mask": revert.mask, "unmask": revert.unmask}[what]
     done, written = edit_files(run.change, what, lambda database: function(database, names), list, dry_run)
     return outcome.tell_edit(done, written, dry_run)

@@ -126,7 +126,7 @@ def lines_of(table: Table[Row]) -> Iterator[tuple[int, bytes, Row | None]]:
     while position < len(data):
         end = data.find(b"\n", position)
         line = data[position : end if end >= 0 else None]
-        if not table.is_removed(position):
+        if table.edits.get(position, position) is not None:
             yield position, line, table.at(position)
         position += len(line) + 1
     for position, record in table.added_entries():

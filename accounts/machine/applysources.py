@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accounts.errors import BadArgument
+from accounts.errors import AccountsError, BadArgument
 from accounts.image.reader import Reader, point_at
 from accounts.image.specifiers import Specifiers
 from accounts.machine.applyrecords import RECORDS, take_record, take_sysusers
@@ -18,13 +20,16 @@ from accounts.machine.applytoml import parse_toml
 from accounts.machine.declaration import Declaration, DeclaredAccount, parse_hash
 from accounts.machine.errors import BadValue
 from accounts.machine.words import shown
-from accounts.system.paths import open_beneath
+from accounts.system.paths import DIRECTORY, open_beneath
 from accounts.system.target import MAX_CONFIG, READ, Target, read_fd
+from accounts.text import fsdecode
 
 # In order of precedence: of files with one name only the first counts. Credentials come behind the administrator's.
 DIRECTORIES = ("/etc/accounts.d", "", "/run/accounts.d", "/usr/local/lib/accounts.d", "/usr/lib/accounts.d")
 TAILS = (".toml", ".conf", *RECORDS)
 PREFIX = "accounts."
+# Bytes of a file that holds one.
+_MAX_HASH = 4096
 NO_FOLLOW = READ | os.O_NOFOLLOW
 
 
@@ -52,7 +57,17 @@ def read_sources(target: Target, directories: Sequence[Path] = (), extra: Sequen
     extra: files as if they were in /etc/accounts.d, or in the last of the directories.
     Raises BadArgument, "FILE:LINE: what is wrong", and OSError.
     """
-    sources = Sources()
+    sources = Sources(read_declaration(target, directories, extra))
+    for entry in sources.declaration.users.values():
+        password = _find_password(entry, target, sources.declaration.notes)
+        if password is not None:
+            sources.passwords[entry.name] = password
+    return sources
+
+
+def read_declaration(target: Target, directories: Sequence[Path] = (), extra: Sequence[Path] = ()) -> Declaration:
+    """read_sources() without the files that passwords are in."""
+    declaration = Declaration()
     with Reader(target.root) as tree:
         found = _find_named(directories) if directories else _find_standard(target, tree)
         names = {path.name for path in extra}
@@ -60,12 +75,33 @@ def read_sources(target: Target, directories: Sequence[Path] = (), extra: Sequen
         found += [Source(path.name, str(path), _opener(path)) for path in extra]
         specifiers = Specifiers(tree.read)
         for source in sorted(found, key=lambda one: one.name):
-            _take(sources.declaration, source, specifiers)
-    for entry in sources.declaration.users.values():
-        password = _find_password(entry, target, sources.declaration.notes)
-        if password is not None:
-            sources.passwords[entry.name] = password
-    return sources
+            _take(declaration, source, specifiers)
+    return declaration
+
+
+def find_password_files(target: Target) -> Iterator[tuple[int, str, str]]:
+    """(descriptor of the directory, name, path) of each file, not the image's, that holds a hash for a declaration.
+
+    Of files that are no declaration, and of paths that lead to no hash, there is nothing to find.
+    """
+    entries: list[DeclaredAccount] = []
+    with Reader(target.root) as tree:
+        specifiers = Specifiers(tree.read)
+        for source in _find_standard(target, tree):
+            declaration = Declaration()
+            with suppress(AccountsError, OSError):
+                _take(declaration, source, specifiers)
+                entries += declaration.users.values()
+    for path in dict.fromkeys(entry.values.get("password-file", b"/usr/") for entry in entries):
+        if path.startswith(b"/usr/"):
+            continue
+        with suppress(BadValue, OSError):
+            parse_hash(_first_line(read_fd(open_beneath(target.root, path, NO_FOLLOW), _MAX_HASH)))
+            directory = open_beneath(target.root, posixpath.dirname(path), DIRECTORY)
+            try:
+                yield directory, fsdecode(posixpath.basename(path)), fsdecode(path)
+            finally:
+                os.close(directory)
 
 
 def credentials() -> str | None:
@@ -207,16 +243,20 @@ def _open_secret(entry: DeclaredAccount, target: Target, notes: list[str]) -> in
     return fd
 
 
+def _first_line(data: bytes) -> str:
+    return data.decode("ascii", "replace").removesuffix("\n").removesuffix("\r")
+
+
 def _read_hash(entry: DeclaredAccount, key: str, open_it: Callable[[], int]) -> bytes:
     """The hash in a file: one line. Raises BadArgument, which never says what is there, and FileNotFoundError."""
     where = entry.where(key)
     try:
-        data = read_fd(open_it(), 4096)
+        data = read_fd(open_it(), _MAX_HASH)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise BadArgument(f"{where}: {error.strerror}") from None
     try:
-        return parse_hash(data.decode("ascii", "replace").removesuffix("\n").removesuffix("\r"))
+        return parse_hash(_first_line(data))
     except BadValue:
         raise BadArgument(f"{where}: what is there is no hash of crypt(5) ($y$..., $6$...)") from None

@@ -16,7 +16,7 @@ from accounts.machine.delta import has_image
 from accounts.machine.edits import edit_files, read
 from accounts.machine.findings import Check, MachineFindings, drop_rows, quote
 from accounts.machine.leftovers import check_etc, find_leftovers, find_wrong_modes, mend_mode, remove_leftover
-from accounts.machine.reown import IDS, JOURNAL, STATE, changed_ids, find_unfinished, read_ids
+from accounts.machine.reown import IDS, JOURNAL, STATE, Ids, changed_ids, find_unfinished, read_ids
 from accounts.machine.wiring import check_wiring, drop_subid_line, restore_nsswitch
 from accounts.machine.words import shown
 from accounts.model.database import Database
@@ -30,28 +30,38 @@ _ROWS = ("needless-row", "stale-shadow", "stale-gshadow", "stale-hide", "repeate
 
 def check(change: Change) -> list[Finding]:
     """All findings, those that fail first. Raises the error classes of the files, OSError."""
+    return _check(change).in_order()
+
+
+def count_problems(change: Change) -> int:
+    """How many findings there are. Raises as check()."""
+    return len(_check(change).made)
+
+
+def _check(change: Change) -> MachineFindings:
     root = "" if change.target.live else f" -R {quote(change.target.path)}"
     findings = MachineFindings(root)
     progress.begin("reading the accounts")
     database = read(change)
     check_etc(change, database, findings)
-    _check_walk(change, database, findings)
+    known = read_ids(change) or {}
+    _check_walk(change, database, findings, known)
     if has_image(database) or change.target.read(b"usr/share/accounts/nsswitch.conf") is not None:
         check_wiring(change, findings)
     asks = change.target.asks_nss("passwd")
     has_user = (lambda name: nss.find_user(name) is not None) if asks else (lambda name: False)
-    Check(database, _read_ledger(change), change.facts.defs, has_user, findings).run()
-    return findings.in_order()
+    Check(database, _read_ledger(change), change.facts.defs, has_user, findings, known).run()
+    return findings
 
 
-def _check_walk(change: Change, database: Database, findings: MachineFindings) -> None:
+def _check_walk(change: Change, database: Database, findings: MachineFindings, known: Ids) -> None:
     """Files of ids that have changed, and a walk over them that was interrupted."""
     path = f"{fsdecode(STATE)}/{JOURNAL}"
     if find_unfinished(change):
         text = f"{path}: files are left that belong to accounts by ids that have changed"
         findings.add("unfinished-walk", text, files=[path], fix="accounts rebase{R} --re-own")
     paths = " ".join(one for one in ("/var", "/home") if _is_there(change, one))
-    for move in changed_ids(database, read_ids(change) or {}):
+    for move in changed_ids(database, known):
         kind = {"passwd": "UID", "group": "GID"}.get(move.database, "the ids from")
         text = f"the image gives '{shown(move.name)}' {kind} {move.new}, and its files here are of {move.old}"
         fix = f"accounts rebase{{R}} --re-own {paths}"

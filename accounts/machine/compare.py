@@ -40,10 +40,8 @@ def diff_views(database: Database, names: Sequence[bytes] = ()) -> list[FileDiff
     diffs = []
     for name in DATABASES:
         layered = database.tables[name]
-        image, view = first_lines(layered.image, raw=True), first_lines(layered.image)
-        for row in local_rows(layered):
-            if row.kind in (Kind.REPEATED, Kind.EQUAL):
-                continue
+        image, view = first_lines(layered.image, raw=True), first_lines(layered.image).copy()
+        for row in local_rows(layered).select(Kind.OWN, Kind.MEMBERS, Kind.OVERRIDE):
             if row.kind == Kind.OWN or row.members or changed_fields(layered, row):
                 # Else only the order of members is another, which says nothing.
                 record: Any = layered.get(row.name) if row.kind != Kind.OWN and layered.merge else row.local
@@ -106,6 +104,10 @@ def edit_script(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[Step]:
 
     Where lines did change places, the result is right all the same, only longer than need be.
     """
+    if not (old and new):
+        yield from (("-", line) for line in old)
+        yield from (("+", line) for line in new)
+        return
     left, right = Counter(old), Counter(new)
     i = j = 0
     while i < len(old) or j < len(new):

@@ -128,11 +128,13 @@ def flatten(database: Database) -> dict[str, bytes]:
             continue
         table = Table(KINDS[name], layered.local.render())
         mine = first_lines(table)
-        for position, row in list(table.entries()) if layered.merge else ():
-            joined = layered.get(row.name)
-            if joined is not None and joined != row and mine[row.name] == row.format_line():
+        theirs = first_lines(layered.image)
+        rows = [row for row in valid_lines(table) if row[1] in theirs] if layered.merge else []
+        for position, account, line in rows:
+            joined = layered.get(account)
+            if joined is not None and mine[account] == line and joined != table.at(position):
                 table.replace_at(position, joined)
-        image = [line for account, line in first_lines(layered.image).items() if account not in mine]
+        image = [line for account, line in theirs.items() if account not in mine]
         text = table.render()
         text = text if not text or text.endswith(b"\n") else text + b"\n"
         # Before the rows of NIS, which end the file's own.

@@ -3,29 +3,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from heapq import merge as merge_sorted
+from operator import eq
 from typing import Any
 
-from accounts.machine.words import ORDER
+from accounts.errors import BadArgument
+from accounts.machine.rows import Rows, parse_rows, read_rows
+from accounts.machine.words import ORDER, shown
 from accounts.model.database import KINDS, Database, Layered
 from accounts.model.policy import DATABASES
-from accounts.model.records import Group, Gshadow, Passwd, Record, Shadow, Subid, parse_id
+from accounts.model.records import Record, parse_id
 from accounts.model.table import Table
 
-# A line that is not longer is within every parser's limits.
-MAX_PLAIN_LINE = 1000
-_NAME = rb"^([^+\-:\n][^:\n]*):[^:\n]*:"
-_PLAIN: dict[type[Any], re.Pattern[bytes]] = {
-    Passwd: re.compile(_NAME + rb"[0-9]{1,9}:[0-9]{1,9}:[^:\n]*:[^:\n]*:[^:\n]*$", re.MULTILINE),
-    Group: re.compile(_NAME + rb"[0-9]{1,9}:[^:\n]*$", re.MULTILINE),
-    Shadow: re.compile(_NAME + rb"(?:[0-9]{0,9}:){6}[0-9]{0,9}$", re.MULTILINE),
-    Gshadow: re.compile(_NAME + rb"[^:\n]*:[^:\n]*$", re.MULTILINE),
-    Subid: re.compile(rb"^([^+\-:\n][^:\n]*):(?:0|[1-9][0-9]{0,8}):(?:0|[1-9][0-9]{0,8})$", re.MULTILINE),
-}
 # In shadow's order of locking.
 FILES = ("passwd", "group", "gshadow", "shadow", "subuid", "subgid")
 
@@ -42,53 +35,71 @@ class Kind(StrEnum):
 
 
 class LocalRow:
-    """A valid row of /etc. position: in its table; kind: its form over the image.
+    """A valid row of /etc. position: in its table; line, image_line: as it is written, there and in the image.
 
-    Rows are parsed when they are asked for: of 100,000 most are as the image has them.
+    Rows are parsed when they are asked for: of 100,000 most are as the image has them. is_exact: whether both lines are
+    such that rows which say the same are the same.
     """
 
-    __slots__ = ("_image", "_image_line", "_line", "_local", "_parse", "database", "kind", "name", "position")
+    __slots__ = (
+        "_image", "_kind", "_local", "_merge", "_parse", "database", "image_line", "is_exact", "line", "name",
+        "position",
+    )  # fmt: skip
 
     def __init__(
-        self, database: str, merge: bool, name: bytes, position: int, line: bytes, image_line: bytes | None
+        self, database: str, merge: bool, name: bytes, position: int, line: bytes, image_line: bytes | None, exact: bool
     ) -> None:
         self.database = database
         self.name = name
         self.position = position
+        self._merge, self.is_exact = merge, exact
         self._parse = KINDS[database].parse_line
-        self._line, self._image_line = line, image_line
+        self.line, self.image_line = line, image_line
         self._local: Record | None = None
         self._image: Record | None = None
-        if image_line is None:
-            self.kind = Kind.OWN
-        elif line == image_line:
-            self.kind = Kind.EQUAL
-        else:
-            self.kind = classify(merge, self.local, self.image)
+        self._kind: Kind | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Its form over the image."""
+        if self._kind is None:
+            if self.image_line is None:
+                self._kind = Kind.OWN
+            elif self.line == self.image_line:
+                self._kind = Kind.EQUAL
+            elif self.is_exact and not self._merge:
+                self._kind = Kind.OVERRIDE
+            else:
+                self._kind = classify(self._merge, self.local, self.image)
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: Kind) -> None:
+        self._kind = kind
 
     @property
     def local(self) -> Any:
         """The row as a Record."""
         if self._local is None:
-            self._local = self._parse(self._line)
+            self._local = self._parse(self.line)
         return self._local
 
     @property
     def image(self) -> Any:
         """The image's row of that name, a Record, or None."""
-        if self._image is None and self._image_line is not None:
-            self._image = self._parse(self._image_line)
+        if self._image is None and self.image_line is not None:
+            self._image = self._parse(self.image_line)
         return self._image
 
     @property
     def id(self) -> int:
         """The UID or GID of a row of passwd or group."""
-        return parse_id(self._line.split(b":", 3)[2]) or 0
+        return parse_id(self.line.split(b":", 3)[2]) or 0
 
     @property
     def is_bare(self) -> bool:
         """Whether the line ends in an empty field: a group without members."""
-        return self._line.endswith(b":")
+        return self.line.endswith(b":")
 
     @property
     def members(self) -> tuple[bytes, ...]:
@@ -106,88 +117,102 @@ class FieldChange:
     local: Any
 
 
-def local_rows(layered: Layered) -> Iterable[LocalRow]:
+class LocalRows:
+    """The valid rows of a database's local file in its order. Iteration makes a LocalRow of each.
+
+    own, equal, others: the indexes of the rows that the image has no row of, has the same line of, has another of;
+    repeated: those behind a row of their name, which are in none of these. rows: the columns.
+    """
+
+    def __init__(self, database: str, merge: bool, local: Rows, image: Rows) -> None:
+        self.database = database
+        self.rows = local
+        self._merge = merge
+        self._image = image
+        self._images: list[bytes | None] = [*map(image.first.get, local.names)]
+
+    def __iter__(self) -> Iterator[LocalRow]:
+        return map(self.row, range(len(self.rows.names)))
+
+    def __len__(self) -> int:
+        return len(self.rows.names)
+
+    def row(self, index: int) -> LocalRow:
+        """One of them."""
+        rows, image = self.rows, self._image
+        name = rows.names[index]
+        exact = index not in rows.odd and name not in image.odd_names
+        row = LocalRow(
+            self.database, self._merge, name, rows.starts[index], rows.lines[index], self._images[index], exact
+        )
+        if index in rows.repeated:
+            row.kind = Kind.REPEATED
+        return row
+
+    @property
+    def repeated(self) -> list[int]:
+        return sorted(self.rows.repeated)
+
+    @cached_property
+    def own(self) -> list[int]:
+        return self._first(index for index, line in enumerate(self._images) if line is None)
+
+    @cached_property
+    def equal(self) -> list[int]:
+        return self._first(index for index, same in enumerate(map(eq, self.rows.lines, self._images)) if same)
+
+    @cached_property
+    def others(self) -> list[int]:
+        pairs = zip(self.rows.lines, self._images, strict=True)
+        return self._first(index for index, (line, other) in enumerate(pairs) if line != other and other is not None)
+
+    def _first(self, indexes: Iterable[int]) -> list[int]:
+        repeated = self.rows.repeated
+        return [index for index in indexes if index not in repeated] if repeated else [*indexes]
+
+    def select(self, *kinds: Kind) -> Iterator[LocalRow]:
+        """The rows of some kinds, in order; the others are not looked at where that can be."""
+        sets: list[list[int]] = []
+        for kind, indexes in ((Kind.OWN, self.own), (Kind.EQUAL, self.equal), (Kind.REPEATED, self.repeated)):
+            if kind in kinds and indexes:
+                sets.append(indexes)
+        if set(kinds) & {Kind.MEMBERS, Kind.OVERRIDE, Kind.EQUAL}:
+            sets.append(self.others)
+        for index in merge_sorted(*sets) if len(sets) != 1 else sets[0]:
+            row = self.row(index)
+            if row.kind in kinds:
+                yield row
+
+
+def local_rows(layered: Layered) -> LocalRows:
     """All valid rows of a database's local file, in its order, as they are when this is called."""
     local, image = layered.local, layered.image
     if local.changed or image.changed:
-        return _compare(layered.name, layered.merge, valid_lines(local), first_lines(image))
+        return LocalRows(layered.name, layered.merge, read_rows(local), read_rows(image))
     return _compare_files(layered.name, layered.merge, local.data, image.data)
 
 
 @lru_cache(maxsize=8)
-def _compare_files(database: str, merge: bool, local: bytes, image: bytes) -> list[LocalRow]:
+def _compare_files(database: str, merge: bool, local: bytes, image: bytes) -> LocalRows:
     kind: Any = KINDS[database]
-    images: dict[bytes, bytes] = {}
-    for _, name, line in _parse_file(kind, image):
-        images.setdefault(name, line)
-    return _compare(database, merge, _parse_file(kind, local), images)
+    return LocalRows(database, merge, parse_rows(kind, local), parse_rows(kind, image))
 
 
-def _compare(
-    database: str, merge: bool, rows: Iterable[tuple[int, bytes, bytes]], images: dict[bytes, bytes]
-) -> list[LocalRow]:
-    seen: set[bytes] = set()
-    compared = []
-    for position, name, line in rows:
-        row = LocalRow(database, merge, name, position, line, images.get(name))
-        if name in seen:
-            row.kind = Kind.REPEATED
-        seen.add(name)
-        compared.append(row)
-    return compared
-
-
-def valid_lines(table: Table, raw: bool = False) -> Iterable[tuple[int, bytes, bytes]]:
+def valid_lines(table: Table, raw: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
     """(position, name, line) of each row that parses, edits included; with raw as the file has it, hidden rows too."""
-    if table.changed and not raw:
-        return ((position, record.name, record.format_line()) for position, record in table.entries())
-    # Rows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
-    kind: Any = next(base for base in table.kind.__mro__ if base in _PLAIN)
-    return _parse_file(kind, table.data)
-
-
-# Each file is gone through several times by one command.
-@lru_cache(maxsize=16)
-def _parse_file(kind: Any, data: bytes) -> list[tuple[int, bytes, bytes]]:
-    """The valid rows of a file. Those of plain form, which most are, are found without parsing them."""
-    rows: list[tuple[int, bytes, bytes]] = []
-    position = 0
-    for match in _PLAIN[kind].finditer(data):
-        start, end = match.span()
-        if position < start or end - start > MAX_PLAIN_LINE:
-            rows += _parse_lines(kind, data, position, start if end - start <= MAX_PLAIN_LINE else end)
-        if end - start <= MAX_PLAIN_LINE:
-            rows.append((start, match[1], match[0]))
-        position = end + 1
-    rows += _parse_lines(kind, data, position, len(data))
-    return rows
-
-
-def _parse_lines(kind: type[Any], data: bytes, position: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
-    for line in data[position:end].split(b"\n") if position < end else ():
-        if line and line[:1] not in b"+-":
-            record = kind.parse_line(line)
-            if record is not None:
-                yield position, record.name, line
-        position += len(line) + 1
+    rows = read_rows(table, raw)
+    return zip(rows.starts, rows.names, rows.lines, strict=False)
 
 
 def first_lines(table: Table, raw: bool = False) -> dict[bytes, bytes]:
-    """Name -> the line of the first valid row of that name; raw as valid_lines()."""
-    lines: dict[bytes, bytes] = {}
-    for _, name, line in valid_lines(table, raw):
-        lines.setdefault(name, line)
-    return lines
+    """Name -> the line of the first valid row of that name, which is not to be changed; raw as valid_lines()."""
+    return read_rows(table, raw).first
 
 
-def id_names(table: Table, *, of: set[int] | None = None) -> dict[int, bytes]:
-    """Id -> the first name with it, of a passwd or group table; of some ids only, if given."""
-    names: dict[int, bytes] = {}
-    for _, name, line in valid_lines(table):
-        number = parse_id(line.split(b":", 3)[2])
-        if number is not None and (of is None or number in of):
-            names.setdefault(number, name)
-    return names
+def id_names(table: Table) -> dict[int, bytes]:
+    """Id -> the first name with it, of a passwd or group table."""
+    rows = read_rows(table)
+    return dict(zip(reversed(rows.ids), reversed(rows.names), strict=True))
 
 
 def classify(merge: bool, local: Any, image: Any) -> Kind:
@@ -222,6 +247,14 @@ def changed_fields(layered: Layered, row: LocalRow) -> list[FieldChange]:
         if ours != theirs and field not in skipped:
             changes.append(FieldChange(field, theirs, ours))
     return changes
+
+
+def refuse_unknown(database: Database, names: Iterable[bytes]) -> None:
+    """Raise BadArgument for a name of which neither layer has a row: a mistake in typing is no success."""
+    for name in names:
+        tables = (database.tables[one] for one in DATABASES)
+        if not any(table.local.find(name) is not None or table.image_row(name) is not None for table in tables):
+            raise BadArgument(f"'{shown(name)}' is nobody's account")
 
 
 def has_image(database: Database) -> bool:

@@ -60,12 +60,15 @@ class EditAll(Request):
 
 
 class EditFiles(EditAll):
-    """Whatever act does to a database. told: gets what it answers, gives lines for syslog; found: what came of it."""
+    """Whatever act does to a database.
+
+    told: gets what it answers, gives what str() makes lines for syslog of; found: what came of it.
+    """
 
     __slots__ = ("act", "found", "told", "what")
     what: str
     act: Callable[[Database], Any]
-    told: Callable[[Any], Sequence[str]]
+    told: Callable[[Any], Sequence[object]]
     found: dict[str, Any]
 
     def edit(self, database: Database, plan: None, facts: Facts, report: Report) -> None:
@@ -100,7 +103,7 @@ def edit_files(
     change: Change,
     what: str,
     act: Callable[[Database], T],
-    told: Callable[[T], Sequence[str]],
+    told: Callable[[T], Sequence[object]],
     dry_run: bool = False,
 ) -> tuple[T, Written]:
     """Let act edit both layers, and write what comes of it as one; (what act answers, what was written).

@@ -7,18 +7,21 @@ docs/findings.md lists every code with an example.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import merge as merge_sorted
 from typing import Any
 
 from accounts import progress
 from accounts.image.findings import Finding
 from accounts.image.ledger import Ledger
-from accounts.machine.delta import Kind, LocalRow, first_lines, id_names, is_materialized, local_rows, valid_lines
+from accounts.machine.delta import Kind, first_lines, id_names, is_materialized, local_rows
 from accounts.machine.rebase import RebaseStep, rebase
+from accounts.machine.rows import read_rows
 from accounts.machine.words import shown
 from accounts.model.database import ID_FIELDS, Database
 from accounts.model.ids import id_range
+from accounts.model.records import parse_id
 from accounts.system.logindefs import LoginDefs
 
 # Code -> (severity, what it finds, whether check --fix mends it without being told to).
@@ -35,7 +38,11 @@ CODES = {
     "stale-override": ("warn", "the image's row has changed under a local change", False),
     "stale-gid": ("warn", "a local row has another GID than the image's group", False),
     "conflict": ("warn", "this machine and the image have changed the same field", False),
-    "orphan": ("warn", "the image has removed an account that was changed here", False),
+    "orphan": (
+        "warn",
+        "the image has removed an account that was changed here, or a group with members of here",
+        False,
+    ),
     "no-base": ("warn", "an override without a record of what it was made from", False),
     "needless-row": ("warn", "a local row says what the image says", True),
     "name-collision": ("fail", "a local account has the name of another one of the image", False),
@@ -65,23 +72,27 @@ class MachineFindings:
     """Findings as they are made. root: "" or " -R DIR", what a command needs to work on this root."""
 
     root: str = ""
-    found: list[Finding] = field(default_factory=list)
+    # Code, message, name, files, command: a full copy of the image in /etc is some 400,000 of them.
+    made: list[tuple[str, str, bytes, Sequence[str], str]] = field(default_factory=list)
 
-    def add(self, code: str, message: str, name: bytes = b"", files: Iterable[str] = (), fix: str = "") -> None:
+    def add(self, code: str, message: str, name: bytes = b"", files: Sequence[str] = (), fix: str = "") -> None:
         """Note something. fix: a command of the shell in which {R} is where --root goes."""
-        severity = CODES[code][0]
-        self.found.append(Finding(code, severity, message, shown(name), tuple(files), fix.replace("{R}", self.root)))
+        self.made.append((code, message, name, files, fix))
 
     def in_order(self) -> list[Finding]:
         """What fails first, then in the order of the codes."""
-        order = list(CODES)
-        return sorted(self.found, key=lambda one: (one.severity != "fail", order.index(one.rule)))
+        order = {code: (severity != "fail", place) for place, (code, (severity, *_)) in enumerate(CODES.items())}
+        return [
+            Finding(code, CODES[code][0], message, shown(name), tuple(files), fix.replace("{R}", self.root))
+            for code, message, name, files, fix in sorted(self.made, key=lambda one: order[one[0]])
+        ]
 
 
 class Check:
     """The checks of one machine's files.
 
-    has_user: whether NSS knows a user that neither layer has (on the live system; else False always).
+    has_user: whether NSS knows a user that neither layer has (on the live system; else False always); known as in
+    accounts.machine.rebase.
     """
 
     def __init__(
@@ -91,15 +102,16 @@ class Check:
         defs: LoginDefs,
         has_user: Callable[[bytes], bool],
         findings: MachineFindings,
+        known: Mapping[tuple[str, bytes], tuple[int, int]] | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._defs = defs
         self._has_user = has_user
         self._findings = findings
-        self._rows = {
-            name: list(local_rows(database.tables[name])) for name in ("passwd", "group", "gshadow", "shadow")
-        }
+        self._known = known
+        self._images = {name: first_lines(database.tables[name].image) for name in ID_FIELDS}
+        self._rows = {name: local_rows(database.tables[name]) for name in ("passwd", "group", "gshadow", "shadow")}
 
     def run(self) -> None:
         """All of them. The database is of no use afterwards: what rebase would do is tried on it."""
@@ -121,10 +133,10 @@ class Check:
     def _check_lines(self) -> None:
         for name, layered in self._database.tables.items():
             table = layered.local
-            valid = list(valid_lines(table))
-            if len(valid) == table.data.count(b"\n"):
+            valid = read_rows(table)
+            if len(valid.names) == table.data.count(b"\n"):
                 continue
-            good = {position for position, _, _ in valid}
+            good = set(valid.starts)
             editor = {"passwd": "vipw", "shadow": "vipw -s", "group": "vigr", "gshadow": "vigr -s"}.get(name)
             position = 0
             for number, line in enumerate(table.data.split(b"\n"), 1):
@@ -133,17 +145,17 @@ class Check:
                     self._findings.add("broken-row", f"/etc/{name}:{number} is no row", files=[f"/etc/{name}"], fix=fix)
                 position += len(line) + 1
         for name, rows in self._rows.items():
-            for row in rows:
-                if row.kind == Kind.REPEATED:
-                    text = f"'{shown(row.name)}' is in /etc/{name} more than once; NSS uses the first"
-                    self._findings.add(
-                        "repeated-row", text, row.name, [f"/etc/{name}"], "accounts check{R} --fix=repeated-row"
-                    )
+            for row in map(rows.row, rows.repeated):
+                text = f"'{shown(row.name)}' is in /etc/{name} more than once; NSS uses the first"
+                fix = "accounts check{R} --fix=repeated-row"
+                self._findings.add("repeated-row", text, row.name, [f"/etc/{name}"], fix)
 
     def _check_members(self) -> None:
-        ours = (Kind.OWN, Kind.MEMBERS, Kind.OVERRIDE)
-        rows = [row for row in self._rows["group"] if row.kind in ours and not row.is_bare]
-        listed = [(row, user) for row in rows for user in dict.fromkeys(row.local.members)]
+        rows = self._rows["group"]
+        # A line that ends in an empty field has no members.
+        own = [rows.row(index) for index in rows.own if not rows.rows.lines[index].endswith(b":")]
+        rows_listing = merge_sorted(own, rows.select(Kind.MEMBERS, Kind.OVERRIDE), key=lambda row: row.position)
+        listed = [(row, user) for row in rows_listing for user in dict.fromkeys(row.local.members)]
         if not listed:
             return
         users = first_lines(self._database.passwd.local).keys() | first_lines(self._database.passwd.image).keys()
@@ -156,12 +168,15 @@ class Check:
             self._findings.add("dangling-member", text, row.name, ["/etc/group"], fix)
 
     def _check_primary_groups(self) -> None:
-        own = [row.local for row in self._rows["passwd"] if row.kind in (Kind.OWN, Kind.OVERRIDE)]
-        if not own:
-            return
-        gids = id_names(self._database.group.local) | id_names(self._database.group.image)
-        for user in own:
-            if user.gid in gids:
+        rows = self._rows["passwd"]
+        groups = self._database.group
+        gids = {*read_rows(groups.local).ids, *read_rows(groups.image).ids}
+        lines = rows.rows.lines
+        lost = [index for index in rows.own if parse_id(lines[index].split(b":", 4)[3]) not in gids]
+        for index in merge_sorted(lost, rows.others):
+            row = rows.row(index)
+            user = row.local
+            if row.kind == Kind.EQUAL or user.gid in gids:
                 continue
             text = f"user '{shown(user.name)}' has GID {user.gid}, and there is no such group"
             free = self._database.group.get(user.name) is None
@@ -176,12 +191,16 @@ class Check:
             local, image = first_lines(layered.local), first_lines(layered.image)
             above = self._database.tables[parent]
             owners = first_lines(above.image) | first_lines(above.local)
-            for row in self._rows[name]:
-                if row.name not in owners and row.kind != Kind.REPEATED:
+            if not self._rows[name].rows.first.keys() <= owners.keys():
+                for row in self._rows[name].select(Kind.OWN, Kind.OVERRIDE, Kind.EQUAL):
+                    if row.name in owners:
+                        continue
                     text = f"/etc/{name} has a row of '{shown(row.name)}', who is in no {parent}"
                     fix = f"accounts check{{R}} --fix=stale-{name}"
                     self._findings.add(f"stale-{name}", text, row.name, [f"/etc/{name}"], fix)
             if name == "shadow":
+                if owners.keys() <= local.keys() | image.keys():
+                    continue
                 for user, line in owners.items():
                     if line.split(b":", 2)[1] == b"x" and user not in local and user not in image:
                         text = f"user '{shown(user)}' has no row in shadow, so that PAM refuses services to it"
@@ -194,10 +213,12 @@ class Check:
             if not owned:
                 continue
             present = id_names(self._database.tables[name].image)
-            for row in self._rows[name]:
-                number = None if row.kind != Kind.OWN else getattr(row.local, key)
+            rows = self._rows[name]
+            for index in rows.own:
+                number = rows.rows.ids[index]
                 if number not in owned or number in present:
                     continue
+                row = rows.row(index)
                 others = [other for other in self._ledger.holders(name, number) if other != row.name]
                 if others:
                     text = f"{key.upper()} {number} of '{shown(row.name)}' belonged to the image's '{shown(others[0])}'"
@@ -243,18 +264,17 @@ class Check:
                 reach = last, owner
 
     def _try_rebase(self) -> None:
-        own = {name: {row.name: row for row in rows} for name, rows in self._rows.items()}
-        told = {(one.rule, one.name) for one in self._findings.found}
-        for step in rebase(self._database).steps:
-            code, fix = self._judge(step, own[step.database])
-            if code and (code, shown(step.name)) not in told:
+        told = {(code, name) for code, _, name, *_ in self._findings.made}
+        for step in rebase(self._database, known=self._known).steps:
+            code, fix = self._judge(step)
+            if code and (code, step.name) not in told:
                 self._findings.add(code, _describe(step), step.name, [f"/etc/{step.database}"], fix)
 
-    def _judge(self, step: RebaseStep, rows: dict[bytes, LocalRow]) -> tuple[str, str]:
+    def _judge(self, step: RebaseStep) -> tuple[str, str]:
         """The code of what rebase would do, and the command."""
         name = quote(step.name)
         if step.what == "collision":
-            if rows[step.name].kind == Kind.OWN:
+            if step.name not in self._images[step.database]:
                 return "id-collision", f"accounts rebase{{R}} --move-local {name}"
             return "name-collision", f"accounts rebase{{R}} --take image {name}"
         if step.what == "dropped":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,9 +107,17 @@ def image_ids(database: Database) -> Ids:
 
 def write_ids(change: Change, database: Database) -> None:
     """Remember the ids of the image; those of accounts that it has removed stay known. Raises OSError."""
-    known = read_ids(change) or {}
+    _write(change, (read_ids(change) or {}) | image_ids(database))
+
+
+def forget_ids(change: Change, accounts: Collection[tuple[str, bytes]]) -> None:
+    """Remember (database, name) no more. Raises OSError."""
+    _write(change, {key: value for key, value in (read_ids(change) or {}).items() if key not in accounts})
+
+
+def _write(change: Change, ids: Ids) -> None:
     lines = []
-    for (name, account), (number, count) in sorted((known | image_ids(database)).items()):
+    for (name, account), (number, count) in sorted(ids.items()):
         rest = f":{count}" if name in ("subuid", "subgid") else ""
         lines.append(fsencode(f"{name}:") + account + f":{number}{rest}\n".encode())
     text = HEADER + b"".join(lines)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
+from accounts.machine.applysources import PREFIX, find_password_files
 from accounts.machine.compare import FileDiff
 from accounts.machine.delta import has_image, local_rows, valid_lines
 from accounts.machine.edits import EditAll, Written, do
@@ -29,6 +30,7 @@ from accounts.model.table import Table
 from accounts.system.commit import TEMPORARY
 from accounts.system.paths import open_parent
 from accounts.system.store import FACTORY
+from accounts.text import fsencode
 
 if TYPE_CHECKING:
     from accounts.edit.request import Facts
@@ -38,6 +40,11 @@ _ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
 _SECRETS = {
     "etc": re.compile(rf"{_ACCOUNT_FILE}-$|{re.escape(TEMPORARY)}.*(?<!lock)$|{TEMPORARY_NAMES.pattern}"),
     "etc/accounts": re.compile(r"(?:base|hidden|applied)-$"),
+    # What the former owner declared would come back, hashes and all, at the next boot; what the image declares does.
+    "etc/accounts.d": re.compile(""),
+    "usr/local/lib/accounts.d": re.compile(""),
+    "etc/credstore": re.compile(re.escape(PREFIX)),
+    "etc/credstore.encrypted": re.compile(re.escape(PREFIX)),
     # pam_unix(8) and pam_pwhistory(8).
     "etc/security": re.compile(r"(?:opasswd|nopasswd)(?:\.old|-)?$"),
     # Debian's dpkg-db-backup and package passwd's cron job.
@@ -65,8 +72,8 @@ def reset(change: Change, *, keep: Collection[bytes] = (), backup: Path | None =
     do(change, _Forget(keep=tuple(keep), backup=backup, change=change, result=result, dry_run=dry_run), dry_run)
     # Under the locks again: who else is at work has temporary files, too.
     do(change, _Scrub(change=change, result=result, dry_run=dry_run), dry_run)
-    if not dry_run:
-        _remove_directory(change)
+    for directory in () if dry_run else (b"/etc/accounts", b"/etc/accounts.d"):
+        _remove_directory(change, directory)
     return result
 
 
@@ -164,11 +171,28 @@ def _local_files(change: Change, database: Database) -> dict[str, bytes]:
         text = change.target.read(b"etc/" + name.encode())
         if text is not None:
             files[name] = text
+    for directory in ("accounts.d", "credstore", "credstore.encrypted"):
+        for name in _regular_files(change, f"etc/{directory}"):
+            if _SECRETS[f"etc/{directory}"].match(name):
+                files[f"{directory}/{name}"] = change.target.read(fsencode(f"etc/{directory}/{name}")) or b""
     return files
+
+
+def _regular_files(change: Change, directory: str) -> list[str]:
+    try:
+        fd = change.target.open(directory.encode(), os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    try:
+        return sorted(entry.name for entry in os.scandir(fd) if entry.is_file(follow_symlinks=False))
+    finally:
+        os.close(fd)
 
 
 def _secrets(change: Change) -> Iterator[tuple[int, str, str]]:
     """(descriptor of the directory, name, path) of each file beside the account files that may hold hashes."""
+    # Before the declarations by which these are found.
+    yield from find_password_files(change.target)
     for directory, pattern in _SECRETS.items():
         try:
             fd = change.target.open(directory.encode(), os.O_RDONLY | os.O_DIRECTORY)
@@ -186,7 +210,7 @@ def _scrub(change: Change, result: Reset, dry_run: bool = False) -> None:
     """Overwrite and remove all of them."""
     for directory, name, path in _secrets(change):
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) or (path.startswith("/usr/") and _is_read_only(directory)):
             continue
         if path not in result.removed:
             result.removed.append(path)
@@ -201,6 +225,11 @@ def _scrub(change: Change, result: Reset, dry_run: bool = False) -> None:
         os.fsync(directory)
 
 
+def _is_read_only(directory: int) -> bool:
+    """Whether a directory is of an image that nobody writes to."""
+    return bool(os.fstatvfs(directory).f_flag & os.ST_RDONLY)
+
+
 def _overwrite(directory: int, name: str) -> None:
     fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
@@ -212,10 +241,10 @@ def _overwrite(directory: int, name: str) -> None:
         os.close(fd)
 
 
-def _remove_directory(change: Change) -> None:
-    """/etc/accounts, when nothing is in it."""
+def _remove_directory(change: Change, path: bytes) -> None:
+    """A directory of ours, when nothing is in it."""
     try:
-        parent, name = open_parent(change.target.root, b"/etc/accounts")
+        parent, name = open_parent(change.target.root, path)
     except OSError:
         return
     try:

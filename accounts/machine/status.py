@@ -7,10 +7,19 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from accounts.machine.delta import Kind, LocalRow, changed_fields, first_lines, id_names, is_materialized, local_rows
+from accounts.machine.delta import (
+    Kind,
+    LocalRow,
+    LocalRows,
+    changed_fields,
+    first_lines,
+    id_names,
+    is_materialized,
+    local_rows,
+)
 from accounts.machine.words import describe_change, describe_password, shown
 from accounts.model.database import ID_FIELDS, Database
-from accounts.model.records import SHADOWED
+from accounts.model.records import SHADOWED, parse_id
 
 # Which database's rows are about a user, and which about a group.
 ACCOUNT = {"passwd": "user", "shadow": "user", "group": "group", "gshadow": "group"}
@@ -112,37 +121,32 @@ class Status:
 def read_status(database: Database) -> Status:
     """Status of both layers; problems is left at 0."""
     status = Status()
-    groups = [row for row in local_rows(database.group) if row.kind != Kind.REPEATED]
-    users = [row.local for row in local_rows(database.passwd) if row.kind == Kind.OWN]
-    names = {number: name for table in (database.group.image, database.group.local)
-             for number, name in id_names(table, of={user.gid for user in users}).items()}  # fmt: skip
-    secrets = {} if not users else first_lines(database.shadow.image) | first_lines(database.shadow.local)
-    private = _private_groups(users, groups)
-    for user in users:
-        group = names.get(user.gid, b"%d" % user.gid)
-        texts = (shown(group), shown(user.home), shown(user.shell), _describe_login(user, secrets.get(user.name)))
-        status.users.append(OwnUser(shown(user.name), user.uid, *texts))
+    passwd, groups = local_rows(database.passwd), local_rows(database.group)
+    _read_own_users(database, status, passwd)
     changed: dict[tuple[str, bytes], list[AccountChange]] = defaultdict(list)
     added: dict[bytes, set[bytes]] = {}
     needless: list[bytes] = []
     copies: set[bytes] = set()
-    for row in groups:
+    private = _private_groups(passwd, groups)
+    for index in groups.own:
+        if index not in private:
+            row = groups.row(index).local
+            status.groups.append(OwnGroup(shown(row.name), row.gid, tuple(shown(user) for user in row.members)))
+    needless += (groups.rows.names[index] for index in groups.equal)
+    for row in map(groups.row, groups.others):
         if row.kind == Kind.EQUAL:
             needless.append(row.name)
-        if row.kind == Kind.OWN:
-            if row.name not in private:
-                members = tuple(shown(user) for user in row.local.members)
-                status.groups.append(OwnGroup(shown(row.name), row.local.gid, members))
         elif row.members:
             added[row.name] = set(row.members)
             status.memberships.append(Membership(shown(row.name), tuple(shown(user) for user in row.members)))
         if row.kind == Kind.OVERRIDE:
             changed["group", row.name] += _changes(database, row)
     for name in ("passwd", "shadow", "gshadow"):
-        for row in local_rows(database.tables[name]):
-            if row.kind == Kind.EQUAL:
-                copies.add(row.name) if is_materialized(database, name, row.name) else needless.append(row.name)
-            if row.kind == Kind.OVERRIDE and not (name == "gshadow" and _in_step(row, added.get(row.name, set()))):
+        rows = local_rows(database.tables[name])
+        for row in rows.select(Kind.EQUAL):
+            copies.add(row.name) if is_materialized(database, name, row.name) else needless.append(row.name)
+        for row in rows.select(Kind.OVERRIDE):
+            if not (name == "gshadow" and _in_step(row, added.get(row.name, set()))):
                 changed[ACCOUNT[name], row.name] += _changes(database, row)
     status.needless = len(needless)
     status.copies = tuple(shown(name) for name in sorted(copies))
@@ -156,10 +160,28 @@ def read_status(database: Database) -> Status:
     return status
 
 
-def _describe_login(user: Any, secret: bytes | None) -> str:
-    if user.passwd != SHADOWED:
-        return describe_password(user.passwd)
-    return "no shadow row" if secret is None else describe_password(secret.split(b":", 2)[1])
+def _read_own_users(database: Database, status: Status, rows: LocalRows) -> None:
+    if not rows.own:
+        return
+    groups = id_names(database.group.image) | id_names(database.group.local)
+    secrets = first_lines(database.shadow.image) | first_lines(database.shadow.local)
+    # Few of them are different, of however many users.
+    texts: dict[bytes, str] = {b"": ""}
+    for index in rows.own:
+        line = rows.rows.lines[index]
+        name, password, _, gid, _, home, shell = line.split(b":")
+        number = parse_id(gid) or 0
+        if shell not in texts:
+            texts[shell] = shown(shell)
+        if password == SHADOWED:
+            secret = secrets.get(name)
+            login = "no shadow row" if secret is None else describe_password(secret.split(b":", 2)[1])
+        else:
+            login = describe_password(password)
+        group = groups.get(number)
+        shown_group = str(number) if group is None else shown(group)
+        user = OwnUser(shown(name), rows.rows.ids[index], shown_group, shown(home), texts[shell], login)
+        status.users.append(user)
 
 
 def _users_first(item: tuple[tuple[str, bytes], list[AccountChange]]) -> tuple[bool, bytes]:
@@ -189,10 +211,12 @@ def _in_step(row: LocalRow, added: set[bytes]) -> bool:
     return same and set(local.members) == set(image.members) | added
 
 
-def _private_groups(users: list[Any], groups: list[LocalRow]) -> set[bytes]:
-    """The own groups that are but the primary group of the user of their name."""
-    ids = {user.name: user.gid for user in users}
+def _private_groups(users: LocalRows, groups: LocalRows) -> set[int]:
+    """The own groups, as indexes, that are but the primary group of the user of their name."""
+    lines = users.rows.lines
+    ids = {users.rows.names[index]: parse_id(lines[index].split(b":", 4)[3]) for index in users.own}
+    rows = groups.rows
     return {
-        row.name for row in groups
-        if row.kind == Kind.OWN and not row.local.members and ids.get(row.name) == row.local.gid
+        index for index in groups.own
+        if rows.lines[index].endswith(b":") and ids.get(rows.names[index]) == rows.ids[index]
     }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from accounts.change import Change
 from accounts.machine import reown
+from accounts.machine.delta import refuse_unknown
 from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.merge import Take
 from accounts.machine.movelocal import Move, Pick, move_local
@@ -58,15 +59,16 @@ def update(
         done += _finish(change)
     elif reown.find_unfinished(change):
         change.listener.warn("files are left of ids that have changed: accounts rebase --re-own goes on with them")
-    known = None
+    remembered, known = reown.read_ids(change), None
     if paths is not None:
-        known = reown.read_ids(change) if previous is None else reown.read_previous(previous)
+        known = remembered if previous is None else reown.read_previous(previous)
         paths = paths or fsdecode(change.target.setting(b"RE_OWN", b"")).split()
     where = reown.resolve_paths(change, paths or (("/",) if move else ()))
     planned: list[Move] = []
 
     def act(database: Database) -> RebaseReport:
-        report = rebase(database, take, names)
+        refuse_unknown(database, names)
+        report = rebase(database, take, names, remembered)
         if move:
             planned.extend(move_local(database, report, _picker(change), names))
         changed = reown.changed_ids(database, known or {})
@@ -86,6 +88,8 @@ def update(
         done += _finish(change)
     if not dry_run and paths is not None and not any(step.what == "renumbered" for step in report.steps):
         reown.write_ids(change, read(change))
+    if not dry_run and report.settled & (remembered or {}).keys():
+        reown.forget_ids(change, report.settled)
     return Updated(report, written, _join(done))
 
 

@@ -16,7 +16,7 @@ from accounts.model.records import OfRows, Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 # After this many searches of the bytes an index of all names pays.
 INDEX_AFTER = 48
@@ -100,9 +100,10 @@ class Table(OfRows[Row]):
         end = self.data.find(b"\n", position)
         return self.parse(self.data[position : end if end >= 0 else None])
 
-    def is_removed(self, position: int) -> bool:
-        """Whether the row at a position has been removed."""
-        return position in self._edits and self._edits[position] is None
+    @property
+    def edits(self) -> Mapping[int, Row | None]:
+        """Position in data -> the record that is there now, None for a row that has been removed."""
+        return self._edits
 
     def entries(self) -> Iterator[tuple[int, Row]]:
         """All valid rows in file order: (position, record)."""
@@ -221,15 +222,16 @@ class Table(OfRows[Row]):
         else:
             self._edits[position] = record
 
-    def remove_at(self, position: int) -> None:
-        """Remove the row at a position."""
-        if position < 0:
+    def remove_at(self, *positions: int) -> None:
+        """Remove the rows at these positions."""
+        for position in positions:
+            if position >= 0:
+                self._edits[position] = None
+                continue
             record = self._added[-position - 1]
             self._added[-position - 1] = None
             if record is not None:
                 self._added_names.pop(record.name, None)
-        else:
-            self._edits[position] = None
 
     def remove(self, name: bytes) -> bool:
         """Remove the row of that name; False when there is none. Raises DuplicateName."""

@@ -323,3 +323,52 @@ def test_rows_that_were_copied_on_purpose_stay_and_follow_the_image(tmp_path: Pa
     assert local(root)["passwd"] == image["passwd"].replace("Ivy", "Ivy New")
     assert local(root)["accounts/base"] == before["accounts/base"].replace("Ivy", "Ivy New")
     assert accounts(root, "rebase").stdout == ""
+
+
+def test_a_group_that_the_image_removes_from_under_a_member_row_is_an_orphan(tmp_path: Path) -> None:
+    rows = {"group": "video:x:44:alice\n", "passwd": "alice:x:1000:100::/:/bin/sh\n", "shadow": "alice:!:1::::::\n"}
+    rows["group"] += "crew:x:1001:alice\n"
+    root = make_root(tmp_path, rows)
+    assert accounts(root, "rebase", "--re-own").status == 0  # as at each boot: the image's ids are remembered
+    removed = {
+        name: IMAGE[name].replace(line, "") for name, line in (("group", "video:x:44:\n"), ("gshadow", "video:*::\n"))
+    }
+    write(root / "usr/lib", removed)
+    told = "orphan  group  video  the image no longer has this group; the local row keeps it alive\n"
+    told += "To decide: accounts rebase --take image|local NAME...\n"
+    done = accounts(root, "rebase")
+    assert (done.status, done.stdout, local(root)["group"]) == (1, told, rows["group"])
+    found = [one for one in accounts(root, "check", "--json").json["findings"] if one["rule"] == "orphan"]
+    assert [(one["name"], one["fix"]) for one in found] == [("video", f"accounts rebase -R {root} --take image video")]
+    kept = tmp_path / "kept"
+    accounts(root, "rebase", "--re-own")  # the next boot forgets nothing
+    memory = (root / "var/lib/accounts/ids").read_text()
+    assert accounts(root, "rebase", "--take", "local", "video", "--dry-run").status == 0
+    assert (root / "var/lib/accounts/ids").read_text() == memory
+    kept.write_text(memory)
+    assert accounts(root, "rebase", "--take", "local", "video").status == 0
+    assert (accounts(root, "rebase").status, local(root)["group"]) == (0, rows["group"])
+    (root / "var/lib/accounts/ids").write_text(kept.read_text())
+    assert accounts(root, "rebase", "--take", "image", "video").status == 0
+    assert local(root)["group"] == "crew:x:1001:alice\n"
+    assert accounts(root, "rebase").status == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("rebase", "--move-local", "ghost"),
+        ("rebase", "--take", "image", "ghost"),
+        ("diff", "ghost"),
+        ("show", "ghost"),
+        ("revert", "ghost"),
+        ("mask", "ghost"),
+        ("unmask", "ghost"),
+        ("reset", "--keep", "ghost"),
+    ],
+)
+def test_a_name_that_nobody_has_is_told_of(argv: tuple[str, ...], tmp_path: Path) -> None:
+    root = make_root(tmp_path, {"group": "video:x:44:root\n"})
+    done = accounts(root, *argv)
+    assert (done.status, done.stdout, done.stderr.count("\n"), "'ghost'" in done.stderr) == (3, "", 1, True)
+    assert local(root) == {"group": "video:x:44:root\n"}

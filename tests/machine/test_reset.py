@@ -131,6 +131,33 @@ def test_backup_is_for_root_only(tmp_path: Path) -> None:
     assert local(root2) == before
 
 
+def test_what_the_former_owner_declared_does_not_come_back(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    root = make(tmp_path / "root")
+    declared = {
+        "etc/accounts.d/10-a.toml": f'[users.alice]\npassword = "{SECRETS[0]}"\n',
+        "etc/accounts.d/20-b.toml": '[users.bob]\npassword-file = "/etc/bob.hash"\n',
+        "etc/bob.hash": f"$6$secretab${'x' * 86}\n",
+        "etc/credstore/accounts.password.carol": SECRETS[2],
+        "etc/credstore/others": "kept",
+        "usr/lib/accounts.d/30-c.toml": "[users.dora]\n",
+    }
+    for name, text in declared.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+        (root / name).chmod(0o600)
+    archive = tmp_path / "saved.tar"
+    assert accounts(root, "reset", "--backup", str(archive)).status == 0
+    assert hashes(root) == []
+    assert not (root / "etc/accounts.d").exists()
+    assert [name for name in declared if (root / name).exists()] == [
+        "etc/credstore/others",
+        "usr/lib/accounts.d/30-c.toml",
+    ]
+    with tarfile.open(archive) as tar:
+        assert {"etc/accounts.d/10-a.toml", "etc/credstore/accounts.password.carol"} <= set(tar.getnames())
+
+
 def test_a_second_name_of_a_file_is_told_of(tmp_path: Path) -> None:
     root = make(tmp_path)
     os.link(root / "etc/shadow-", root / "var/linked")
