@@ -28,6 +28,7 @@ from accounts.machine.words import shown
 from accounts.model.database import APPLIED, BASE, HIDDEN, LEDGER, Database
 from accounts.model.table import Table
 from accounts.system.commit import TEMPORARY
+from accounts.system.kernel import discard_free_blocks, sync_file_system
 from accounts.system.paths import open_parent
 from accounts.system.store import FACTORY
 from accounts.text import fsencode
@@ -39,7 +40,7 @@ _ACCOUNT_FILE = r"(?:passwd|group|shadow|gshadow|subuid|subgid)"
 # Directory -> the names of files there that hold, or may hold, hashes, besides the account files themselves.
 _SECRETS = {
     "etc": re.compile(rf"{_ACCOUNT_FILE}-$|{re.escape(TEMPORARY)}.*(?<!lock)$|{TEMPORARY_NAMES.pattern}"),
-    "etc/accounts": re.compile(r"(?:base|hidden|applied)-$"),
+    "etc/accounts": re.compile(r"(?:base|hidden|applied|ids)-$"),
     # What the former owner declared would come back, hashes and all, at the next boot; what the image declares does.
     "etc/accounts.d": re.compile(""),
     "usr/local/lib/accounts.d": re.compile(""),
@@ -72,9 +73,23 @@ def reset(change: Change, *, keep: Collection[bytes] = (), backup: Path | None =
     do(change, _Forget(keep=tuple(keep), backup=backup, change=change, result=result, dry_run=dry_run), dry_run)
     # Under the locks again: who else is at work has temporary files, too.
     do(change, _Scrub(change=change, result=result, dry_run=dry_run), dry_run)
-    for directory in () if dry_run else (b"/etc/accounts", b"/etc/accounts.d"):
-        _remove_directory(change, directory)
+    if not dry_run:
+        for directory in (b"/etc/accounts", b"/etc/accounts.d"):
+            _remove_directory(change, directory)
+        if change.target.live:
+            # With --root the disk is the host's, whose other files it concerns.
+            _discard_earlier(change)
     return result
+
+
+def _discard_earlier(change: Change) -> None:
+    """What earlier changes have written and replaced is in blocks that nobody uses: the disk forgets them if it can."""
+    fd = change.target.open(b"etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_file_system(fd)
+        discard_free_blocks(fd)
+    finally:
+        os.close(fd)
 
 
 class _Forget(EditAll):

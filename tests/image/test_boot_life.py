@@ -266,6 +266,7 @@ def reset(life: Life, hashes: list[bytes]) -> None:
         life.run(machine, "journalctl -b -q -o cat -u accounts-reset; ls -A /etc/accounts* /etc/*-")
     life.tell("grep -rl HASH /etc /var /home /root", "\n".join(find(life.root, hashes)))
     assert find(life.root, hashes) == []
+    assert os.listdir(life.root / "etc/accounts") == ["accounts.conf"]
 
 
 def find(root: Path, hashes: list[bytes]) -> list[str]:
