@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.console import Console
-from tests.image.test_boot import PASSWORD, TOP, build, hashed, make_stateless, run
+from tests.image.test_boot import PASSWORD, TOP, build, empty_etc, hashed, run
 from tests.support.nspawn import available
 from tests.support.roots.mounts import run_quiet, unmount
 
@@ -64,7 +64,7 @@ def make_image(place: Path, second: bool) -> Path:
     often = place / "usr/lib/systemd/system/console-getty.service.d/often.conf"
     often.parent.mkdir()
     often.write_text("[Unit]\nStartLimitIntervalSec=0\n")
-    make_stateless(place)
+    empty_etc(place)
     return place
 
 
