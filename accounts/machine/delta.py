@@ -12,7 +12,7 @@ from operator import eq
 from typing import Any
 
 from accounts.errors import BadArgument
-from accounts.machine.rows import Rows, parse_rows, read_rows
+from accounts.machine.rows import FileRows, parse_rows, read_rows
 from accounts.machine.words import ORDER, shown
 from accounts.model.database import KINDS, Database, Layered
 from accounts.model.policy import DATABASES
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 class LocalRow:
     """A valid row of /etc. position: in its table; line, image_line: as it is written, there and in the image.
 
-    Rows are parsed when they are asked for: of 100,000 most are as the image has them. is_exact: whether both lines are
+    FileRows are parsed when they are asked for: of 100,000 most are as the image has them. is_exact: whether both lines are
     such that rows which say the same are the same.
     """
 
@@ -124,7 +124,7 @@ class LocalRows:
     repeated: those behind a row of their name, which are in none of these. rows: the columns.
     """
 
-    def __init__(self, database: str, merge: bool, local: Rows, image: Rows) -> None:
+    def __init__(self, database: str, merge: bool, local: FileRows, image: FileRows) -> None:
         self.database = database
         self.rows = local
         self._merge = merge

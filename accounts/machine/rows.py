@@ -20,7 +20,7 @@ MAX_PLAIN_LINE = 1000
 _NAME = rb"^([^+\-:\n][^:\n]*):[^:\n]*:"
 _ID = rb"(?:0|[1-9][0-9]{0,8})"
 _DAY = rb"(?:0|[1-9][0-9]{0,8})?"
-# Rows in the one way in which we write them: two such lines differ where their records do, and only there.
+# FileRows in the one way in which we write them: two such lines differ where their records do, and only there.
 _PLAIN: dict[type[Any], re.Pattern[bytes]] = {
     Passwd: re.compile(_NAME + _ID + rb":" + _ID + rb":[^:\n]*:[^:\n]*:[^:\n]*$", re.MULTILINE),
     Group: re.compile(_NAME + _ID + rb":(?:[^:\n]*[^:,\n])?$", re.MULTILINE),
@@ -30,7 +30,7 @@ _PLAIN: dict[type[Any], re.Pattern[bytes]] = {
 }
 
 
-class Rows:
+class FileRows:
     """Valid rows in file order. starts: offsets of the lines; odd: the indexes of rows that are written otherwise."""
 
     def __init__(
@@ -84,18 +84,18 @@ class Rows:
 
 # Each file is gone through several times by one command.
 @lru_cache(maxsize=24)
-def parse_rows(kind: Any, data: bytes) -> Rows:
+def parse_rows(kind: Any, data: bytes) -> FileRows:
     """The valid rows of a file of this Record class."""
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
     names = _PLAIN[kind].findall(data)
     if len(names) == len(lines) and (not lines or max(map(len, lines)) <= MAX_PLAIN_LINE):
-        return Rows(names, lines)
+        return FileRows(names, lines)
     return _parse_mixed(kind, data)
 
 
-def _parse_mixed(kind: Any, data: bytes) -> Rows:
+def _parse_mixed(kind: Any, data: bytes) -> FileRows:
     found: list[tuple[int, bytes, bytes]] = []
     odd: set[int] = set()
 
@@ -115,7 +115,7 @@ def _parse_mixed(kind: Any, data: bytes) -> Rows:
         position = end + 1
     add_odd(position, len(data))
     starts, names, lines = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
-    return Rows(names, lines, starts, frozenset(odd))
+    return FileRows(names, lines, starts, frozenset(odd))
 
 
 def _parse_lines(kind: type[Any], data: bytes, position: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
@@ -127,9 +127,9 @@ def _parse_lines(kind: type[Any], data: bytes, position: int, end: int) -> Itera
         position += len(line) + 1
 
 
-def read_rows(table: Table, raw: bool = False) -> Rows:
+def read_rows(table: Table, raw: bool = False) -> FileRows:
     """The valid rows of a table, edits included; with raw as the file has it, hidden rows too."""
-    # Rows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
+    # FileRows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
     kind: Any = next(base for base in table.kind.__mro__ if base in _PLAIN)
     rows = parse_rows(kind, table.data)
     if raw or not table.changed:
@@ -137,14 +137,14 @@ def read_rows(table: Table, raw: bool = False) -> Rows:
     if next(table.added_entries(), None) is not None:
         entries = [(position, record.name, record.format_line()) for position, record in table.entries()]
         starts, names, lines = (list(column) for column in zip(*entries, strict=True))
-        return Rows(names, lines, starts, frozenset(range(len(lines))))
+        return FileRows(names, lines, starts, frozenset(range(len(lines))))
     if not table.edits:
         return rows
     edits, old = table.edits, rows.starts
     if all(record is None for record in edits.values()):
         kept = [index for index in range(len(rows.names)) if old[index] not in edits]
         odd = frozenset(at for at, index in enumerate(kept) if index in rows.odd) if rows.odd else rows.odd
-        return Rows([rows.names[i] for i in kept], [rows.lines[i] for i in kept], [old[i] for i in kept], odd)
+        return FileRows([rows.names[i] for i in kept], [rows.lines[i] for i in kept], [old[i] for i in kept], odd)
     new: list[tuple[int, bytes, bytes, bool]] = [
         (start, name, line, index in rows.odd)
         for index, (start, name, line) in enumerate(zip(old, rows.names, rows.lines, strict=False))
@@ -153,4 +153,4 @@ def read_rows(table: Table, raw: bool = False) -> Rows:
     new += [(start, record.name, record.format_line(), True) for start, record in edits.items() if record is not None]
     new.sort()
     odd = frozenset(index for index, row in enumerate(new) if row[3])
-    return Rows([row[1] for row in new], [row[2] for row in new], [row[0] for row in new], odd)
+    return FileRows([row[1] for row in new], [row[2] for row in new], [row[0] for row in new], odd)
