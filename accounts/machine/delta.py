@@ -37,7 +37,7 @@ class Kind(StrEnum):
 class LocalRow:
     """A valid row of /etc. position: in its table; line, image_line: as it is written, there and in the image.
 
-    FileRows are parsed when they are asked for: of 100,000 most are as the image has them. is_exact: whether both lines are
+    Rows are parsed when they are asked for: of 100,000 most are as the image has them. is_exact: whether both lines are
     such that rows which say the same are the same.
     """
 

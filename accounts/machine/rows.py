@@ -20,7 +20,7 @@ MAX_PLAIN_LINE = 1000
 _NAME = rb"^([^+\-:\n][^:\n]*):[^:\n]*:"
 _ID = rb"(?:0|[1-9][0-9]{0,8})"
 _DAY = rb"(?:0|[1-9][0-9]{0,8})?"
-# FileRows in the one way in which we write them: two such lines differ where their records do, and only there.
+# Rows in the one way in which we write them: two such lines differ where their records do, and only there.
 _PLAIN: dict[type[Any], re.Pattern[bytes]] = {
     Passwd: re.compile(_NAME + _ID + rb":" + _ID + rb":[^:\n]*:[^:\n]*:[^:\n]*$", re.MULTILINE),
     Group: re.compile(_NAME + _ID + rb":(?:[^:\n]*[^:,\n])?$", re.MULTILINE),
@@ -129,7 +129,7 @@ def _parse_lines(kind: type[Any], data: bytes, position: int, end: int) -> Itera
 
 def read_rows(table: Table, raw: bool = False) -> FileRows:
     """The valid rows of a table, edits included; with raw as the file has it, hidden rows too."""
-    # FileRows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
+    # Rows of gshadow have four fields here, whatever a release of shadow-utils makes of others.
     kind: Any = next(base for base in table.kind.__mro__ if base in _PLAIN)
     rows = parse_rows(kind, table.data)
     if raw or not table.changed:

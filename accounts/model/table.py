@@ -228,8 +228,7 @@ class Table(OfRows[Row]):
             if position >= 0:
                 self._edits[position] = None
                 continue
-            record = self._added[-position - 1]
-            self._added[-position - 1] = None
+            record, self._added[-position - 1] = self._added[-position - 1], None
             if record is not None:
                 self._added_names.pop(record.name, None)
 
