@@ -94,8 +94,17 @@ def update(
 
 
 def _finish(change: Change) -> list[Reowned]:
-    done = reown.finish(change, lambda: read(change))
+    done = reown.finish(change, lambda: _read_whole(change))
     return [] if done is None else [done]
+
+
+def _read_whole(change: Change) -> Database:
+    """Both layers, after the end of a change that was interrupted: whether a walk counts is told by the rows.
+
+    Else its journal would be dropped for rows that are still the old ones, and the next lock give them the new ids.
+    """
+    edit_files(change, "rebase", lambda database: None, lambda _: ())
+    return read(change)
 
 
 def _join(walks: Sequence[Reowned]) -> Reowned | None:
