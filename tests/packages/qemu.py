@@ -13,7 +13,10 @@ from tests.packages.rootdir import PackagedRoot
 from tests.support.nspawn import Machine
 
 # On a busy machine an emulated one is slower than systemd's patience.
-EXTRA = "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800"
+EXTRA = (
+    "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800 "
+    "TERM=dumb systemd.tty.term.ttyS0=dumb"
+)
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 
 
@@ -52,6 +55,23 @@ class Disk(Machine):
     def expect(self, text: str, timeout: float = 1800) -> str:
         """As of a container; a kernel under TCG takes its time."""
         return super().expect(text, timeout)
+
+    def login(self, user: str, password: str) -> str:
+        """As of a container; but the console is the kernel's, too, and agetty throws away what comes early."""
+        self.expect("login: ")
+        for _ in range(30):
+            self.type(user)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and b"Password: " not in self.log[self._seen :]:
+                self._read(0.2)
+            if b"Password: " in self.log[self._seen :]:
+                break
+        self.expect("Password: ")
+        self.type(password)
+        shown = self.expect(f"{user}@")
+        self.type("dmesg -n 1; PS1= PS2=; stty -echo; echo in-$((40+2))")
+        self.expect("in-42\n")
+        return shown.strip()
 
     def power_off(self) -> None:
         """From the shell; the disk is then whole."""
