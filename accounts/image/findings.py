@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from accounts import progress
@@ -84,7 +84,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON types."""
-        result = asdict(self) | {"files": list(self.files)}
+        result = vars(self) | {"files": list(self.files)}
         return result if self.fix else {key: value for key, value in result.items() if key != "fix"}
 
 

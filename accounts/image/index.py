@@ -14,6 +14,7 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 from accounts.image.layers import Layers, locked
@@ -78,7 +79,8 @@ def format_tables(tables: tuple[list[Entry], ...], text: bytes, stamp: tuple[int
     source = digest(text)
     blocks = [_seal(struct.pack("<8s8Q", MAGIC, len(text), source, *stamp, *map(len, tables)), 0, 0)]
     for table in tables:
-        ordered = sorted(table, key=lambda entry: (entry[0], entry[2]))
+        # By key; rows of one key stay in the order of the file.
+        ordered = sorted(table, key=itemgetter(0))
         for at in range(0, len(ordered), PER_BLOCK):
             block = b"".join(ENTRY.pack(*entry) for entry in ordered[at : at + PER_BLOCK])
             blocks.append(_seal(block, source, len(blocks)))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,20 +73,20 @@ def tell_seed(root: Path, built: Built) -> ImageOutcome:
         return ImageOutcome(result, notes=["nothing was changed"], complaints=found, failed=True)
     moved = ", ".join(f"{len(names)} {database}" for database, names in seeded.moved.items())
     line = f"{root}: moved {moved}; {count(seeded.kept, 'name')} kept in /etc"
-    return ImageOutcome(asdict(seeded) | result, [line], notes=seeded.notes, complaints=found)
+    return ImageOutcome(vars(seeded) | result, [line], notes=seeded.notes, complaints=found)
 
 
 def tell_pin(root: Path, pinned: Pinned) -> ImageOutcome:
     """The ids that changed."""
     lines = [f"{database} {name}: {old} -> {new}" for database, name, old, new in pinned.changes]
     lines.append(f"{root}: {count(pinned.changes, 'id')} changed, {pinned.files} files given to their accounts")
-    return ImageOutcome(asdict(pinned), lines, notes=pinned.notes)
+    return ImageOutcome(vars(pinned), lines, notes=pinned.notes)
 
 
 def tell_index(root: Path, indexed: Indexed) -> ImageOutcome:
     """The indexes that were not right."""
     lines = [f"{path}: removed" for path in indexed.removed]
-    return ImageOutcome(asdict(indexed), [*lines, f"{root}: {count(indexed.written, 'index file')} written"])
+    return ImageOutcome(vars(indexed), [*lines, f"{root}: {count(indexed.written, 'index file')} written"])
 
 
 def tell_check(root: Path, checked: Checked) -> ImageOutcome:
@@ -108,25 +108,25 @@ def tell_stateless(root: Path, report: StatelessReport) -> ImageOutcome:
         f"{count(report.factory, 'line')} of tmpfiles.d, {len(report.left)} left over; "
         f"{count(report.unused, 'rule')} matched nothing (--json lists them)"
     )
-    return ImageOutcome({"ok": not report.failed} | asdict(report), [line], notes=notes, failed=report.failed)
+    return ImageOutcome({"ok": not report.failed} | vars(report), [line], notes=notes, failed=report.failed)
 
 
 def tell_lint(found: Sequence[RuleFault]) -> ImageOutcome:
     """The faults of rule files."""
-    result = {"ok": not found, "findings": [asdict(one) for one in found]}
+    result = {"ok": not found, "findings": [vars(one) for one in found]}
     return ImageOutcome(result, map(str, found), failed=bool(found))
 
 
 def tell_diff(changes: Sequence[Difference]) -> ImageOutcome:
     """What differs."""
-    return ImageOutcome({"changes": [asdict(change) for change in changes]}, map(str, changes))
+    return ImageOutcome({"changes": [vars(change) for change in changes]}, map(str, changes))
 
 
 def tell_wire(root: Path, wired: Wired) -> ImageOutcome:
     """What changed."""
     where = "linked at boot" if wired.boot else "a link in /etc"
     line = f"{root}: {count(wired.changed, 'path')} changed; nsswitch.conf is {where}"
-    return ImageOutcome(asdict(wired), [line], notes=wired.notes)
+    return ImageOutcome(vars(wired), [line], notes=wired.notes)
 
 
 def tell_export(lost: Sequence[str]) -> ImageOutcome:
@@ -136,10 +136,10 @@ def tell_export(lost: Sequence[str]) -> ImageOutcome:
 
 def tell_import(imported: Imported) -> ImageOutcome:
     """What is new."""
-    return ImageOutcome(asdict(imported), [f"{kind} {name}" for kind, name in imported.added], notes=imported.notes)
+    return ImageOutcome(vars(imported), [f"{kind} {name}" for kind, name in imported.added], notes=imported.notes)
 
 
 def tell_rows(root: Path, rows: Rows, verb: str) -> ImageOutcome:
     """How many rows have come or gone."""
     names = [name for names in rows.changed.values() for name in names]
-    return ImageOutcome(asdict(rows), [f"{root}: {count(names, 'row')} {verb} /etc"], notes=rows.notes)
+    return ImageOutcome(vars(rows), [f"{root}: {count(names, 'row')} {verb} /etc"], notes=rows.notes)

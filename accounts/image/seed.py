@@ -135,15 +135,18 @@ class _Seeding:
     def _refuse_contradictions(self, name: str, local: Table, image: Table) -> None:
         seen = set()
         for row in local:
-            shown = os.fsdecode(row.name)
             if row.name in seen:
+                shown = os.fsdecode(row.name)
                 raise BadArgument(f"/etc/{name}: '{shown}' is there twice; mend it with pwck or grpck first")
             seen.add(row.name)
             other = image.get(row.name) if image.present else None
+            if other is None:
+                continue
             for attribute in ("uid", "gid") if name == "passwd" else ("gid",) if name == "group" else ():
-                if other is not None and getattr(row, attribute) != getattr(other, attribute):
+                if getattr(row, attribute) != getattr(other, attribute):
                     if name == "passwd" and attribute == "gid":
                         continue  # the primary group of an image user may be overridden
+                    shown = os.fsdecode(row.name)
                     raise BadArgument(
                         f"/etc/{name}: '{shown}' has {attribute.upper()} {getattr(row, attribute)}, "
                         f"the image {getattr(other, attribute)}; run accounts image pin first"
