@@ -122,10 +122,10 @@ test-deps: $(VENV)/stamp
 lint: venv test-deps
 	$(RUN)/pytest tests/lint
 
-# A process for each core, and one more for while they wait for a console or a lock, takes file after file, in the order of
+# A process for each core, and two more for while they wait for a console or a lock, takes file after file, in the order of
 # their names: nearly all of the long ones come first.
 # No two tests share a root, but tests of a file share what it takes minutes to make.
-PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorder
 
 # What is replayed and compared with the real tools is an installed tree, as a machine would have it.
 test: venv test-deps all

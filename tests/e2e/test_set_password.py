@@ -16,6 +16,7 @@ import pytest
 from accounts.cli.setpassword import TOOL
 from accounts.errors import FileError
 from tests.pam.conftest import HERE
+from tests.support.hashes import verifies
 from tests.support.overlay import in_overlay, run_tool
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -76,8 +77,7 @@ def row(user: str) -> list[str]:
 
 
 def knows(user: str, password: str) -> bool:
-    code = "import crypt, sys; print(crypt.crypt(sys.argv[1], sys.argv[2]) == sys.argv[2])"
-    return run_tool("/usr/bin/python3", "-Wignore", "-c", code, password, row(user)[1]).stdout == "True\n"
+    return verifies(password.encode(), row(user)[1].encode())
 
 
 def local() -> dict[str, str]:

@@ -619,7 +619,7 @@ def test_a_wrong_declaration_changes_nothing(root: Path, text: str, said: str) -
         ("a.user", b'{"userName": "\xff"}', ": not UTF-8"),
         ("a.user", b'{"userName": "\\ud800"}', ": users.\\ud800: must be a name "),
         ("a.user", b'{"userName": "a", "realName": "\\ud800"}', ": users.a.gecos: must be a text "),
-        ("a.user", b'{"userName": "a",\n}', ":2: "),
+        ("a.user", b'{"userName": "a"\n"x"}', ":2: "),
         ("a.user", b"5", ": must be an object"),
         ("a.user", b'{"userName": "a", "notAfterUSec": "x"}', ": notAfterUSec must be a number of microseconds"),
         ("a.user-privileged", b'{"privileged": {"hashedPassword": ["secret"]}}', ": users.a.password: must be a hash"),

@@ -13,7 +13,7 @@ import pytest
 
 from accounts.edit.gshadow import unshadow_groups
 from accounts.edit.passwords import unshadow_users
-from accounts.errors import E_PW_UPDATE, AccountsError, BadArgument, ConfigError, Refusal
+from accounts.errors import E_PW_UPDATE, AccountsError, ConfigError, Refusal
 from accounts.machine.rebase import rebase
 from accounts.machine.status import read_status
 from accounts.model.database import KINDS, Database
@@ -294,7 +294,7 @@ def test_the_setting_decides_over_the_module(root: Path) -> None:
     assert caught.value.why == E_PW_UPDATE
     (root / "usr/lib/x86_64-linux-gnu/libnss_altfiles.so.2").unlink()
     conf.write_text("HIDE=perhaps\n")
-    with pytest.raises(BadArgument, match=r"HIDE must be auto, yes or no: 'perhaps'"):
+    with pytest.raises(ConfigError, match=r"HIDE must be auto, yes or no: 'perhaps'"):
         remove_www(root)
     conf.write_text("HIDE=yes\n")
     remove_www(root)
