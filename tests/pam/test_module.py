@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import time
 
@@ -350,10 +351,11 @@ def test_a_field_too_long_for_the_pipe_is_an_error(bench: Bench) -> None:
 def test_without_privileges_nothing_can_be_changed_nor_seen(bench: Bench) -> None:
     fill(bench)
     (bench.base / "image/shadow").chmod(0o600)
-    # pytest's own directories are closed to others.
+    # pytest's own directories are closed; another test may have opened them, but not to the group that the driver keeps.
     for parent in [bench.base, *bench.base.parents]:
-        if parent.stat().st_mode & 0o077 == 0:
-            parent.chmod(0o755)
+        mode = stat.S_IMODE(parent.stat().st_mode)
+        if mode & 0o055 != 0o055:
+            parent.chmod(mode | 0o055)
     assert result(bench.run("ivy", "chauthtok,uid=1500", OLD, NEW, NEW)) == CRED_INSUFFICIENT
     assert result(bench.run("ivy", "acct,uid=1500")) == AUTHINFO_UNAVAIL
     (bench.base / "image/shadow").chmod(0o644)
