@@ -351,7 +351,7 @@ def test_a_field_too_long_for_the_pipe_is_an_error(bench: Bench) -> None:
 def test_without_privileges_nothing_can_be_changed_nor_seen(bench: Bench) -> None:
     fill(bench)
     (bench.base / "image/shadow").chmod(0o600)
-    # pytest's own directories are closed; another test may have opened them, but not to the group that the driver keeps.
+    # pytest's own directories are closed; another test may have opened them, but not to the group that driver keeps.
     for parent in [bench.base, *bench.base.parents]:
         mode = stat.S_IMODE(parent.stat().st_mode)
         if mode & 0o055 != 0o055:
