@@ -17,16 +17,16 @@ from accounts.model.table import Table
 
 # A line that is not longer is within every parser's limits.
 MAX_PLAIN_LINE = 1000
-_NAME = rb"^([^+\-:\n][^:\n]*):[^:\n]*:"
+_NAME = rb"^([^+\-:\n\0][^:\n\0]*):[^:\n\0]*:"
 _ID = rb"(?:0|[1-9][0-9]{0,8})"
 _DAY = rb"(?:0|[1-9][0-9]{0,8})?"
 # Rows in the one way in which we write them: two such lines differ where their records do, and only there.
 _PLAIN: dict[type[Any], re.Pattern[bytes]] = {
-    Passwd: re.compile(_NAME + _ID + rb":" + _ID + rb":[^:\n]*:[^:\n]*:[^:\n]*$", re.MULTILINE),
-    Group: re.compile(_NAME + _ID + rb":(?:[^:\n]*[^:,\n])?$", re.MULTILINE),
+    Passwd: re.compile(_NAME + _ID + rb":" + _ID + rb":[^:\n\0]*:[^:\n\0]*:[^:\n\0]*$", re.MULTILINE),
+    Group: re.compile(_NAME + _ID + rb":(?:[^:\n\0]*[^:,\n\0])?$", re.MULTILINE),
     Shadow: re.compile(_NAME + rb"(?:" + _DAY + rb":){6}" + _DAY + rb"$", re.MULTILINE),
-    Gshadow: re.compile(_NAME + rb"(?:[^:\n]*[^:,\n])?:(?:[^:\n]*[^:,\n])?$", re.MULTILINE),
-    Subid: re.compile(rb"^([^+\-:\n][^:\n]*):" + _ID + rb":" + _ID + rb"$", re.MULTILINE),
+    Gshadow: re.compile(_NAME + rb"(?:[^:\n\0]*[^:,\n\0])?:(?:[^:\n\0]*[^:,\n\0])?$", re.MULTILINE),
+    Subid: re.compile(rb"^([^+\-:\n\0][^:\n\0]*):" + _ID + rb":" + _ID + rb"$", re.MULTILINE),
 }
 
 
@@ -120,7 +120,8 @@ def _parse_mixed(kind: Any, data: bytes) -> FileRows:
 
 def _parse_lines(kind: type[Any], data: bytes, position: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
     for line in data[position:end].split(b"\n") if position < end else ():
-        if line and line[:1] not in b"+-":
+        # A NUL ends the line for whoever reads it as a string: no row, as in Table.
+        if line and line[:1] not in b"+-" and 0 not in line:
             record = kind.parse_line(line)
             if record is not None:
                 yield position, record.name, line
