@@ -95,7 +95,9 @@ class Fail(AccountsError):
 
 
 class Usage(AccountsError):
-    """The command line is wrong; the usage text follows the message."""
+    """The command line is wrong; the usage text follows the message. unknown: an option that there is not, or ""."""
+
+    unknown = ""
 
     def __init__(self, message: str | None = None, why: str = E_USAGE) -> None:
         super().__init__(message)

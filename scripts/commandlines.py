@@ -54,7 +54,7 @@ def find_commands() -> dict[str, CommandLine]:
     for name, (path, _) in COMMANDS.items():
         module = importlib.import_module(path)
         if name == "image":
-            found |= {f"image {word}": parser for word, parser in image.subcommands(image.make_parser()).items()}
+            found |= {f"image {word}": parser for word, parser in image.make_parser().commands().items()}
         elif name in getattr(module, "COMMANDS", ()):
             found[name] = machine.make_parser(name, module.COMMANDS)
         else:

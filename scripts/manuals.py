@@ -50,6 +50,8 @@ STATUSES = {
     "E_INVALID_GROUP": "no such group",
 }
 FILE_STATUS = "an account file could not be locked, read or written"
+# What has a status of its own in some tools.
+FILE_EVENTS = {"lock": "locked", "open": "opened", "put": "changed"}
 # Those of `accounts` commands.
 MACHINE_STATUSES = ("nothing to say, or done", "findings, differences or conflicts", "wrong usage")
 IMAGE_STATUSES = ("done", "findings that fail the build", "wrong usage")
@@ -132,17 +134,24 @@ def format_tool(name: str) -> str:
         ("Pa /usr/lib/passwd , /usr/lib/group , /usr/lib/shadow , /usr/lib/gshadow", ["the accounts of the image"]),
         ("Pa /etc/passwd , /etc/group , /etc/shadow , /etc/gshadow", ["what this machine differs by"]),
     )
-    numbers = {0: "success", 1: "any other error"}
-    for why, number in tool.exits.items():
-        numbers.setdefault(number, STATUSES.get(why, FILE_STATUS))
     rows = list_rows(tool)
     parts = [("DESCRIPTION", format_paragraphs(description))]
     parts += [("OPTIONS", format_list(map(format_row, rows)))] if rows else []
     parts += [("FILES", format_list(files))]
-    parts += [("EXIT STATUS", format_list((str(number), [why]) for number, why in sorted(numbers.items())))]
+    parts += [("EXIT STATUS", format_list((str(number), [why]) for number, why in sorted(statuses_of(tool).items())))]
     parts += [("STATELESS", format_paragraphs(stateless))]
     others = ("accounts.conf 5", "accounts-hidden 5", "accounts 8")
     return format_page(name, section_of(name), purpose, usage, parts, others)
+
+
+def statuses_of(tool: Tool) -> dict[int, str]:
+    """Exit status -> what it says."""
+    numbers = {0: "success", tool.other: "any other error"}
+    for why, number in tool.exits.items():
+        numbers.setdefault(number, STATUSES.get(why, FILE_STATUS))
+    for (_, event), number in tool.file_exits.items():
+        numbers.setdefault(number, f"an account file could not be {FILE_EVENTS[event]}")
+    return numbers
 
 
 def section_of(tool: str) -> int:
@@ -156,13 +165,17 @@ def format_command(name: str, line: CommandLine) -> str:
         usage, purpose = line.usage_for(NEWEST).partition("\n\n")[0], COMMANDS[name][1]
     else:
         usage, purpose = " ".join(line.format_usage().split()), (line.description or "").rstrip(".")
-    statuses = IMAGE_STATUSES if name.startswith("image ") else MACHINE_STATUSES
+    if isinstance(line, Tool):
+        statuses = statuses_of(line)
+    else:
+        words = IMAGE_STATUSES if name.startswith("image ") else MACHINE_STATUSES
+        statuses = dict(enumerate((*words, FAILED)))
     dashed = name.replace(" ", "-")
     rows = list_rows(line)
     parts = [
         ("DESCRIPTION", format_paragraphs((MAN / "commands" / dashed).read_text())),
         ("OPTIONS", format_list(map(format_row, rows))),
-        ("EXIT STATUS", format_list((str(number), [text]) for number, text in enumerate((*statuses, FAILED)))),
+        ("EXIT STATUS", format_list((str(number), [text]) for number, text in sorted(statuses.items()))),
         ("EXAMPLES", [f".Dl # {escape(EXAMPLES[name])}"]),
     ]
     purpose = purpose[:1].lower() + purpose[1:]

@@ -19,7 +19,7 @@ sys.path.insert(0, str(TOP))
 
 from accounts.image.findings import RULES  # noqa: E402
 from scripts.commandlines import find_tool  # noqa: E402
-from scripts.manuals import FILE_STATUS, STATUSES, pages, section_of  # noqa: E402
+from scripts.manuals import pages, section_of, statuses_of  # noqa: E402
 from scripts.shims import TOOLS  # noqa: E402
 
 
@@ -83,10 +83,7 @@ def format_statuses() -> str:
         if "/" in name:
             continue
         tool = find_tool(name)
-        numbers = {0: "success", 1: "any other error"}
-        for why, number in tool.exits.items():
-            numbers.setdefault(number, STATUSES.get(why, FILE_STATUS))
-        told = "; ".join(f"{number} {text}" for number, text in sorted(numbers.items()))
+        told = "; ".join(f"{number} {text}" for number, text in sorted(statuses_of(tool).items()))
         rows.append(f"| [{name}](man/{name}.{section_of(name)}.md) | {told} |")
     return f"""# Exit statuses
 
@@ -104,6 +101,8 @@ Of `accounts` commands:
 | 1 | findings, differences or conflicts | findings that fail the build |
 | 2 | wrong usage | wrong usage |
 | 3 | bad input, or an error of the system | bad input, or an error of the system |
+
+`accounts set-password` and `accounts serve` have others: see their manuals.
 """
 
 

@@ -8,24 +8,34 @@ import errno
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from accounts import progress
-from accounts.cli.console import write_all
+from accounts.cli.console import suggest, write_all
 from accounts.errors import AccountsError, FileError, LockError, Usage
 from accounts.examples import EXAMPLES
 
+# What options were called before.
+RENAMED = {"--rule": "--severity"}
 # Exit statuses. 1: findings, differences or conflicts; 3: bad input or an error of the system.
 FINE, FOUND, USAGE, FAILED = range(4)
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Leaves a line that is indented as it is: it is a command."""
+    """Leaves a line that is indented as it is: it is a command; and a usage fits the terminal."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text
         return "\n".join(line if line[:1] == " " else fill(line, width, indent) for line in text.split("\n"))
+
+    def _format_usage(self, *arguments: Any) -> str:
+        """argparse indents by the name of the command, however little that leaves."""
+        first, *rest = super()._format_usage(*arguments).rstrip("\n").split("\n")
+        if any(len(line) > self._width for line in rest):
+            rest = [" " * 8 + line.strip() for line in rest]
+        return "\n".join((first, *rest)) + "\n\n"
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +45,8 @@ class Parser(argparse.ArgumentParser):
         example = EXAMPLES.get(prog.removeprefix("accounts "))
         epilog = f"Example:\n  {example}\nManual: {prog.replace(' ', '-')}(8)" if example else None
         super().__init__(prog, epilog=epilog, formatter_class=_Formatter, **options)
+        # Of Python 3.14: the same help with every interpreter.
+        self.color = False
 
     def add_output_options(self) -> None:
         """--quiet and --json, which all of them have."""
@@ -44,6 +56,39 @@ class Parser(argparse.ArgumentParser):
         )  # fmt: skip
         self.add_argument("--json", action="store_true", help="print the result as JSON (docs/schemas)")
         self.set_defaults(prog=self.prog)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, but what it leaves over is refused here, by the command that it was meant for."""
+        words = sys.argv[1:] if args is None else list(args)
+        self._refuse_unknown(words)
+        found, rest = super().parse_known_args(words, namespace)
+        if rest:
+            option = next((word for word in rest if word[0:1] == "-"), "")
+            self.error(f"there is no option '{option}'" if option else f"one argument too many: '{rest[0]}'")
+        return found, rest
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Before what is missing is told: that may be what the unknown option was for."""
+        known = self._option_string_actions
+        for word in words:
+            if word == "--" or (word[:1] != "-" and self.commands()):
+                return
+            name = word.partition("=")[0]
+            if name[:2] == "--" and " " not in name and not any(option.startswith(name) for option in known):
+                renamed = RENAMED.get(name)
+                hint = f", did you mean '{renamed}'?" if renamed in known else suggest(name, known)
+                self.error(f"there is no option '{name}'{hint}")
+
+    def commands(self) -> dict[str, argparse.ArgumentParser]:
+        """Word -> parser of the command that it names; {} where there are none."""
+        found = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return dict(found[0].choices) if found else {}
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            hint = suggest(value, action.choices) or f": there are {', '.join(action.choices)}"
+            self.error(f"there is no command '{value}'{hint}")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         write_all(2, f"{self.prog}: {message}; see {self.prog} --help\n")

@@ -11,7 +11,7 @@ from accounts.text import fsdecode, fsencode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from accounts.cli.tool import Tool
 
@@ -99,6 +99,14 @@ def write_all(fd: int, text: str) -> None:
             data = data[posix.write(fd, data) :]
     except OSError:
         pass
+
+
+def suggest(word: str, words: Iterable[str]) -> str:
+    """What somebody who typed a word that there is not has meant, for the end of the line that says so."""
+    from difflib import get_close_matches
+
+    likely = get_close_matches(word, list(words), n=1)
+    return f", did you mean '{likely[0]}'?" if likely else ""
 
 
 def missing_module(error: ModuleNotFoundError) -> str:

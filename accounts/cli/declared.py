@@ -78,6 +78,8 @@ def _export(run: MachineRun) -> MachineOutcome | None:
     path, key = run.arguments.output, run.arguments.sign
     if key is not None and path is None:
         raise Usage("--sign needs --output")
+    if run.arguments.json and path is None:
+        raise Usage("--json needs --output: what standard output gets is the delta")
     data = format_delta(read(run.change))
     if path is None:
         # Not as other output: what is cut off must not look like a success.

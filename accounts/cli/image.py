@@ -14,7 +14,7 @@ from pathlib import Path
 from accounts import progress
 from accounts.cli import imagecommands as commands
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import write_all
+from accounts.cli.console import suggest, write_all
 from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
 from accounts.image.outcome import ImageOutcome
@@ -30,12 +30,6 @@ def make_parser() -> Parser:
         command.add_output_options()
         command.set_defaults(run=run)
     return parser
-
-
-def subcommands(parser: Parser) -> dict[str, argparse.ArgumentParser]:
-    """Word -> parser of the command that it names."""
-    actions = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(next(actions).choices)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -118,12 +112,22 @@ def _add_severity(parser: argparse.ArgumentParser) -> None:
 
 
 def _parse_severity(text: str) -> tuple[str, str]:
-    name, _, severity = text.partition("=")
-    if name not in RULES or severity not in SEVERITIES:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not FINDING=SEVERITY, of {', '.join(RULES)}, and of {', '.join(SEVERITIES)}"
-        )
+    name, equals, severity = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not FINDING=SEVERITY")
+    if name not in RULES:
+        hint = suggest(name, RULES) or f": there are {', '.join(RULES)}"
+        raise argparse.ArgumentTypeError(f"there is no finding '{name}'{hint}")
+    if severity not in SEVERITIES:
+        raise argparse.ArgumentTypeError(f"there is no severity '{severity}': there are {', '.join(SEVERITIES)}")
     return name, severity
+
+
+def _rules(text: str) -> str:
+    """A rule file; what --rule was once for, and argparse takes for --rules, is none."""
+    if text.partition("=")[0] in RULES:
+        raise argparse.ArgumentTypeError(f"'{text}' is no file, did you mean --severity {text}?")
+    return _source(text)
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +157,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     _add_sources(parser)
     _add_severity(parser)
     parser.add_argument(
-        "--rules", nargs="+", action="extend", type=_source, default=[], metavar="FILE", help="what /etc may keep"
+        "--rules", nargs="+", action="extend", type=_rules, default=[], metavar="FILE", help="what /etc may keep"
     )
     parser.add_argument(
         "--machine",
@@ -165,7 +169,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _add_stateless(parser: argparse.ArgumentParser) -> None:
     _add_changed_root(parser)
     parser.add_argument(
-        "--rules", nargs="+", action="extend", type=_source, default=[], metavar="FILE", help="rule files"
+        "--rules", nargs="+", action="extend", type=_rules, default=[], metavar="FILE", help="rule files"
     )
     parser.add_argument(
         "--suggest", action="store_true", help="change nothing; print drafts of rules for what no rule takes"

@@ -17,7 +17,7 @@ from pathlib import Path
 from accounts import progress
 from accounts.change import Change, Listener
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import write_all
+from accounts.cli.console import suggest, write_all
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import BadArgument, Usage
 from accounts.machine import outcome
@@ -138,7 +138,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         codes = tuple(text.split(","))
         unknown = [code for code in codes if code not in CODES]
         if unknown:
-            raise argparse.ArgumentTypeError(f"there is no finding {unknown[0]!r}")
+            hint = suggest(unknown[0], CODES) or f": there are {', '.join(CODES)}"
+            raise argparse.ArgumentTypeError(f"there is no finding '{unknown[0]}'{hint}")
         return codes
 
     add_dry_run(parser)

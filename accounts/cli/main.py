@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from accounts.cli.console import missing_module, write_all
+from accounts.cli.console import missing_module, suggest, write_all
 from accounts.version import VERSION
 
 TYPE_CHECKING = False
@@ -43,6 +43,8 @@ USAGE_ERROR = 2
 def main() -> NoReturn:
     """Run the command that sys.argv names; exit with its status."""
     argv = sys.argv[1:]
+    if argv[:1] == ["help"] and argv[1:]:
+        argv = [*argv[1:], "--help"]
     if argv[:1] in (["-h"], ["--help"], ["help"]):
         write_all(1, format_usage())
         sys.exit(0)
@@ -53,7 +55,7 @@ def main() -> NoReturn:
         write_all(1, f"accounts {VERSION}\n")
         sys.exit(0)
     if argv[0] not in COMMANDS:
-        write_all(2, f"accounts: there is no command '{argv[0]}'{_suggest(argv[0])}; see accounts --help\n")
+        write_all(2, f"accounts: there is no command '{argv[0]}'{suggest(argv[0], COMMANDS)}; see accounts --help\n")
         sys.exit(USAGE_ERROR)
     name = COMMANDS[argv[0]][0]
     try:
@@ -64,13 +66,6 @@ def main() -> NoReturn:
     status: int = sys.modules[name].main(argv[1:] if argv[0] in ALONE else argv)
     # Nothing is buffered: write_all() is all that prints.
     os._exit(status)
-
-
-def _suggest(word: str) -> str:
-    from difflib import get_close_matches
-
-    likely = get_close_matches(word, COMMANDS, n=1)
-    return f", did you mean '{likely[0]}'?" if likely else ""
 
 
 def format_usage() -> str:

@@ -7,7 +7,7 @@ import posix
 import sys
 
 from accounts.change import Change
-from accounts.cli.console import Console, missing_module
+from accounts.cli.console import Console, missing_module, suggest
 from accounts.cli.tool import find_value, parse
 from accounts.errors import E_NOPERM, AccountsError, BadArgument, Done, Fail, Usage
 from accounts.model.release import DEFAULT
@@ -95,6 +95,9 @@ class Run:
 
     def show_error(self, error: AccountsError) -> int:
         """Say what went wrong; the exit status."""
+        if isinstance(error, Usage) and " " in self.tool.name:
+            self._show_misuse(error)
+            return self.tool.status(error)
         shown = _shown if self._change is None else self._change.facts.shown
         self.console.show_error(error, shown)
         if isinstance(error, Usage):
@@ -104,6 +107,14 @@ class Run:
                 self.console.warn(line)
         return self.tool.status(error)
 
+    def _show_misuse(self, error: Usage) -> None:
+        """Of an `accounts` command, as its kin have it: one line, and no usage text."""
+        name, message = self.tool.name, error.message or "wrong number of arguments"
+        if error.unknown:
+            options = [f"--{row.long}" for row in self.tool.rows(self.release) if row.long]
+            message = f"there is no option '{error.unknown}'{suggest(error.unknown, options)}"
+        self.console.warn(f"{message}; see {name} --help")
+
     def _show_usage(self) -> None:
         try:
             self.console.complain(self.usage())
@@ -112,7 +123,12 @@ class Run:
 
     def usage(self) -> str:
         """The usage text of the release, with the name that the tool was called by. Raises OSError."""
-        head, blank, options = self.tool.usage_for(self.release).partition("\n\n")
+        usage = self.tool.usage_for(self.release)
+        if " " in self.tool.name:
+            from accounts.cli.told import format_help
+
+            return format_help(self.tool.name, usage)
+        head, blank, options = usage.partition("\n\n")
         return head.replace(f" {self.tool.name} ", f" {self.console.prog} ") + blank + options
 
     def close(self) -> None:
@@ -193,10 +209,10 @@ def execute(
         return run.show_error(error)
     except ModuleNotFoundError as error:
         run.console.warn(missing_module(error))
-        return 1
+        return tool.other
     except OSError as error:
         run.console.show_os_error(error)
-        return 1
+        return tool.other
     finally:
         run.close()
 

@@ -9,6 +9,7 @@ of standard input, each of which ends with a NUL; the second one, if any, is wha
 from __future__ import annotations
 
 from accounts.cli.run import program
+from accounts.cli.told import OUTPUT, tell
 from accounts.cli.tool import HELP, Option, Tool, as_given
 from accounts.edit.status import SetToken
 from accounts.errors import E_NOPERM, E_NOTFOUND, Fail, Usage
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 TOOL = Tool(
     "accounts set-password",
-    (HELP, Option("", "service", "service", as_given)),
+    (HELP, Option("", "service", "service", as_given), *OUTPUT),
     # pam/tool.c knows these numbers.
     {"E_USAGE": 2, "E_NOTFOUND": 3, "E_NOPERM": 4},
     file_exits={("passwd", "lock"): 5, ("shadow", "lock"): 5},
@@ -56,4 +57,5 @@ def main(given: Given) -> None:
         hashed = hash_password(password, settings_for(facts.target, service, facts.defs, facts.release))
     finally:
         wipe(password)
-    run.do(SetToken(name=name, passwd=hashed, caller=None, proven=proven))
+    report = run.do(SetToken(name=name, passwd=hashed, caller=None, proven=proven))
+    tell(given, [f"the password of '{fsdecode(name)}' is set"], report.changed)

@@ -8,15 +8,17 @@ that the image has. accounts-sysusers.service runs this behind it.
 from __future__ import annotations
 
 from accounts.cli.run import program
+from accounts.cli.told import OUTPUT, tell
 from accounts.cli.tool import HELP, PREFIX, ROOT, Given, Tool
 from accounts.edit.lostmembers import AddLostMembers
 from accounts.image.uses import listed_memberships
 
-TOOL = Tool("accounts sysusers", (HELP, PREFIX, ROOT), {"E_USAGE": 2}, operands=(0, 0))
+TOOL = Tool("accounts sysusers", (HELP, PREFIX, ROOT, *OUTPUT), {"E_USAGE": 2}, operands=(0, 0), other=3)
 
 
 @program(TOOL)
 def main(given: Given) -> None:
     """Add what is missing."""
     run = given.run
-    run.do(AddLostMembers(listed=tuple(listed_memberships(run.change.target.root))))
+    report = run.do(AddLostMembers(listed=tuple(listed_memberships(run.change.target.root))))
+    tell(given, report.log, report.changed)

@@ -81,7 +81,7 @@ class Tool:
     that of the table. needs_text: what it says of an option that is missing, None for the usage text alone.
     setuid: callers who are not root get the distribution's own program.
     until: the first release that has no such program; instead: what it says then.
-    raw: all words are operands.
+    raw: all words are operands. other: the status of what exits does not name.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Tool:
         raw: bool = False,
         until: Release = (99, 0),
         instead: str = "",
+        other: int = 1,
     ) -> None:
         self.name = name
         self.options = options
@@ -110,6 +111,7 @@ class Tool:
         self.raw = raw
         self.until = until
         self.instead = instead
+        self.other = other
 
     def usage_for(self, release: Release) -> str:
         """The usage text of a release. Raises OSError."""
@@ -120,12 +122,12 @@ class Tool:
         return [row for row in self.options if row.since <= release < row.until]
 
     def status(self, error: AccountsError) -> int:
-        """The exit status of an error; 1 when the table does not name it."""
+        """The exit status of an error."""
         exits = self.exits
         if isinstance(error, FileError):
             own = self.file_exits.get((error.database, error.event))
-            return exits.get(error.why, 1) if own is None else own
-        return exits.get(error.why, 1)
+            return exits.get(error.why, self.other) if own is None else own
+        return exits.get(error.why, self.other)
 
 
 def read_usage(name: str) -> str:
@@ -229,7 +231,9 @@ def _scan_long(argument: str, rows: Sequence[Option], rest: list[str]) -> tuple[
         possibilities = " ".join(f"'--{row.long}'" for row in found)
         raise Usage(f"option '{argument}' is ambiguous; possibilities: {possibilities}")
     if not found:
-        raise Usage(f"unrecognized option '{argument}'")
+        error = Usage(f"unrecognized option '{argument}'")
+        error.unknown = f"--{given}"
+        raise error
     row = found[0]
     if not row.argument:
         if equals:

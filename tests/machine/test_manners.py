@@ -24,9 +24,9 @@ from accounts.cli.main import COMMANDS, format_usage
 from accounts.cli.tool import Tool
 from accounts.examples import EXAMPLES
 from accounts.image.layers import walk
-from scripts.commandlines import find_commands
+from scripts.commandlines import find_commands, list_rows
 from tests.image.accounts import make_image, wire_image
-from tests.machine.life import PYTHON, TOP, Result, accounts, make_root, validate
+from tests.machine.life import PYTHON, TOP, Result, accounts, local, make_root, validate
 from tests.support.forked import run_forked
 
 # Runs `accounts ARGV` in which each step of the work takes SLEEP seconds, and a bar is shown after WAIT.
@@ -166,8 +166,8 @@ def test_the_tools_of_the_shadow_family_have_none() -> None:
     ids=lambda argv: argv[0],
 )  # fmt: skip
 def test_quiet_says_nothing_and_json_is_said(tmp_path: Path, argv: list[str]) -> None:
-    local = ALICE | {"accounts/accounts.conf": "HIDE=yes\n"}
-    roots = [make_root(tmp_path / name, local) for name in "abc"]
+    files = ALICE | {"accounts/accounts.conf": "HIDE=yes\n"}
+    roots = [make_root(tmp_path / name, files) for name in "abc"]
     for root in roots if argv[0] == "unmask" else ():
         accounts(root, "mask", "www")
     loud, quiet = accounts(roots[0], *argv), accounts(roots[1], *argv, "--quiet")
@@ -215,12 +215,46 @@ def test_json_of_image_commands(tmp_path: Path) -> None:
 
 def test_there_is_a_schema_for_every_command() -> None:
     there = {path.stem for path in (TOP / "docs/schemas").glob("*.json")} - {"accounts.d"}
-    # unmask has that of mask; the others print nothing.
-    silent = {"unmask", "sysusers", "serve", "set-password", "materialize"}
-    assert there == {name.replace(" ", "-") for name in find_commands()} - silent
+    # serve has no result; the others have that of mask and of materialize.
+    without = {"serve", "unmask", "sysusers", "set-password"}
+    assert there == {name.replace(" ", "-") for name in find_commands()} - without
     for name in there:
         document = json.loads((TOP / f"docs/schemas/{name}.json").read_text())
         assert re.match(f"accounts {name.replace('image-', 'image ')} .*--json", document["title"])
+
+
+def test_every_command_has_both_options() -> None:
+    for name, line in find_commands().items():
+        options = {option for row in list_rows(line) for option in row.names}
+        assert ({"-q", "--quiet", "--json"} <= options) is (name != "serve"), name
+
+
+def test_tables_tell_what_they_did_or_nothing_or_json(tmp_path: Path) -> None:
+    told = {
+        "materialize": ["copied the rows of image user 'www' to /etc"],
+        "sysusers": ["sysusers.d: user 'www' added to group 'video'"],
+    }
+    loud, quiet, both = (make_root(tmp_path / name, ALICE) for name in ("loud", "quiet", "both"))
+    for root in (loud, quiet, both):
+        (root / "usr/lib/sysusers.d").mkdir()
+        (root / "usr/lib/sysusers.d/a.conf").write_text("m www video\n")
+    for command, sentences in told.items():
+        argv = ["materialize", "www"] if command == "materialize" else [command]
+        assert accounts(loud, *argv) == Result(0, f"{sentences[0]}\n", "")
+        assert accounts(loud, *argv) == Result(0, "", "")
+        assert accounts(quiet, *argv, "--quiet") == Result(0, "", "")
+        assert local(quiet) == local(loud)
+        result = accounts(both, *argv, "-q", "--json").json
+        validate(result, "materialize")
+        assert result == {"changed": True, "done": sentences}
+        assert accounts(both, *argv, "--json").json == {"changed": False, "done": []}
+
+
+def test_export_on_standard_output_is_no_json(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root", ALICE)
+    done = accounts(root, "export", "--json")
+    assert (done.status, done.stdout) == (2, "") and "--json needs --output" in done.stderr
+    validate(accounts(root, "export", "--json", "-o", str(tmp_path / "delta")).json, "export")
 
 
 def test_quiet_image_commands(tmp_path: Path) -> None:
@@ -234,6 +268,43 @@ def test_quiet_image_commands(tmp_path: Path) -> None:
 
 
 # Errors
+
+WRONG = {
+    "image seed --rule x=fail r": "accounts image seed: there is no option '--rule', did you mean '--severity'?",
+    "image seed --legder ids": "accounts image seed: there is no option '--legder', did you mean '--ledger'?",
+    "image check --rule layer=fail r":
+        "accounts image check: argument --rules: 'layer=fail' is no file, did you mean --severity layer=fail?",
+    "image check --severity orphan-file=fail r":
+        "accounts image check: argument --severity: there is no finding 'orphan-file', did you mean 'orphan-files'?",
+    "image check --severity orphan-files=no r":
+        "accounts image check: argument --severity: there is no severity 'no': there are fail, warn, ignore",
+    "image seeed r": "accounts image: there is no command 'seeed', did you mean 'seed'?",
+    "image --foo seed": "accounts image: there is no option '--foo'",
+    "status alice": "accounts status: one argument too many: 'alice'",
+    "status -x": "accounts status: there is no option '-x'",
+    "check --fix=orphn": "accounts check: argument --fix: there is no finding 'orphn', did you mean 'orphan'?",
+    "import-delta --dry-rum": "accounts import-delta: there is no option '--dry-rum', did you mean '--dry-run'?",
+    "sysusers --quite": "accounts sysusers: there is no option '--quite', did you mean '--quiet'?",
+    "sysusers x": "accounts sysusers: wrong number of arguments",
+    "materialize": "accounts materialize: either users or --expired are needed",
+    "serve --listn 3": "accounts serve: there is no option '--listn', did you mean '--listen'?",
+    "set-password --jsn": "accounts set-password: there is no option '--jsn', did you mean '--json'?",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_command_line_gets_one_line_that_helps(line: str) -> None:
+    done = run_forked(["accounts", *line.split()])
+    command = WRONG[line].partition(":")[0]
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{WRONG[line]}; see {command} --help\n")
+
+
+@pytest.mark.parametrize("name", find_commands())
+def test_every_command_says_itself_what_it_does_not_know(name: str) -> None:
+    done = run_forked(["accounts", *name.split(), "--no-such-option"])
+    assert (done.returncode, done.stdout) == (2, "")
+    told = rf"accounts {name}: there is no option '--no-such-option'.*; see accounts {name} --help\n"
+    assert re.fullmatch(told, done.stderr)
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "1234 "])
@@ -281,10 +352,11 @@ def test_every_example_is_a_command_line_that_is_taken() -> None:
             line.parse_args(argv)
 
 
-@pytest.mark.parametrize("name", ["status", "image", "image check", "apply"])
+@pytest.mark.parametrize("name", ["image", *find_commands()])
 def test_help_fits_the_terminal_and_ends_with_an_example(name: str) -> None:
     help_ = run_forked(["accounts", *name.split(), "--help"], environ={"COLUMNS": "60"}).stdout
     head, _, tail = help_.partition("Example:\n")
+    assert help_ == run_forked(["accounts", "help", *name.split()], environ={"COLUMNS": "60"}).stdout
     assert tail == f"  {EXAMPLES[name]}\nManual: accounts-{name.replace(' ', '-')}(8)\n" or name == "image"
     assert max(map(len, head.splitlines())) <= 60
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.cli.tool import Tool
 from accounts.image.ledger import parse_text
 from accounts.image.rules import parse_rules
 from scripts.commandlines import SECTION_1, find_commands, find_tool, list_rows
@@ -71,7 +72,7 @@ def test_the_page_of_a_tool_has_its_options_and_statuses(manuals: Path, name: st
     for row in list_rows(tool):
         assert re.search(rf"^ +{re.escape(', '.join(row.names))}\b", shown, re.M), row
         assert "".join(row.text[1:].split()) in "".join(shown.split()), row
-    for number in tool.exits.values():
+    for number in {*tool.exits.values(), *tool.file_exits.values(), tool.other}:
         assert re.search(rf"^ +{number}\b", shown, re.M), number
     assert "\nSTATELESS\n" in shown
 
@@ -82,6 +83,9 @@ def test_the_page_of_a_command_has_what_its_help_has(manuals: Path, name: str) -
     shown = read(manuals, f"accounts-{name.replace(' ', '-')}")
     for row in list_rows(line):
         assert ", ".join(row.names) in shown and row.argument in shown, row
+    statuses = {*line.exits.values(), *line.file_exits.values(), line.other} if isinstance(line, Tool) else range(4)
+    told = re.search(r"^EXIT STATUS\n(.*?)^[A-Z]", shown, re.M | re.DOTALL)
+    assert told and {int(number) for number in re.findall(r"^ +(\d+) ", told[1], re.M)} == {0, *statuses}
 
 
 def test_accounts_conf_has_every_key_that_is_read_and_no_other(manuals: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def etc(root: Path) -> dict[str, str]:
 
 
 def test_by_name_both_rows_are_copied_and_remembered_in_base(root: Path) -> None:
-    assert materialize(root, "ivy") == (0, "")
+    assert materialize(root, "ivy") == (0, "copied the rows of image user 'ivy' to /etc\n")
     assert etc(root) == {
         "passwd": LOCAL + PASSWD["ivy"],
         "shadow": SHADOW["ivy"],
@@ -68,13 +69,13 @@ def test_by_name_both_rows_are_copied_and_remembered_in_base(root: Path) -> None
 def test_a_row_that_differs_stays(root: Path) -> None:
     override = PASSWD["ivy"].replace("/bin/sh", "/bin/bash")
     (root / "etc/passwd").write_text(override)
-    assert materialize(root, "ivy") == (0, "")
+    assert materialize(root, "ivy", "-q") == (0, "")
     assert etc(root)["passwd"] == override
     assert etc(root)["shadow"] == SHADOW["ivy"]
 
 
 def test_nothing_is_copied_when_one_of_the_names_is_unknown(root: Path) -> None:
-    assert materialize(root, "ivy", "bob") == (1, "accounts materialize: user 'bob' does not exist\n")
+    assert materialize(root, "ivy", "bob") == (3, "accounts materialize: user 'bob' does not exist\n")
     assert etc(root) == {"passwd": LOCAL}
 
 
@@ -82,7 +83,7 @@ def test_nothing_is_copied_when_one_of_the_names_is_unknown(root: Path) -> None:
 def test_wrong_use(root: Path, arguments: list[str]) -> None:
     status, output = materialize(root, *arguments, user="old")
     assert status == 2
-    assert "Usage: accounts materialize" in output
+    assert re.fullmatch("accounts materialize: .*; see accounts materialize --help\n", output)
     assert etc(root) == {"passwd": LOCAL}
 
 
@@ -135,7 +136,7 @@ def test_no_row_is_needed_where_pam_asks_pam_accounts(root: Path, stack: str, ne
     assert materialize(root, "--expired", user="old") == (0, "")
     assert (etc(root)["passwd"] == LOCAL + PASSWD["old"]) == needed
     # By name they are made all the same.
-    assert materialize(root, "new") == (0, "")
+    assert materialize(root, "new") == (0, "copied the rows of image user 'new' to /etc\n")
     assert PASSWD["new"] in etc(root)["passwd"]
 
 

@@ -35,7 +35,10 @@ def sysusers(root: Path, *arguments: str) -> tuple[int, str]:
 
 def test_members_that_are_missing_are_added_once(tmp_path: Path) -> None:
     root = root_with(tmp_path, FILES)
-    assert sysusers(root) == (0, "")
+    assert sysusers(root)[1].splitlines() == [
+        f"sysusers.d: user '{user}' added to group '{group}'"
+        for user, group in (("www", "video"), ("liz", "video"), ("www", "own"))
+    ]
     # adm lists www in the image, own lists root: both stay as they are.
     assert (root / "etc/group").read_text() == "liz:x:1600:\nown:x:1700:root,www\nvideo:x:44:www,liz\n"
     before = (root / "etc/group").stat()
@@ -57,7 +60,7 @@ def test_what_says_nothing_of_an_account_that_exists_changes_nothing(tmp_path: P
 
 def test_a_file_of_etc_stands_for_the_one_of_usr(tmp_path: Path) -> None:
     root = root_with(tmp_path, FILES | {"etc/sysusers.d/a.conf": "m liz video\n"})
-    assert sysusers(root) == (0, "")
+    assert sysusers(root, "--quiet") == (0, "")
     assert (root / "etc/group").read_text() == FILES["etc/group"] + "video:x:44:liz\n"
 
 
