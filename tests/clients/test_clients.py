@@ -58,7 +58,7 @@ def _members_by_sysusers() -> str:
         return root.check("""
             echo 'm www-data video' >/usr/lib/sysusers.d/video.conf
             systemd-sysusers && getent group video
-            accounts sysusers && getent group video
+            accounts sysusers --quiet && getent group video
             echo 'm news video' >/usr/lib/sysusers.d/video.conf
             systemd-sysusers && getent group video
         """)
