@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from accounts import progress
-from accounts.cli.console import suggest, write_all
+from accounts.cli.console import suggest, write_all, write_out
 from accounts.errors import AccountsError, FileError, LockError, Usage
 from accounts.examples import EXAMPLES
 
@@ -112,6 +112,10 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
         # As whoever has typed it expects, and a shell sees: dead of the signal, and not a word.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
+    except BrokenPipeError:
+        # Who reads has had enough (head): as any other program ends then.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
     except Usage as error:
         complain(arguments.prog, f"{error.message}; see {arguments.prog} --help")
         return USAGE
@@ -135,4 +139,4 @@ def complain(prog: str, message: str) -> None:
 def print_json(result: dict[str, Any]) -> None:
     """A result as JSON on standard output, keys in order."""
     progress.hide()
-    write_all(1, json.dumps(result, indent=2, sort_keys=True) + "\n")
+    write_out(json.dumps(result, indent=2, sort_keys=True) + "\n")

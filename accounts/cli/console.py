@@ -101,6 +101,21 @@ def write_all(fd: int, text: str) -> None:
         pass
 
 
+def write_out(text: str) -> None:
+    """Text to standard output, of which nothing may be lost: what is cut off must not look like a success.
+
+    Raises OSError.
+    """
+    data = fsencode(text)
+    try:
+        while data:
+            data = data[posix.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 def suggest(word: str, words: Iterable[str]) -> str:
     """What somebody who typed a word that there is not has meant, for the end of the line that says so."""
     from difflib import get_close_matches
@@ -110,5 +125,7 @@ def suggest(word: str, words: Iterable[str]) -> str:
 
 
 def missing_module(error: ModuleNotFoundError) -> str:
-    """The line for a Python without all of its standard library (python3-minimal)."""
+    """The line for a Python without all of its standard library (python3-minimal), or a checkout without build/deps."""
+    if error.name in ("passlib", "filelock"):
+        return f"Python's module {error.name} is missing: in a checkout `make build/deps` brings it"
     return f"this needs the whole standard library of Python: {error}"

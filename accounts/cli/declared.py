@@ -7,15 +7,16 @@ Exit statuses as accounts.cli.machine.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from accounts.cli import machine
+from accounts.cli.console import write_out
 from accounts.cli.machine import Commands, MachineRun, add_dry_run
 from accounts.errors import Usage
 from accounts.machine import outcome
 from accounts.machine.outcome import MachineOutcome
+from accounts.text import fsdecode
 
 
 def _add_apply(parser: argparse.ArgumentParser) -> None:
@@ -82,9 +83,7 @@ def _export(run: MachineRun) -> MachineOutcome | None:
         raise Usage("--json needs --output: what standard output gets is the delta")
     data = format_delta(read(run.change))
     if path is None:
-        # Not as other output: what is cut off must not look like a success.
-        while data:
-            data = data[os.write(1, data) :]
+        write_out(fsdecode(data))
         return None
     write_delta(data, path, key)
     return outcome.tell_export(path, data.count(b"\n") - 2, key is not None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from accounts import progress
 from accounts.cli import imagecommands as commands
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import suggest, write_all
+from accounts.cli.console import suggest, write_all, write_out
 from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
 from accounts.image.outcome import ImageOutcome
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         write_all(2, outcome.complaints)
         for note in outcome.notes:
             complain(arguments.prog, note)
-        write_all(1, outcome.text or "".join(f"{line}\n" for line in outcome.lines if not arguments.quiet))
+        write_out(outcome.text or "".join(f"{line}\n" for line in outcome.lines if not arguments.quiet))
     return FOUND if outcome.failed else FINE
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from accounts import progress
 from accounts.change import Change, Listener
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import suggest, write_all
+from accounts.cli.console import suggest, write_all, write_out
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import BadArgument, Usage
 from accounts.machine import outcome
@@ -46,7 +46,7 @@ class MachineRun(Listener):
         """Text to standard output, as it is."""
         if not self.arguments.quiet:
             progress.hide()
-            write_all(1, text)
+            write_out(text)
 
     def warn(self, line: str) -> None:
         """ "accounts COMMAND: line" to standard error."""

@@ -55,7 +55,8 @@ def main() -> NoReturn:
         write_all(1, f"accounts {VERSION}\n")
         sys.exit(0)
     if argv[0] not in COMMANDS:
-        write_all(2, f"accounts: there is no command '{argv[0]}'{suggest(argv[0], COMMANDS)}; see accounts --help\n")
+        what, words = ("option", ["--help", "--version"]) if argv[0][:1] == "-" else ("command", COMMANDS)
+        write_all(2, f"accounts: there is no {what} '{argv[0]}'{suggest(argv[0], words)}; see accounts --help\n")
         sys.exit(USAGE_ERROR)
     name = COMMANDS[argv[0]][0]
     try:

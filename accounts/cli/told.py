@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from accounts.cli.console import write_out
 from accounts.cli.tool import Option
 
 TYPE_CHECKING = False
@@ -17,13 +18,12 @@ OUTPUT = (Option("q", "quiet"), Option("", "json"))
 
 def tell(given: Given, done: Sequence[str], changed: bool) -> None:
     """done: a sentence for each thing; changed: whether files were written. JSON as docs/schemas/materialize.json."""
-    console = given.run.console
     if "json" in given.letters:
         import json
 
-        console.print(json.dumps({"changed": changed, "done": list(done)}, indent=2, sort_keys=True) + "\n")
+        write_out(json.dumps({"changed": changed, "done": list(done)}, indent=2, sort_keys=True) + "\n")
     elif "q" not in given.letters:
-        console.print("".join(f"{sentence}\n" for sentence in done))
+        write_out("".join(f"{sentence}\n" for sentence in done))
 
 
 def format_help(name: str, usage: str) -> str:

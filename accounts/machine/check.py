@@ -24,6 +24,7 @@ from accounts.system import nss
 from accounts.text import fsdecode
 
 LEDGER = b"usr/share/accounts/ids"
+VENDOR_NSSWITCH = b"usr/share/accounts/nsswitch.conf"
 # What is a row of the account files.
 _ROWS = ("needless-row", "stale-shadow", "stale-gshadow", "stale-hide", "repeated-row")
 
@@ -46,7 +47,8 @@ def _check(change: Change) -> MachineFindings:
     check_etc(change, database, findings)
     known = read_ids(change) or {}
     _check_walk(change, database, findings, known)
-    if has_image(database) or change.target.read(b"usr/share/accounts/nsswitch.conf") is not None:
+    # A seeded image that nsswitch.conf does not lead to is none to the tools, and has nobody: that is the finding.
+    if has_image(database) or any(change.target.read(path) is not None for path in (LEDGER, VENDOR_NSSWITCH)):
         check_wiring(change, findings)
     asks = change.target.asks_nss("passwd")
     has_user = (lambda name: nss.find_user(name) is not None) if asks else (lambda name: False)

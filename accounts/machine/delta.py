@@ -254,7 +254,7 @@ def refuse_unknown(database: Database, names: Iterable[bytes]) -> None:
     for name in names:
         tables = (database.tables[one] for one in DATABASES)
         if not any(table.local.find(name) is not None or table.image_row(name) is not None for table in tables):
-            raise BadArgument(f"'{shown(name)}' is nobody's account")
+            raise BadArgument(f"'{shown(name)}' is nobody's account; see accounts status")
 
 
 def has_image(database: Database) -> bool:

@@ -350,3 +350,14 @@ def test_names_cannot_reach_the_shell(tmp_path: Path) -> None:
 def test_an_unknown_code_is_wrong_usage(tmp_path: Path) -> None:
     done = accounts(make_root(tmp_path), "check", "--fix=nonsense")
     assert (done.status, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_seeded_image_that_nothing_leads_to_is_found(tmp_path: Path) -> None:
+    """As after `accounts image seed` without `wire`: nobody is seen, and without a finding all would look well."""
+    root = make_root(tmp_path, nsswitch=False)
+    (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\ngshadow: files\n")
+    assert accounts(root, "check").stdout == ""
+    (root / "usr/share/accounts/ids").write_text("passwd:root:0:present\n")
+    found = accounts(root, "check", "--json").json["findings"]
+    assert {one["rule"] for one in found} == {"nsswitch"} and len(found) == 4
+    assert accounts(root, "status").status == 1

@@ -374,3 +374,35 @@ def test_examples_are_in_the_manuals() -> None:
         cwd=TOP, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ".Sh EXAMPLES\n.Dl # accounts status \\-\\-json" in done.stdout
+
+
+# Standard output
+
+
+@pytest.mark.parametrize(
+    "argv", [["status"], ["status", "--json"], ["check"], ["export"], ["materialize", "www"]], ids=" ".join
+)
+def test_output_that_is_lost_is_no_success(tmp_path: Path, argv: list[str]) -> None:
+    command = [PYTHON, "-IS", TOP / "shims/accounts", argv[0], "-R", make_root(tmp_path, ALICE), *argv[1:]]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (3, f"accounts {argv[0]}: standard output: No space left on device\n")
+
+
+def test_a_reader_who_has_had_enough_ends_it_without_a_word(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [PYTHON, "-IS", TOP / "shims/accounts", "status", "-R", make_root(tmp_path, ALICE)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_a_wrong_first_word(tmp_path: Path) -> None:
+    for word, told in {
+        "staus": "there is no command 'staus', did you mean 'status'?",
+        "--verson": "there is no option '--verson', did you mean '--version'?",
+        "-v": "there is no option '-v'",
+    }.items():
+        done = run_forked(["accounts", word])
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"accounts: {told}; see accounts --help\n")
