@@ -20,7 +20,7 @@ filelock=$(dpkg-query -W -f '${Version}' python3-filelock 2>/dev/null) || filelo
 if dpkg --compare-versions "$filelock" lt 3.12; then
     make -s -C "$tree" build/deps PYTHON=/usr/bin/python3
     mv "$tree/build/deps" "$tree/debian/deps"
-    rm -rf "$tree/build" "$tree"/debian/deps/*/tests
+    rm -rf "$tree/build" "$tree"/debian/deps/*/tests "$tree/debian/source/lintian-overrides"
     sed -i '/^Build-Depends:/s/, python3-filelock[^,]*, python3-passlib//' "$tree/debian/control"
 fi
 cat >"$tree/debian/changelog" <<EOF

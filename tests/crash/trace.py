@@ -13,13 +13,13 @@ import platform
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 CAN_INJECT_ERRORS = platform.machine() == "x86_64"
 
 _TRACEME, _PEEKUSER, _POKEUSER, _SYSCALL, _SETOPTIONS = 0, 3, 6, 24, 0x4200
-_TRACESYSGOOD, _EXITKILL = 1, 1 << 20
+_TRACESYSGOOD, _TRACEEXEC, _EXITKILL = 1, 1 << 4, 1 << 20
 _RAX, _ORIG_RAX = 10 * 8, 15 * 8
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 
@@ -47,7 +47,7 @@ def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
 
 @dataclass
 class Outcome:
-    """calls: the number of each system call made. status: exit status, negative for a signal."""
+    """calls: the number of each system call made and counted. status: exit status, negative for a signal."""
 
     calls: list[int] = field(default_factory=list)
     status: int = 0
@@ -66,10 +66,12 @@ def run(
     send: int = 0,
     error: int = 0,
     onwards: bool = False,
+    counted: Container[int] | None = None,
 ) -> Outcome:
     """Run action in a child; when it enters its at-th system call, kill it, send a signal or fail the call.
 
-    onwards: fail all later calls on files, too. action returns the child's exit status; 99: it raised.
+    onwards: fail all later calls on files, too. counted: the calls that are counted at all, by their numbers. action
+    returns the child's exit status, or becomes another program; 99: it raised.
     """
     pid = os.fork()
     if not pid:
@@ -86,7 +88,7 @@ def run(
         finally:
             os._exit(status)
     os.waitpid(pid, 0)
-    _ptrace(_SETOPTIONS, pid, 0, _TRACESYSGOOD | _EXITKILL)
+    _ptrace(_SETOPTIONS, pid, 0, _TRACESYSGOOD | _TRACEEXEC | _EXITKILL)
     outcome = Outcome()
     entering, failing, deliver = True, False, 0
     while True:
@@ -97,10 +99,12 @@ def run(
             outcome.status = os.waitstatus_to_exitcode(status)
             return outcome
         if os.WSTOPSIG(status) != _SYSCALL_STOP:
-            deliver = os.WSTOPSIG(status)
+            # Not at an event of ptrace's, such as an execve(2).
+            deliver = 0 if status >> 16 else os.WSTOPSIG(status)
             continue
-        if entering:
-            outcome.calls.append(_ptrace(_PEEKUSER, pid, _ORIG_RAX) if CAN_INJECT_ERRORS else 0)
+        call = _ptrace(_PEEKUSER, pid, _ORIG_RAX) if CAN_INJECT_ERRORS else 0
+        if entering and (counted is None or call in counted):
+            outcome.calls.append(call)
             now = len(outcome.calls) - 1
             if error and (now == at or (onwards and now > at and outcome.calls[-1] in FILE_CALLS)):
                 _ptrace(_POKEUSER, pid, _ORIG_RAX, -1)  # no system call at all

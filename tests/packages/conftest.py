@@ -4,5 +4,35 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.packages.rootdir import PackagedRoot
 
 collect_ignore_glob = [] if "ACCOUNTS_PACKAGES" in os.environ else ["test_*"]
+
+
+@pytest.fixture(scope="session", params=["12", "13"])
+def release(request: pytest.FixtureRequest) -> str:
+    """Of Debian."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def debs(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Debian's packages, built in a root of that release, and looked at by lintian."""
+    place = tmp_path_factory.mktemp(f"build{release}")
+    root = PackagedRoot(f"debian-{release}-packaging", place / "root")
+    root.check_out()
+    root.run("cd /root/tree && scripts/deb.sh /debs")
+    root.run(
+        "apt-get -qq update; lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs "
+        "/debs/*.deb /debs/*.dsc"
+    )
+    shutil.copytree(root.path / "debs", place / "debs")
+    shutil.rmtree(place / "root")
+    yield place / "debs"
+    shutil.rmtree(place)

@@ -18,11 +18,26 @@ NOT_COMPARED = (
 )  # fmt: skip
 
 
+def _run(command: list[str | Path], status: int) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+    output = done.stdout + done.stderr
+    assert done.returncode == status, f"{command[-1]}\n{output[-4000:]}"
+    return output
+
+
 # An overlay in a namespace of its own, and in it run-in-root.sh: LOWER UPPER WORK MERGED COMMAND.
 MOUNT = f"""\
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
 exec {RUN_IN_ROOT} "$4" "$5"
+"""
+# The same for a command whose changes are gone with it: LOWER DIRECTORY COMMAND.
+THROW_AWAY = f"""\
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs "$2"
+mkdir -m 755 "$2/upper" "$2/work" "$2/merged"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/merged"
+exec {RUN_IN_ROOT} "$2/merged" "$3"
 """
 
 
@@ -41,13 +56,17 @@ class PackagedRoot:
         self._command: list[str | Path] = [
             "unshare", "-m", "sh", "-euc", MOUNT, "sh", base, self.path, place / "work", place / "merged",
         ]  # fmt: skip
+        self._throw_away: list[str | Path] = [
+            "unshare", "-m", "sh", "-euc", THROW_AWAY, "sh", f"{self.path}:{base}", place / "merged",
+        ]  # fmt: skip
 
     def run(self, command: str, status: int = 0) -> str:
         """Output and errors of a shell command, which must end with the status."""
-        done = subprocess.run(self.command(command), capture_output=True, text=True, timeout=3600)
-        output = done.stdout + done.stderr
-        assert done.returncode == status, f"{command}\n{output[-4000:]}"
-        return output
+        return _run(self.command(command), status)
+
+    def try_out(self, command: str) -> str:
+        """As run, but what the command changes is gone when it ends. Some may run at once; nothing else meanwhile."""
+        return _run([*self._throw_away, command], 0)
 
     def command(self, command: str) -> list[str | Path]:
         """The words of a command of this machine that runs a shell command there."""

@@ -7,14 +7,17 @@ tools, as far as Fedora's package of that name has them.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.packages.rootdir import TOOLS, Directory, PackagedRoot
+from tests.packages.versions import stamp_library
 from tests.support.roots.cached import cached_root
 
 # Debian's libc looks for libraries there; Fedora's %_libdir is the default of rpm.
@@ -35,7 +38,7 @@ Release: 1
 Summary: The files of a Debian root
 License: none
 AutoReq: no
-Provides: pam python3 = 3.13 rtld(GNU_HASH)
+Provides: coreutils pam python3 = 3.13 rtld(GNU_HASH) /bin/sh
 %description
 %{{summary}}.
 %package -n shadow-utils
@@ -80,6 +83,8 @@ DNF = (
     "dnf -y -q --installroot=/target --disablerepo=* --repofrompath=here,/repo --releasever=1 "
     "--setopt=gpgcheck=0 --setopt=install_weak_deps=False"
 )
+# At which calls rpm is killed.
+STEP = 1 if "ACCOUNTS_KILLS" in os.environ else 50
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +104,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     )
     root.run(
         f"cd /root/tree; scripts/rpm.sh /repo --define '_libdir {LIBDIR}'; "
+        f"cp -R . /root/next; cd /root/next; {stamp_library('/root/next/accounts', '9.9')}; "
         f"RPM_VERSION=9.9 scripts/rpm.sh /repo/next --define '_libdir {LIBDIR}'; createrepo_c -q /repo"
     )
     yield root
@@ -156,6 +162,20 @@ def test_an_image_of_it(builder: PackagedRoot, target: Directory, tmp_path: Path
     shutil.copy(next((builder.path / "repo").glob("owned-*.rpm")), image.path / "root")
     assert image.run("rpm -i /root/owned-*.rpm; stat -c %u:%g:%a /srv/owned").strip() == "990:991:640"
     image.run("usermod -aG imggroup imguser; userdel imguser; ! id imguser 2>/dev/null; accounts revert imguser")
+
+
+def test_rpm_killed_in_an_upgrade_there_is_a_useradd(builder: PackagedRoot, target: Directory) -> None:
+    """At any of the calls that put the next version in place: the library never is a mixture of two."""
+    upgrade = f"rpm -U --root=/target {' '.join(f'/repo/next/{name}-9*' for name in OURS.split())}"
+    check = "chroot /target sh -c 'useradd probe && echo probe:Geheim-0815 | chpasswd && userdel probe'"
+    run = f"cd /root/tree; python3 -m tests.packages.killed %d {upgrade} | tail -n 1"
+    calls = int(builder.try_out(f"{run % -1}; {check}").split()[0])
+    points = range(0, calls, STEP)
+    again = f"{upgrade} --replacepkgs --replacefiles; {check}; echo by $(readlink /target/usr/lib/accounts/current)"
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda point: builder.try_out(f"{run % point}; {check}; {again}"), points))
+    assert [answer for answer in said if not answer.startswith("killed\n") or "\nby .\n" not in answer] == []
+    print(f"killed at {len(points)} of {calls} calls")
 
 
 def test_upgraded_and_removed_nothing_is_left(builder: PackagedRoot, target: Directory, before: set[str]) -> None:
