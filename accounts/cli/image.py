@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     outcome: ImageOutcome = arguments.run(arguments)
     progress.hide()
     if arguments.json:
-        print_json(outcome.result)
+        print_json(outcome.to_json())
     else:
         write_all(2, outcome.complaints)
         for note in outcome.notes:

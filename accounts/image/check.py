@@ -173,7 +173,9 @@ def _check_ledger(layers: Layers, findings: Findings, result: Checked, machine: 
     result.facts["ledger"] = f"{len(own.entries)} ids, {sum(own.entries.values())} present"
     ids, ranges = (layers.image_ids, layers.image_ranges) if machine else (layers.ids, layers.ranges)
     now = own.describe(ids, ranges)
-    behind = {name for (_, name, _), _ in now.entries.items() ^ own.entries.items()}
+    behind = set()
+    if now.entries != own.entries:
+        behind = {name for (_, name, _), _ in now.entries.items() ^ own.entries.items()}
     # An earlier ledger has no ranges at all.
     if own.ranges:
         behind |= {name for (_, name, _, _), _ in now.ranges.items() ^ own.ranges.items()}

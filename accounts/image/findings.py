@@ -10,8 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from accounts import progress
 from accounts.errors import BadArgument
@@ -68,8 +67,7 @@ _SECRETS = ("/etc/shadow-", "/etc/gshadow-", "/etc/accounts/base",
             "/usr/share/factory/etc/shadow", "/usr/share/factory/etc/gshadow")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong, of an image or of a machine.
 
     name: the account, files: the paths inside the root that it is about. fix: the command that mends it, if one can.
@@ -84,7 +82,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON types."""
-        result = vars(self) | {"files": list(self.files)}
+        result = self._asdict() | {"files": list(self.files)}
         return result if self.fix else {key: value for key, value in result.items() if key != "fix"}
 
 
@@ -120,8 +118,8 @@ class Findings:
     @property
     def found(self) -> list[Finding]:
         """All findings: those that fail first, then in the order of the rules."""
-        order = list(RULES)
-        return sorted(self._found, key=lambda one: (SEVERITIES.index(one.severity), order.index(one.rule)))
+        order = {rule: number for number, rule in enumerate(RULES)}
+        return sorted(self._found, key=lambda one: (SEVERITIES.index(one.severity), order[one.rule]))
 
     @property
     def failed(self) -> bool:
@@ -143,26 +141,31 @@ def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> No
     ids = set(layers.ids)
     dynamic = {database: _dynamic_ids(layers, database) for database in _KINDS}
     names: dict[tuple[str, int], list[bytes]] = {}
+    all_fixed = {(kind, os.fsencode(name)): id for (kind, name), id in uses.fixed.items()}
     for database, name, id in layers.ids:
-        kind, shown = _KINDS[database], os.fsdecode(name)
+        kind = _KINDS[database]
         pin = ledger.pin(database, name)
+        fixed = all_fixed.get((kind, name))
+        holders = ledger.holders(database, id)
+        sharing = names.setdefault((database, id), [])
+        if name not in sharing:
+            sharing.append(name)
+        if pin == id and fixed in (None, id) and holders == [name]:
+            continue
+        shown = os.fsdecode(name)
         if pin is not None and pin != id:
             findings.add("changed-id", f"{kind} '{shown}' had id {pin}, now {id}; see accounts image pin", name)
-        if pin is None and id in dynamic[database] and uses.fixed.get((kind, shown)) != id:
+        if pin is None and id in dynamic[database] and fixed != id:
             findings.add("unpinned-id", f"{kind} '{shown}' has the dynamic id {id}, which no source fixes", name)
-        fixed = uses.fixed.get((kind, shown), id)
-        if fixed != id:
+        if fixed not in (None, id):
             findings.add("sysusers-id", f"{kind} '{shown}' has id {id}, but {fixed} in sysusers.d", name)
-        for other in ledger.holders(database, id):
+        for other in holders:
             if other != name and (database, other, id) not in ids:
                 findings.add(
                     "reused-id",
                     f"{kind} '{shown}' has id {id}, which belonged to '{os.fsdecode(other)}'; see accounts image pin",
                     name,
                 )
-        sharing = names.setdefault((database, id), [])
-        if name not in sharing:
-            sharing.append(name)
     for (database, id), sharing in names.items():
         if len(sharing) > 1:
             shown = ", ".join(repr(os.fsdecode(name)) for name in sharing)
@@ -231,18 +234,19 @@ def check_rows(layers: Layers, findings: Findings) -> None:
         for path, table in layers.paths(name):
             _check_lines(path, table, findings)
     view = layers.view
-    users = {row.name for row in view.passwd}
+    users = {row.name: row for row in view.passwd}
+    secrets = {row.name: row for row in reversed(list(view.shadow))}
     gids = view.group.ids()
     for user in view.passwd:
         if user.gid not in gids:
             message = f"user '{os.fsdecode(user.name)}' has GID {user.gid}, and there is no such group"
             findings.add("no-primary-group", message, user.name)
-        secret = view.shadow.get(user.name)
+        secret = secrets.get(user.name)
         if user.passwd == b"" or (user.passwd == b"x" and secret is not None and secret.passwd == b""):
             findings.add("empty-password", f"user '{os.fsdecode(user.name)}' needs no password", user.name)
     for name in ("passwd", "group"):
-        for row in layers.local[name]:
-            image = layers.image[name].get(row.name) if layers.image[name].present else None
+        for row in layers.local[name] if layers.image[name].present else ():
+            image = layers.image[name].get(row.name)
             if image is not None and image.passwd == b"x" != row.passwd:
                 shown = os.fsdecode(row.passwd if not holds_hash(row.passwd) else b"a hash")
                 message = f"/etc/{name}: '{shown}' of '{os.fsdecode(row.name)}' is in place of the image's 'x'"
@@ -256,7 +260,7 @@ def check_rows(layers: Layers, findings: Findings) -> None:
     for name in ("passwd", "group"):
         for path, table in layers.paths(name):
             for row in table:
-                if holds_hash(row.passwd):
+                if row.passwd != b"x" and holds_hash(row.passwd):
                     message = f"{path} has the password hash of '{os.fsdecode(row.name)}'"
                     findings.add("readable-hash", message, row.name, [path])
 
@@ -300,7 +304,8 @@ def holds_hash(password: bytes) -> bool:
 
 def check_names(layers: Layers, uses: Uses, findings: Findings) -> None:
     """Names that configuration uses or defines, against the accounts that there are."""
-    there = {(kind, os.fsdecode(row.name)) for database, kind in _KINDS.items() for row in layers.view.tables[database]}
+    names = {kind: {row.name for row in layers.view.tables[database]} for database, kind in _KINDS.items()}
+    there = {(kind, name) for kind, name in {*uses.used, *uses.defined} if os.fsencode(name) in names[kind]}
     for (kind, name), files in sorted(uses.used.items()):
         if (kind, name) not in there and (kind, name) not in uses.defined:
             findings.add("undefined-name", f"{kind} '{name}' is used, and nobody defines it", name, files)

@@ -12,9 +12,10 @@ import re
 import stat
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
+from itertools import accumulate
 from pathlib import Path
 
 from accounts.image.layers import Layers, locked
@@ -24,16 +25,58 @@ from accounts.model.policy import DATABASES
 DIRECTORY = "accounts/index"
 MAGIC = b"ACCTIDX1"
 BLOCK = 1024
-ENTRY = struct.Struct("<IIQ")
-PER_BLOCK = (BLOCK - 8) // ENTRY.size
+PER_BLOCK = (BLOCK - 8) // 16
 # The module takes a longer line (LONGEST_LINE of nss/lines.h) for damage.
 LONGEST_LINE = 1 << 20
 # The clock that stamps files is this coarse at most (CONFIG_HZ=100): what is older has its final times.
 TICK_NS = 10_000_000
 _MASK = (1 << 64) - 1
+_FACTOR = 0x9E3779B97F4A7C15
 _BLANKS = b" \t\n\v\f\r"
+_ROW = rb"^([^ \t\n\v\f\r#+\-:\0][^:\n\0]*):[^:\n\0]*:"
+_PLAIN = {
+    "passwd": re.compile(_ROW + rb"([0-9]{1,9}):[^\n\0]*$", re.MULTILINE),
+    "group": re.compile(_ROW + rb"([0-9]{1,9}):([^\n\0]*)$", re.MULTILINE),
+    "shadow": re.compile(_ROW + rb"[^\n\0]*$", re.MULTILINE),
+    "gshadow": re.compile(_ROW + rb"[^\n\0]*$", re.MULTILINE),
+}
 _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([-+]?)([0-9]+)")
-Entry = tuple[int, int, int]
+_SEALED = struct.Struct(f"<{BLOCK // 8}Q")
+
+
+class Entries:
+    """Rows by the key that they are looked up with: columns of keys, of lengths and of offsets in the account file."""
+
+    def __init__(
+        self, keys: list[int] | None = None, lengths: list[int] | None = None, offsets: list[int] | None = None
+    ) -> None:
+        self._keys = keys or []
+        self._lengths = lengths or []
+        self._offsets = offsets or []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: int, length: int, offset: int) -> None:
+        """Add a row."""
+        self._keys.append(key)
+        self._lengths.append(length)
+        self._offsets.append(offset)
+
+    def add_members(self, text: bytes, length: int, offset: int) -> None:
+        """Add a group's row for each user of its last field."""
+        users = {item.lstrip(_BLANKS) for item in text.split(b",")} - {b""}
+        self._keys += map(key_of_name, users)
+        self._lengths += [length] * len(users)
+        self._offsets += [offset] * len(users)
+
+    def pack(self) -> list[int]:
+        """Two words an entry, key and length, and offset; by key, rows of one key in the order of the file."""
+        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+        words = [0] * (2 * len(order))
+        words[0::2] = [self._lengths[row] << 32 | self._keys[row] for row in order]
+        words[1::2] = [self._offsets[row] for row in order]
+        return words
 
 
 def format_index(database: str, text: bytes, stamp: tuple[int, int, int] = (0, 0, 0)) -> bytes | None:
@@ -46,15 +89,35 @@ def format_index(database: str, text: bytes, stamp: tuple[int, int, int] = (0, 0
     return None if tables is None else format_tables(tables, text, stamp)
 
 
-def list_entries(database: str, text: bytes) -> tuple[list[Entry], ...] | None:
-    """(key, length, offset) of each row by its name, its id and its members; None as format_index()."""
-    names: list[Entry] = []
-    ids: list[Entry] = []
-    members: list[Entry] = []
+def list_entries(database: str, text: bytes) -> tuple[Entries, ...] | None:
+    """The rows by their name, by their id and by their members; None as format_index()."""
+    raws = text.split(b"\n")
+    if max(map(len, raws)) >= LONGEST_LINE:
+        return None
+    if not raws[-1]:
+        raws.pop()
+    # Rows that begin where their line does and have plain ids, which are nearly all files, at once.
+    plain = _PLAIN[database].findall(text)
+    if len(plain) != len(raws):
+        return _list_odd_entries(database, raws)
+    lengths = list(map(len, raws))
+    offsets = [0, *accumulate(length + 1 for length in lengths)][: len(raws)]
+    if database not in ("passwd", "group"):
+        return Entries(list(map(key_of_name, plain)), lengths, offsets), Entries(), Entries()
+    names = Entries([key_of_name(row[0]) for row in plain], lengths, offsets)
+    ids = Entries([key_of_id(int(row[1])) for row in plain], lengths, offsets)
+    members = Entries()
+    for row, length, offset in zip(plain, lengths, offsets, strict=True) if database == "group" else ():
+        if row[2]:
+            members.add_members(row[2], length, offset)
+    return names, ids, members
+
+
+def _list_odd_entries(database: str, raws: list[bytes]) -> tuple[Entries, ...]:
+    """The same of any lines."""
+    names, ids, members = Entries(), Entries(), Entries()
     offset = 0
-    for raw in text.split(b"\n"):
-        if len(raw) >= LONGEST_LINE:
-            return None
+    for raw in raws:
         # As the module reads a line: to the first NUL, without the blanks before it.
         line = raw.split(b"\0", 1)[0] if 0 in raw else raw
         row = line.lstrip(_BLANKS)
@@ -63,27 +126,25 @@ def list_entries(database: str, text: bytes) -> tuple[list[Entry], ...] | None:
         if not row or row.startswith(b"#"):
             continue
         name, *fields = row.split(b":", 3)
-        names.append((key_of_name(name), *where))
+        names.add(key_of_name(name), *where)
         if len(fields) > 1 and database in ("passwd", "group") and not row.startswith((b"+", b"-")):
             number = _parse_id(fields[1])
             if number is not None:
-                ids.append((key_of_id(number), *where))
-        if len(fields) > 2 and database == "group" and fields[2]:
-            users = {item.lstrip(_BLANKS) for item in fields[2].split(b",")}
-            members += [(key_of_name(user), *where) for user in users if user]
+                ids.add(key_of_id(number), *where)
+        if len(fields) > 2 and database == "group":
+            members.add_members(fields[2], *where)
     return names, ids, members
 
 
-def format_tables(tables: tuple[list[Entry], ...], text: bytes, stamp: tuple[int, int, int]) -> bytes:
+def format_tables(tables: tuple[Entries, ...], text: bytes, stamp: tuple[int, int, int]) -> bytes:
     """The bytes of an index of text with these entries."""
     source = digest(text)
-    blocks = [_seal(struct.pack("<8s8Q", MAGIC, len(text), source, *stamp, *map(len, tables)), 0, 0)]
+    header = struct.unpack("<9Q", struct.pack("<8s8Q", MAGIC, len(text), source, *stamp, *map(len, tables)))
+    blocks = [_seal(header, 0, 0)]
     for table in tables:
-        # By key; rows of one key stay in the order of the file.
-        ordered = sorted(table, key=itemgetter(0))
-        for at in range(0, len(ordered), PER_BLOCK):
-            block = b"".join(ENTRY.pack(*entry) for entry in ordered[at : at + PER_BLOCK])
-            blocks.append(_seal(block, source, len(blocks)))
+        words = table.pack()
+        for at in range(0, len(words), 2 * PER_BLOCK):
+            blocks.append(_seal(words[at : at + 2 * PER_BLOCK], source, len(blocks)))
     return b"".join(blocks)
 
 
@@ -101,7 +162,7 @@ def _parse_id(text: bytes) -> int | None:
 
 def _mix(value: int, words: tuple[int, ...]) -> int:
     for word in words:
-        value = (value ^ word) * 0x9E3779B97F4A7C15 & _MASK
+        value = (value ^ word) * _FACTOR & _MASK
         value ^= value >> 32
     return value
 
@@ -115,7 +176,10 @@ def digest(data: bytes) -> int:
 @lru_cache(maxsize=1 << 18)  # a name is in four files, and in many groups
 def key_of_name(name: bytes) -> int:
     """The key that a name is sorted by."""
-    return digest(name) >> 32
+    if len(name) > 8:
+        return digest(name) >> 32
+    value = int.from_bytes(name, "little") * _FACTOR & _MASK
+    return ((value ^ value >> 32 ^ len(name)) * _FACTOR & _MASK) >> 32
 
 
 @lru_cache(maxsize=1 << 18)
@@ -124,10 +188,10 @@ def key_of_id(number: int) -> int:
     return _mix(0, (number, 1)) >> 32
 
 
-def _seal(block: bytes, source: int, number: int) -> bytes:
+def _seal(words: Sequence[int], source: int, number: int) -> bytes:
     """A block filled up, with the hash by which the module knows that it is whole, of this file and in its place."""
-    block = block.ljust(BLOCK - 8, b"\0")
-    return block + struct.pack("<Q", _mix(source, (*struct.unpack(f"<{BLOCK // 8 - 1}Q", block), number)))
+    whole = (*words, *[0] * (BLOCK // 8 - 1 - len(words)))
+    return _SEALED.pack(*whole, _mix(source, (*whole, number)))
 
 
 # In a root

@@ -7,9 +7,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accounts import progress
 from accounts.errors import BadArgument
@@ -33,58 +33,47 @@ DIRECTORIES = ("/etc", *("/" + os.fsdecode(path) for path in VENDOR_DIRS))
 class KnownTable(Table):
     """A table that is gone through again and again: its rows are parsed once, as long as nothing changes."""
 
-    __slots__ = ("_by_name", "_entries", "_records")
+    __slots__ = ("_rows",)
 
     def __init__(self, kind: type[Any], data: bytes = b"", present: bool = True) -> None:
         super().__init__(kind, data, present)
-        self._entries: list[tuple[int, Any]] = []
-        self._records: list[Any] | None = None
-        self._by_name: dict[bytes, Any] = {}
+        self._rows: _Rows | None = None
 
-    def _known(self) -> list[Any]:
-        if self._records is None:
-            self._entries = self._parse_all()
-            self._records = [record for _, record in self._entries]
-            self._by_name = {record.name: record for record in reversed(self._records)}
-        return self._records
-
-    def _parse_all(self) -> list[tuple[int, Any]]:
-        """As Table.entries() where nothing has changed, without a call for what no line of the file has."""
-        data = b"\n" + self.data
-        special = any(mark in data for mark in (b"\0", b"\n+", b"\n-"))
-        parse = self.parse if special else self.kind.parse_line
-        found = []
-        position = 0
-        for line in self.data.split(b"\n"):
-            record = parse(line)
-            if record is not None:
-                found.append((position, record))
-            position += len(line) + 1
-        return found
-
-    def entries(self) -> Iterator[tuple[int, Any]]:
-        """All valid rows in file order: (position, record)."""
-        if self.changed:
-            return super().entries()
-        self._known()
-        return iter(self._entries)
+    def _parsed(self) -> _Rows:
+        if self._rows is None:
+            kind: Any = self.kind
+            self._rows = _parse(kind, self.data)
+        return self._rows
 
     def __iter__(self) -> Iterator[Any]:
         """All valid records in file order."""
-        return super().__iter__() if self.changed else iter(self._known())
+        return super().__iter__() if self.changed else iter(self._parsed().records)
 
     def get(self, name: bytes) -> Any | None:
         """The first valid row of that name, as a Record, or None."""
-        if self.changed:
-            return super().get(name)
-        self._known()
-        return self._by_name.get(name)
+        return super().get(name) if self.changed else self._parsed().by_name.get(name)
 
     def find(self, name: bytes, after: int | None = None) -> int | None:
         """The position of the first valid row of that name (after another position of it), or None."""
         if not self.changed and self.get(name) is None:
             return None
         return super().find(name, after)
+
+
+class _Rows(NamedTuple):
+    records: list[Any]
+    by_name: dict[bytes, Any]
+
+
+# One command reads the same files more than once, before and after it has their locks. Nobody changes a Record.
+@lru_cache(maxsize=16)
+def _parse(kind: Any, data: bytes) -> _Rows:
+    """The valid rows of a file, and the first one of each name, as Table has them."""
+    lines = data.split(b"\n")
+    if any(mark in b"\n" + data for mark in (b"\0", b"\n+", b"\n-")):
+        lines = [line for line in lines if line[:1] not in (b"+", b"-") and 0 not in line]
+    records = [record for record in map(kind.parse_line, lines) if record is not None]
+    return _Rows(records, {record.name: record for record in reversed(records)})
 
 
 def lines(table: Table) -> Iterator[tuple[int, bytes, Any | None]]:
@@ -100,7 +89,7 @@ def lines(table: Table) -> Iterator[tuple[int, bytes, Any | None]]:
 def broken_lines(table: Table) -> Iterator[tuple[int, bytes]]:
     """(number, text) of each line that is no valid row, but for blank ones and comments."""
     data = table.data
-    if len(list(table.entries())) == data.count(b"\n") + (not data.endswith(b"\n") and data != b""):
+    if len(list(table)) == data.count(b"\n") + (not data.endswith(b"\n") and data != b""):
         return
     for number, line, record in lines(table):
         if record is None:

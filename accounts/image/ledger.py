@@ -8,11 +8,11 @@ useradd on a machine (model/ids.py reads the same file).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from accounts.errors import BadArgument
 from accounts.image.errors import LedgerBusy
@@ -23,9 +23,9 @@ DATABASES = ("passwd", "group")
 RANGES = ("subuid", "subgid")
 STATES = (b"present", b"removed")
 LOCK_SECONDS = 120.0
+# A line as format_text() writes it.
+_PLAIN = re.compile(rb"^(passwd|group):([^:\n]+):(0|[1-9][0-9]{0,8}):(present|removed)$", re.MULTILINE)
 HEADER = b"# Ids of this image, kept by accounts image seed: DATABASE:NAME:ID:STATE. See docs/ledger.md.\n"
-K = TypeVar("K")
-V = TypeVar("V")
 # (database, name, id)
 Key = tuple[str, bytes, int]
 # (database, owner, first, last)
@@ -57,9 +57,10 @@ class Ledger:
     header: bytes = HEADER
     footer: bytes = b""
     ranges: dict[RangeKey, bool] = field(default_factory=dict)
+    # Name -> the id that it is present with; made when asked for: all ids of each name, all names of each id.
     _pins: dict[tuple[str, bytes], int] = field(default_factory=dict)
-    _former: dict[tuple[str, bytes], list[int]] = field(default_factory=dict)
-    _holders: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
+    _former: dict[tuple[str, bytes], list[int]] | None = None
+    _holders: dict[tuple[str, int], list[bytes]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.ranges)
@@ -68,13 +69,12 @@ class Ledger:
         """Record an id; a present one makes the name's other ids removed ones."""
         key = (database, name, id)
         if key not in self.entries:
-            self._former.setdefault((database, name), []).append(id)
-            self._holders.setdefault((database, id), []).append(name)
+            self._former = self._holders = None
         if present:
-            old = self._pins.get((database, name))
-            if old is not None and old != id:
+            old = self._pins.setdefault((database, name), id)
+            if old != id:
                 self.entries[database, name, old] = False
-            self._pins[database, name] = id
+                self._pins[database, name] = id
         elif self._pins.get((database, name)) == id:
             del self._pins[database, name]
         self.entries[key] = present
@@ -84,11 +84,20 @@ class Ledger:
         found = self._pins.get((database, name))
         if found is not None:
             return found
+        if self._former is None:
+            self._former = {}
+            for kind, known, id in self.entries:
+                self._former.setdefault((kind, known), []).append(id)
         return min(self._former.get((database, name), ()), default=None)
 
     def holders(self, database: str, id: int) -> list[bytes]:
         """The names that the id belongs or belonged to."""
-        return sorted(self._holders.get((database, id), []))
+        if self._holders is None:
+            self._holders = {}
+            for kind, name, known in self.entries:
+                self._holders.setdefault((kind, known), []).append(name)
+        names = self._holders.get((database, id), [])
+        return sorted(names) if len(names) > 1 else names
 
     def ids(self, database: str) -> set[int]:
         """All ids of a database, those of removed names included."""
@@ -105,7 +114,6 @@ class Ledger:
                 self.comments.setdefault(key, other.comments[key])
         if not self.entries:  # as of the first of several sources: nothing to compare
             self.entries, self._pins = dict(other.entries), dict(other._pins)
-            self._former, self._holders = _copy(other._former), _copy(other._holders)
             self.comments = other.comments | self.comments
             return []
         conflicts = []
@@ -122,6 +130,13 @@ class Ledger:
 
     def register(self, rows: Iterable[Key]) -> None:
         """Record the accounts of an image as present, and no other name's state."""
+        rows = list(rows)
+        pins = {(database, name): id for database, name, id in rows}
+        if not self._pins and len(pins) == len(rows):  # as of a whole image: no name has another id
+            self.entries |= dict.fromkeys(rows, True)
+            self._pins = pins
+            self._former = self._holders = None
+            return
         for database, name, id in rows:
             self.record(database, name, id)
 
@@ -134,10 +149,7 @@ class Ledger:
 
         ranges: those of the image, likewise; None leaves them as they are.
         """
-        result = Ledger(
-            dict.fromkeys(self.entries, False), dict(self.comments), self.header, self.footer,
-            _former=_copy(self._former), _holders=_copy(self._holders),
-        )  # fmt: skip
+        result = Ledger(dict.fromkeys(self.entries, False), dict(self.comments), self.header, self.footer)
         result.register(rows)
         result.ranges = dict(self.ranges) if ranges is None else dict.fromkeys(self.ranges, False)
         result.register_ranges(ranges or ())
@@ -146,12 +158,13 @@ class Ledger:
     def format_text(self) -> bytes:
         """The file: by database, id and name, whatever the order in which the entries came."""
         lines = [self.header]
-        order = sorted(self.entries, key=lambda key: (DATABASES.index(key[0]), key[2], key[1]))
-        for key in order:
-            database, name, id = key
-            state = STATES[0] if self.entries[key] else STATES[1]
-            lines.append(self.comments.get(key, b""))
-            lines.append(b"%s:%s:%d:%s\n" % (database.encode(), name, id, state))
+        for database in DATABASES:
+            prefix = database.encode()
+            for id, name in sorted((id, name) for kind, name, id in self.entries if kind == database):
+                key = database, name, id
+                if key in self.comments:
+                    lines.append(self.comments[key])
+                lines.append(b"%s:%s:%d:%s\n" % (prefix, name, id, STATES[0] if self.entries[key] else STATES[1]))
         for span in sorted(self.ranges, key=lambda key: (key[0] == "subgid", key[2], key[3], key[1])):
             database, name, first, last = span
             state = STATES[0] if self.ranges[span] else STATES[1]
@@ -160,15 +173,14 @@ class Ledger:
         return b"".join(lines) + self.footer
 
 
-def _copy(lists: dict[K, list[V]]) -> dict[K, list[V]]:
-    return {key: list(values) for key, values in lists.items()}
-
-
 def parse_text(text: bytes, source: str) -> Ledger:
     """Parse a ledger. Comments above a blank line, or at the very top, are the header.
 
     Raises BadArgument, "SOURCE:LINE: what is wrong".
     """
+    ledger = _parse_plain(text)
+    if ledger is not None:
+        return ledger
     ledger = Ledger(header=b"")
     above = b""
     for number, raw in enumerate(text.split(b"\n"), 1):
@@ -215,6 +227,20 @@ def parse_text(text: bytes, source: str) -> Ledger:
             above = b""
     ledger.header, ledger.footer = ledger.header or HEADER, above
     return ledger
+
+
+def _parse_plain(text: bytes) -> Ledger | None:
+    """parse_text() of a ledger as format_text() writes it, each id of a name once and no comments; else None."""
+    rows = _PLAIN.findall(text, len(HEADER))
+    if not text.startswith(HEADER) or text.count(b"\n") != len(rows) + 1 or not text.endswith(b"\n"):
+        return None
+    names = {database.encode(): database for database in DATABASES}
+    entries = {(names[kind], name, int(id)): state == STATES[0] for kind, name, id, state in rows}
+    present = [key for key, there in entries.items() if there]
+    pins = {(database, name): id for database, name, id in present}
+    if len(entries) != len(rows) or len(pins) != len(present):
+        return None
+    return Ledger(entries, _pins=pins)
 
 
 def load(path: Path) -> Ledger:

@@ -27,7 +27,7 @@ SHOWN = 10
 
 @dataclass
 class ImageOutcome:
-    """result: in JSON types. lines: for standard output; text: what was asked for, in their place, as it is.
+    """result: in JSON types; findings: more of it. lines: for standard output; text: what was asked for, in their place, as it is.
 
     notes: one line each, for standard error. complaints: for standard error as it is. failed: whether the build fails.
     """
@@ -38,6 +38,13 @@ class ImageOutcome:
     notes: Sequence[str] = ()
     complaints: str = ""
     failed: bool = False
+    findings: Sequence[Finding] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The result with its findings, which nobody needs in JSON types unless asked for."""
+        if self.findings is None:
+            return self.result
+        return self.result | {"findings": [one.to_json() for one in self.findings]}
 
 
 def count(things: Sequence[object], name: str) -> str:
@@ -67,13 +74,14 @@ def format_findings(findings: Iterable[Finding]) -> str:
 def tell_seed(root: Path, built: Built) -> ImageOutcome:
     """What moved, or why nothing did."""
     seeded = built.seeded
-    result = {"ok": seeded is not None, "findings": [one.to_json() for one in built.findings]}
     found = format_findings(built.findings)
     if seeded is None:
-        return ImageOutcome(result, notes=["nothing was changed"], complaints=found, failed=True)
+        notes = ["nothing was changed"]
+        return ImageOutcome({"ok": False}, notes=notes, complaints=found, failed=True, findings=built.findings)
     moved = ", ".join(f"{len(names)} {database}" for database, names in seeded.moved.items())
     line = f"{root}: moved {moved}; {count(seeded.kept, 'name')} kept in /etc"
-    return ImageOutcome(vars(seeded) | result, [line], notes=seeded.notes, complaints=found)
+    result = vars(seeded) | {"ok": True}
+    return ImageOutcome(result, [line], notes=seeded.notes, complaints=found, findings=built.findings)
 
 
 def tell_pin(root: Path, pinned: Pinned) -> ImageOutcome:

@@ -110,10 +110,11 @@ class _Seeding:
         rows = {name: list(view.tables[name]) for name in DATABASES}
         shipped = self._shipped(rows, stays, view)
         for name in DATABASES:
-            self.result.moved[name] = sorted(
-                os.fsdecode(row.name) for row in shipped[name]
-                if image[name].get(row.name) != row
-            )  # fmt: skip
+            # A row that the image has already is mostly the very same object.
+            new = shipped[name]
+            if image[name].present:
+                new = [row for row in new if (other := image[name].get(row.name)) is not row and other != row]
+            self.result.moved[name] = sorted(os.fsdecode(row.name) for row in new)
         tracked = progress.track(DATABASES, "moving accounts")
         layer = {name: Table(KINDS[name], format_rows(shipped[name])) for name in tracked}
         self._write_image(layer, view)
@@ -139,7 +140,8 @@ class _Seeding:
                 shown = os.fsdecode(row.name)
                 raise BadArgument(f"/etc/{name}: '{shown}' is there twice; mend it with pwck or grpck first")
             seen.add(row.name)
-            other = image.get(row.name) if image.present else None
+        for row in local if image.present else ():
+            other = image.get(row.name)
             if other is None:
                 continue
             for attribute in ("uid", "gid") if name == "passwd" else ("gid",) if name == "group" else ():
@@ -157,8 +159,8 @@ class _Seeding:
 
         base-passwd makes such rows (passwd.master) when it finds /etc/passwd without them.
         """
-        for position, row in list(local.entries()):
-            other = image.get(row.name) if image.present else None
+        for position, row in list(local.entries()) if image.present else ():
+            other = image.get(row.name)
             if other is not None and row.passwd == b"*" and other.passwd == b"x":
                 local.replace_at(position, row.replace(passwd=other.passwd))
                 self.result.notes.append(f"/etc/{name}: the '*' of '{os.fsdecode(row.name)}' would hide its password")
@@ -170,7 +172,7 @@ class _Seeding:
         for kind, layered, attribute in (("user", view.passwd, "uid"), ("group", view.group, "gid")):
             low = defs.get_ulong(f"{attribute.upper()}_MIN", 1000)
             high = defs.get_ulong(f"{attribute.upper()}_MAX", 60000)
-            for row in layered.local:
+            for row in layered.local if keep or keep_human else ():
                 named = any(fnmatch.fnmatchcase(os.fsdecode(row.name), pattern) for pattern in keep)
                 human = keep_human and low <= getattr(row, attribute) <= high
                 if (named or human) and layered.image.find(row.name) is None:
@@ -187,10 +189,7 @@ class _Seeding:
     ) -> dict[str, list[Any]]:
         """The rows of the image layer, normalised and in order."""
         users = [row for row in rows["passwd"] if row.name not in stays["user"]]
-        groups = [
-            _with(row, members=_sort_names(row.members, stays["user"]))
-            for row in rows["group"] if row.name not in stays["group"]
-        ]  # fmt: skip
+        groups = [self._ship_members(row, stays["user"]) for row in rows["group"] if row.name not in stays["group"]]
         users, groups = sort_rows("passwd", users), sort_rows("group", groups)
         shipped: dict[str, list[Any]] = {"passwd": users, "group": groups, "shadow": [], "gshadow": []}
         for user in users:
@@ -204,14 +203,20 @@ class _Seeding:
         if view.gshadow.present:
             for group in groups:
                 secret = view.gshadow.get(group.name) or Gshadow(group.name, b"!", (), ())
-                admins = _sort_names(secret.admins, stays["user"])
-                members = _sort_names(secret.members, stays["user"])
-                shipped["gshadow"].append(_with(secret, admins=admins, members=members))
+                if secret.admins:
+                    admins = _sort_names(secret.admins, stays["user"])
+                    secret = secret if secret.admins == admins else secret.replace(admins=admins)
+                shipped["gshadow"].append(self._ship_members(secret, stays["user"]))
         return shipped
+
+    def _ship_members(self, row: Any, local: set[bytes]) -> Any:
+        """A group's row with its members in order, without those that stay local."""
+        members = _sort_names(row.members, local) if row.members else ()
+        return row if row.members == members else row.replace(members=members)
 
     def _undate(self, row: Shadow) -> Shadow:
         """Locked passwords were "changed" when the build ran: the same bytes need the same day."""
-        return _with(row, lstchg=self.day) if row.passwd[:1] in (b"!", b"*") else row
+        return row.replace(lstchg=self.day) if row.passwd[:1] in (b"!", b"*") and row.lstchg != self.day else row
 
     def _write_image(self, layer: dict[str, Table], view: Database) -> None:
         group = view.group.get(b"shadow")
@@ -231,7 +236,8 @@ class _Seeding:
         delta = Database(empty, layer, default_policy(), Base())
         kinds = {"passwd": "user", "shadow": "user", "group": "group", "gshadow": "group"}
         for name in DATABASES:
-            for row in rows[name]:
+            # Without local users and groups there is nothing to keep.
+            for row in rows[name] if any(stays.values()) else ():
                 kept = row.name in stays[kinds[name]]
                 joined = not kept and isinstance(row, Group | Gshadow) and any(
                     member in stays["user"] for member in row.members
@@ -261,12 +267,7 @@ class _Seeding:
 
 def _sort_names(names: tuple[bytes, ...], local: set[bytes]) -> tuple[bytes, ...]:
     """Members or administrators in order, each once, without those that are local."""
-    return tuple(sorted(set(names) - local)) if names else ()
-
-
-def _with(row: Any, **fields: Any) -> Any:
-    """The row with these fields; itself when it has them."""
-    return row if all(getattr(row, name) == value for name, value in fields.items()) else row.replace(**fields)
+    return tuple(sorted(set(names) - local))
 
 
 def sort_rows(name: str, rows: list[Any]) -> list[Any]:
