@@ -13,6 +13,7 @@ from accounts.edit.usermod import ChangeUser
 from accounts.errors import E_GROUP_BUSY, E_USER_BUSY, AccountsError, Fail
 from accounts.machine.applied import LOCKED, MemoryLine
 from accounts.machine.applyusers import EXPIRED, is_locked
+from accounts.machine.words import shown
 from accounts.model.database import ID_FIELDS
 from accounts.text import fsdecode
 
@@ -27,13 +28,18 @@ class Removal:
     def __init__(self, run: Convergence) -> None:
         self._run = run
         self._database = run.database
+        # Group -> the first user whose entry lists it.
+        self._needed: dict[bytes, bytes] = {}
 
     def end_users(self) -> None:
         """Before anything is made: a group that goes with its user may be declared. Raises AccountsError."""
         self._end_all("passwd", self._run.declaration.users)
 
     def end_groups(self) -> None:
-        """When nobody needs them any more. Raises AccountsError."""
+        """When nobody needs them any more: not those that a user is declared to be in. Raises AccountsError."""
+        for user in self._run.declaration.users.values():
+            for group in user.values.get("groups", ()):
+                self._needed.setdefault(group, user.name)
         self._end_all("group", self._run.declaration.groups)
 
     def _end_all(self, database: str, entries: Mapping[bytes, DeclaredAccount]) -> None:
@@ -83,6 +89,10 @@ class Removal:
         return True
 
     def _remove_group(self, name: bytes) -> None:
+        if name in self._needed:
+            user = shown(self._needed[name])
+            self._run.outcome.note("kept", "group", name, f"not removed: user {user} is to be in it")
+            return
         try:
             self._run.do(RemoveGroup(name=name), None)
         except Fail as error:

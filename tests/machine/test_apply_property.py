@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from accounts.change import Change
@@ -87,6 +87,10 @@ def test_apply_converges(release: str, shadowed: bool, monkeypatch: pytest.Monke
 
     @settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "15")), deadline=None)
     @given(st.lists(DOCUMENTS, min_size=1, max_size=3))
+    # A group that goes is not one that somebody is to be in.
+    @example(
+        [{"groups": {"crew": {"remove": True}}, "users": {}}, {"groups": {}, "users": {"bob": {"groups": ["crew"]}}}]
+    )
     def converge(documents: list[dict[str, Any]]) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
             root = make_root(Path(name), None if shadowed else {"passwd": "", "group": ""}, None if shadowed else {})
