@@ -27,8 +27,8 @@ SHOWN = 10
 
 @dataclass
 class ImageOutcome:
-    """result: in JSON types; findings: more of it. lines: for standard output; text: what was asked for, in their place,
-    as it is.
+    """result: in JSON types; findings: more of it. lines: for standard output; text: what was asked for, in their
+    place, as it is.
 
     notes: one line each, for standard error. complaints: for standard error as it is. failed: whether the build fails.
     """
