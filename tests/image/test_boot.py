@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.rootfs import names
+from tests.support.installation import install
 from tests.support.nspawn import Machine, available
 from tests.support.roots.cached import copy_root
 
@@ -50,7 +51,7 @@ def hashed(password: str) -> str:
 def build(place: Path, *packages: str, system: str = "debian-12-systemd-ssh-python") -> Path:
     """An image: a Debian with our tools, root with a password, user bob, and a system user per package."""
     copy_root(system, place)
-    run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
+    install(place)
     tool = TOP / "shims"
     for name in packages:
         run(tool / "useradd", "--prefix", place, "--system", name)

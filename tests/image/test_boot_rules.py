@@ -16,6 +16,7 @@ import pytest
 
 from accounts.image.rules import load_rules
 from accounts.image.stateless import apply_rules
+from tests.support.installation import install
 from tests.support.nspawn import Machine, available
 from tests.support.roots.cached import copy_root
 
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cached root, its /etc emptied by the rules, its accounts in /usr/lib, our module and boot unit in it."""
     place = copy_root("debian-12-systemd-ssh-python", tmp_path_factory.mktemp("boot") / "root")
-    subprocess.run(["make", "-s", "install", f"DESTDIR={place}"], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
+    install(place)
     report = apply_rules(place, load_rules([TOP / "nss-data/rules/debian-12-systemd-ssh.rules"]), check_empty="error")
     assert not report.failed
     etc, layer = place / "etc", place / "usr/lib"

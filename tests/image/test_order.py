@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.test_boot import ACCOUNTS, TOP, run
+from tests.support.installation import install
 from tests.support.roots.cached import copy_root
 
 # The calls of the maintainer scripts of Debian 12 that make accounts, one package each, and the directory that
@@ -56,7 +57,7 @@ def build(place: Path, order: list[str], date: str) -> Path:
             script.append(f"mkdir /srv/{directory}; chown {user} /srv/{directory}")
     script += [f"{call} >/dev/null 2>&1" for call in (LATE if date < "1650000000" else reversed(LATE))]
     run("chroot", place, "sh", "-c", "\n".join(script))
-    run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
+    install(place)
     return place
 
 
@@ -130,7 +131,7 @@ def test_the_hook_of_mkosi(tmp_path: Path) -> None:
 def test_inside_of_a_container(tmp_path: Path) -> None:
     """What the Containerfile runs: ROOT is /, there is no systemd, and names go on resolving."""
     place = copy_root("debian-12-systemd-ssh-python", tmp_path / "root")
-    run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
+    install(place)
     shutil.rmtree(place / "usr/lib/systemd")
     text = (TOP / "packaging/container/Containerfile").read_text()
     (command,) = (line[4:] for line in text.splitlines() if line.startswith("RUN accounts"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.installation import install
 from tests.support.nspawn import Machine, available
 from tests.support.roots.cached import copy_root
 
@@ -40,7 +41,7 @@ def run(*command: str | Path) -> str:
 def build(release: str, place: Path) -> None:
     """An image with our tools and ivy; the accounts of /etc are seeded."""
     copy_root(f"{release}-systemd-ssh-python", place)
-    run("make", "-s", "-C", TOP, "install", f"DESTDIR={place}", "PREFIX=/usr")
+    install(place)
     hashed = run("openssl", "passwd", "-6", "-salt", "abcdefgh", OLD).strip()
     run(TOP / "shims/usermod", "--prefix", place, "-p", hashed, "root")
     run(TOP / "shims/useradd", "--prefix", place, "-m", "-s", "/bin/bash", "-p", hashed, "ivy")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.installation import install as install_tools
 from tests.support.roots.cached import cached_root
 from tests.support.roots.mounts import overlay_root, run_quiet, unmount
 from tests.support.worker import own_release, system_root
@@ -103,7 +104,7 @@ def _run(
                 for directory in ("/usr/sbin", "/usr/bin"):
                     if os.path.exists(f"{root}{directory}/{name}"):
                         shutil.copy(f"{root}{directory}/{name}", f"{root}{REAL}/{name}")
-            run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root}", "PREFIX=/usr")
+            install_tools(root)
         if stateless:
             move_accounts(Path(root))
         if not enter:

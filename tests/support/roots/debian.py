@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.image.seed import seed
+from tests.support.installation import install
 from tests.support.roots.cached import cached_root
 from tests.support.roots.mounts import mount_overlay, run_quiet, unmount
 
@@ -184,6 +185,6 @@ def install_stateless(root: DebianRoot) -> None:
 def install_diverted(root: DebianRoot) -> None:
     """make install, after each tool of the distribution that has the name of one of ours has moved aside."""
     run_quiet(str(TOP / "packaging/debian/divert"), root.path)
-    run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={root.path}", "PREFIX=/usr")
+    install(root.path)
     passwd = Path(root.path, "usr/bin/passwd.distrib").lstat()
     assert stat.S_IMODE(passwd.st_mode) == 0o4755
