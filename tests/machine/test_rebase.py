@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def again(database: Database) -> Database:
     return Database(local, image, database.policy, Base(database.base.render()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")), deadline=None)
 @given(lives())
 def test_a_second_rebase_changes_nothing_and_says_the_same(life: tuple[Database, dict[str, Any]]) -> None:
     database, _ = life
@@ -125,7 +126,7 @@ def test_a_second_rebase_changes_nothing_and_says_the_same(life: tuple[Database,
     assert written(second) == {}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")), deadline=None)
 @given(lives())
 def test_each_field_is_what_three_ways_say(life: tuple[Database, dict[str, Any]]) -> None:
     database, bases = life
@@ -148,7 +149,7 @@ def test_each_field_is_what_three_ways_say(life: tuple[Database, dict[str, Any]]
                 assert (field in conflicts) == (mine not in (common, theirs) and theirs != common)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")), deadline=None)
 @given(lives(), st.sampled_from(list(Take)))
 def test_a_decision_leaves_nothing_open(life: tuple[Database, dict[str, Any]], take: Take) -> None:
     database, _ = life
