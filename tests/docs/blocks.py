@@ -2,7 +2,8 @@
 """The ```console blocks of a page: commands behind a prompt, "# " of root or "$ " of a user, and what they print.
 
     <!-- root: NAME -->       the root that the page's commands are run in (roots.py); once, before the first block
-    <!-- long: REASON -->     the blocks from here to the next heading run with ACCOUNTS_TUTORIALS=1 only
+    <!-- long: REASON -->     the blocks from here to the next heading run with ACCOUNTS_TUTORIALS=1 only; if REASON
+                              ends in "; tests/packages/FILE", that test runs them instead (tests/packages/tutorial.py)
     <!-- setup                commands, a line each, that run before the next block and that the reader does not see
     ... -->
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The Containerfile, by the real buildah (chroot isolation, no registry: the base image is a root of debootstrap)."""
+"""The Containerfile, by the real buildah (chroot isolation) and podman (its base is a root of debootstrap)."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.packages.rootdir import TOP, PackagedRoot
+from tests.packages.tutorial import run_tutorial
 from tests.support.roots.cached import cached_root
 
 # Network and trust of the machine; nothing else of it.
@@ -60,4 +62,40 @@ def test_builds_as_printed(release: str, tmp_path: Path) -> None:
     said = root.run(run % ("localhost/later", "ls /etc/passwd; id -nG later; getent passwd uuidd")).splitlines()
     assert "later games" in said
     assert [line for line in said if line.startswith("uuidd:")] != []
+    shutil.rmtree(tmp_path)
+
+
+STORAGE = """\
+[storage]
+driver = "vfs"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+"""
+CONTAINERS = """\
+[containers]
+netns = "host"
+cgroups = "disabled"
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+volumes = ["/etc/ssl/certs/ca-certificates.crt:/ca.crt:ro"]
+[engine]
+cgroup_manager = "cgroupfs"
+"""
+# crun refuses a machine that has cgroups of both versions.
+READY = """\
+! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
+tar -c -C /var/tmp/accounts-test/debian-12-minbase . | podman import -q -c 'ENV PIP_CERT=/ca.crt' - {BASE}
+"""
+
+
+def test_podman_does_what_the_tutorial_says(tmp_path: Path) -> None:
+    """docs/start/bootc.md, on a machine that has the base image and says how containers are to run on it."""
+    cached_root("debian-12-minbase")
+    root = PackagedRoot("debian-13-podman", tmp_path / "root")
+    root.check_out()
+    (base,) = re.findall("^ARG BASE=(.*)", (TOP / "packaging/container/Containerfile").read_text(), re.MULTILINE)
+    (root.path / "etc/containers").mkdir(parents=True)
+    (root.path / "etc/containers/storage.conf").write_text(STORAGE)
+    (root.path / "etc/containers/containers.conf").write_text(CONTAINERS)
+    ready = f"export PODMAN_IGNORE_CGROUPSV1_WARNING=1; ln -s /root/tree /src\n{READY.replace('{BASE}', base)}"
+    run_tutorial(root, TOP / "docs/start/bootc.md", "test_container.py", first=ready)
     shutil.rmtree(tmp_path)

@@ -72,6 +72,10 @@ debian-13-imagers)
     include=python3,systemd,systemd-sysv,dbus,udev,kmod,passwd,login
     install='buildah ca-certificates cpio crun dosfstools e2fsprogs fuse-overlayfs git mkosi mtools netavark ovmf qemu-system-x86 reprepro
         squashfs-tools systemd-boot-efi systemd-boot-tools systemd-container systemd-repart systemd-ukify zstd debian-archive-keyring' ;;
+# What OpenEmbedded's metadata is parsed in: its HOSTTOOLS, and the locale that BitBake asks for.
+debian-13-openembedded)
+    include=python3,passwd,login
+    install='build-essential chrpath cpio diffstat file gawk git libarchive-tools locales lz4 procps rpcsvc-proto wget xz-utils zstd' ;;
 # The clients of the account tools, and the packages whose maintainer scripts call them.
 debian-12-clients)
     include=adduser

@@ -48,10 +48,8 @@ class Machine:
 
     def __enter__(self) -> Machine:
         self._terminal, theirs = pty.openpty()
-        command = ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--boot", "--private-network"]
-        name = f"accounts-test-{os.getpid()}-{time.monotonic_ns() % 10**9}"
         self._process = subprocess.Popen(
-            [*command, f"--machine={name}", "--uuid=" + os.urandom(16).hex(), *self.arguments, "-D", str(self.root)],
+            self._command(),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -60,6 +58,14 @@ class Machine:
         )
         os.close(theirs)
         return self
+
+    def _command(self) -> list[str]:
+        """What boots it, at a terminal."""
+        name = f"accounts-test-{os.getpid()}-{time.monotonic_ns() % 10**9}"
+        return [
+            *("systemd-nspawn", "-q", "--register=no", "--keep-unit", "--boot", "--private-network"),
+            *(f"--machine={name}", "--uuid=" + os.urandom(16).hex(), *self.arguments, "-D", str(self.root)),
+        ]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
