@@ -151,5 +151,12 @@ def test_shipped_rules_have_no_fault(path: Path) -> None:
     assert lint_rules(load_rules([path])) == []
 
 
+def test_the_mkosi_presets_rules_have_no_fault(tmp_path: Path) -> None:
+    """They include the set that the build host's package has."""
+    text = (SETS[0].parents[2] / "packaging/mkosi/etc.rules").read_text()
+    (tmp_path / "etc.rules").write_text(text.replace("/usr/share/accounts/rules", str(SETS[0].parent)))
+    assert lint_rules(load_rules([tmp_path / "etc.rules"])) == []
+
+
 def test_all_rule_sets_are_shipped() -> None:
     assert {"debian-12-minimal", "debian-12-systemd-ssh", "oe-core-image-minimal"} <= {p.stem for p in SETS}

@@ -59,21 +59,33 @@ class Disk(Machine):
         return super().expect(text, timeout)
 
     def login(self, user: str, password: str) -> str:
-        """As of a container; but the console is the kernel's, too, and agetty throws away what comes early."""
+        """As of a container; but agetty throws away what comes early, and login(1) gives up after a minute."""
         self.expect("login: ")
-        for _ in range(5):
+        for _ in range(10):
             self.type(user)
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline and b"Password: " not in self.log[self._seen :]:
-                self._read(0.2)
-            if b"Password: " in self.log[self._seen :]:
+            if not self._wait("Password: "):
+                continue
+            self.type(password)
+            if self._wait(f"{user}@", "timed out after") == f"{user}@":
                 break
-        self.expect("Password: ")
-        self.type(password)
-        shown = self.expect(f"{user}@")
+            self.expect("login: ")
         self.type("dmesg -n 1; PS1= PS2=; stty -echo; echo in-$((40+2))")
-        self.expect("in-42\n")
-        return shown.strip()
+        return self.expect("in-42\n").strip()
+
+    def run(self, command: str, timeout: float = 1800) -> str:
+        """As in a container, with the patience of expect()."""
+        return super().run(command, timeout)
+
+    def _wait(self, *texts: str, timeout: float = 180) -> str:
+        """The first of the texts that the console says; "" if it says none in time (seconds)."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for text in texts:
+                if (at := self.log.find(text.encode(), self._seen)) >= 0:
+                    self._seen = at + len(text)
+                    return text
+            self._read(0.2)
+        return ""
 
     def power_off(self) -> None:
         """From the shell; the disk is then whole."""
