@@ -52,6 +52,12 @@ class Block:
     indent: str = ""
     long: str = ""
 
+    @property
+    def test(self) -> str:
+        """The test of packages that runs it, if one does."""
+        match = re.search(r"; (tests/packages/\w+\.py)$", self.long)
+        return match[1] if match else ""
+
 
 @dataclass
 class Page:

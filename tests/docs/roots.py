@@ -183,7 +183,7 @@ class Shell:
 def is_run(block: Block) -> bool:
     """Whether a block is: a long one if that is asked for, no other test runs it, and this machine has the programs."""
     words = [command.text.split()[0] for command in block.commands if not command.hidden]
-    here = "; tests/" not in block.long and all(word == "cd" or shutil.which(word) for word in words)
+    here = not block.test and all(word == "cd" or shutil.which(word) for word in words)
     return not block.long or (LONG and here)
 
 

@@ -32,7 +32,7 @@ COMMANDS = find_commands()
 RUN = {
     tuple("/" if "/" in word else word for word in shlex.split(line, comments=True))
     for page in PAGES for block in page.blocks for command in block.commands
-    for line in command.text.split("\n") if "<<" not in line and "'" not in line and '"' not in line
+    for line in command.text.replace("\\\n", "").split("\n") if "<<" not in line and "'" not in line and '"' not in line
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def run_tutorial(root: PackagedRoot, path: Path, test: str, without: str = "", f
 
     without: how commands begin that are left out; first: what is run before, in the same shell.
     """
-    blocks = [block for block in read_page(path).blocks if block.long.endswith(f"; tests/packages/{test}")]
+    blocks = [block for block in read_page(path).blocks if block.test == f"tests/packages/{test}"]
     commands = [command for block in blocks for command in block.commands]
     assert commands, f"{path}: no block for {test}"
     commands = [command for command in commands if not without or not command.text.startswith(without)]
