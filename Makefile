@@ -27,7 +27,7 @@ USER_TOOLS = passwd chage chfn chsh expiry gpasswd newgrp sg accounts
 BUSYBOX_TOOLS = $(notdir $(wildcard shims/busybox/*))
 TOOLS = $(filter-out busybox,$(notdir $(wildcard shims/*)))
 
-.PHONY: all no-pam demo site test test-deps venv pip bench clients packages-test deb rpm lint install install-doc install-image-tool image clean
+.PHONY: all no-pam demo site need-mandoc test test-deps venv pip bench clients packages-test deb rpm lint install install-doc install-image-tool image clean
 
 # pam_accounts.so is made where the headers of libpam and crypt(3) are (Debian: libpam0g-dev, libcrypt-dev): all else does without.
 PAM_MODULE = $(if $(shell printf '\043include <%s>\n' security/pam_ext.h crypt.h | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),pam/build/pam_accounts.so)
@@ -157,9 +157,11 @@ demo: pip
 	@$(PYTHON) -IS tests/e2e/demo.py
 
 # The documentation as a site, in build/site; links that lead nowhere are errors.
-site: venv
-	@command -v mandoc >/dev/null || { echo 'make site: mandoc is needed, which turns the manuals into pages' >&2; exit 1; }
+site: need-mandoc venv
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build -q
+
+need-mandoc:
+	@command -v mandoc >/dev/null || { echo 'make site: mandoc is needed, which turns the manuals into pages' >&2; exit 1; }
 
 bench: venv all
 	$(RUN)/python tests/bench/bench_tools.py
@@ -171,6 +173,7 @@ bench: venv all
 # make image ROOT=/path [RULES="FILE..."] [LEDGER=FILE]
 image:
 	@[ -n "$(ROOT)" ] || { echo 'make image needs ROOT=/path/of/rootfs' >&2; exit 2; }
+	@[ -d "$(ROOT)/etc" ] || { echo 'make image: $(ROOT)/etc is not there: ROOT is the directory of a built root' >&2; exit 2; }
 	$(MAKE) install DESTDIR=$(ROOT)
 	shims/accounts image seed $(ROOT) $(LEDGER:%=--ledger %)
 	[ -z "$(RULES)" ] || shims/accounts image stateless $(ROOT) --check-empty error --rules $(RULES)

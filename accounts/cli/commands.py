@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from accounts import progress
-from accounts.cli.console import suggest, write_all, write_out
+from accounts.cli.console import suggest, word_failure, write_all, write_out
 from accounts.errors import AccountsError, FileError, LockError, Usage
 from accounts.examples import EXAMPLES
 
@@ -120,9 +120,8 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
         complain(arguments.prog, f"{error.message}; see {arguments.prog} --help")
         return USAGE
     except AccountsError as error:
-        told = "; ".join(error.lines())
         locked = isinstance(error, LockError) or (isinstance(error, FileError) and error.event == "lock")
-        complain(arguments.prog, told.rstrip(".") + "; see accounts check" if locked else told)
+        complain(arguments.prog, word_failure(error.lines(), locked))
     except OSError as error:
         path = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         hint = "; this needs root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() else ""

@@ -116,6 +116,19 @@ def write_out(text: str) -> None:
         raise OSError(error.errno, error.strerror, "standard output") from None
 
 
+def word_failure(lines: Iterable[str], locked: bool) -> str:
+    """What an `accounts` command says when it fails: one line, which ends with what helps.
+
+    lines: the error's; locked: whether it is about a lock that cannot be had.
+    """
+    from errno import EACCES, EPERM
+
+    told = "; ".join(line.rstrip(".") for line in lines)
+    if posix.geteuid() and any(posix.strerror(number) in told for number in (EACCES, EPERM)):
+        return told.replace("; try again later", "") + "; this needs root"
+    return f"{told}; see accounts check" if locked else told
+
+
 def suggest(word: str, words: Iterable[str]) -> str:
     """What somebody who typed a word that there is not has meant, for the end of the line that says so."""
     from difflib import get_close_matches

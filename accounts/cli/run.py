@@ -7,9 +7,9 @@ import posix
 import sys
 
 from accounts.change import Change
-from accounts.cli.console import Console, missing_module, suggest
+from accounts.cli.console import Console, missing_module, suggest, word_failure
 from accounts.cli.tool import find_value, parse
-from accounts.errors import E_NOPERM, AccountsError, BadArgument, Done, Fail, Usage
+from accounts.errors import E_NOPERM, AccountsError, BadArgument, Done, Fail, FileError, Usage
 from accounts.model.release import DEFAULT
 from accounts.system.target import Target, find_release
 from accounts.text import fsdecode, fsencode
@@ -95,8 +95,8 @@ class Run:
 
     def show_error(self, error: AccountsError) -> int:
         """Say what went wrong; the exit status."""
-        if isinstance(error, Usage) and " " in self.tool.name:
-            self._show_misuse(error)
+        if " " in self.tool.name:
+            self._show_plainly(error)
             return self.tool.status(error)
         shown = _shown if self._change is None else self._change.facts.shown
         self.console.show_error(error, shown)
@@ -107,8 +107,12 @@ class Run:
                 self.console.warn(line)
         return self.tool.status(error)
 
-    def _show_misuse(self, error: Usage) -> None:
+    def _show_plainly(self, error: AccountsError) -> None:
         """Of an `accounts` command, as its kin have it: one line, and no usage text."""
+        if not isinstance(error, Usage):
+            locked = isinstance(error, FileError) and error.event == "lock"
+            self.console.warn(word_failure(error.lines(), locked))
+            return
         name, message = self.tool.name, error.message or "wrong number of arguments"
         if error.unknown:
             options = [f"--{row.long}" for row in self.tool.rows(self.release) if row.long]

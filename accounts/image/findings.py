@@ -129,6 +129,7 @@ class Findings:
 
 def check_ids(layers: Layers, known: Pins, uses: Uses, findings: Findings) -> None:
     """Compare the ids of a root with what is known of them, and with one another."""
+    progress.begin("comparing ids")
     for conflict in known.conflicts:
         findings.add(
             "changed-id",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accounts import progress
 from accounts.change import Change
 from accounts.edit.request import Report
 from accounts.errors import BadArgument
@@ -85,6 +86,7 @@ def reset(change: Change, *, keep: Collection[bytes] = (), backup: Path | None =
 def _discard_earlier(change: Change) -> None:
     """What earlier changes have written and replaced is in blocks that nobody uses: the disk forgets them if it can."""
     fd = change.target.open(b"etc", os.O_RDONLY | os.O_DIRECTORY)
+    progress.begin("forgetting free blocks")
     try:
         sync_file_system(fd)
         discard_free_blocks(fd)

@@ -10,11 +10,15 @@ import fcntl
 import os
 import struct
 
+from accounts import progress
+
 _AT_NO_AUTOMOUNT, _AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW, _AT_STATX_DONT_SYNC = 0x800, 0x1000, 0x100, 0x4000
 # linux/stat.h: struct statx and its stx_attributes, stx_attributes_mask.
 _SIZE, _ATTRIBUTES, _MASK = 256, 8, 56
 # linux/fs.h: _IOWR('X', 121, struct fstrim_range). Where ioctl(2) has other numbers, it is none, and is refused.
 _FITRIM = 0xC0185879
+# Bytes that one call of it is about, at least.
+_PIECE = 1 << 30
 IMMUTABLE, APPEND, MOUNT_ROOT = 0x10, 0x20, 0x2000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -44,12 +48,21 @@ def sync_file_system(fd: int) -> None:
 
 
 def discard_free_blocks(directory: int) -> bool:
-    """FITRIM (fstrim(8)): the disk forgets what the file system of a directory does not use; whether it could."""
-    try:
-        fcntl.ioctl(directory, _FITRIM, struct.pack("=QQQ", 0, 2**64 - 1, 0))
-    except OSError:
-        return False
-    return True
+    """FITRIM (fstrim(8)): the disk forgets what the file system of a directory does not use; whether it could.
+
+    Piece by piece, as a large disk takes minutes, and a call can neither be watched nor interrupted.
+    """
+    status = os.fstatvfs(directory)
+    size = status.f_blocks * status.f_frsize
+    piece = max(size // 100, _PIECE)
+    for start in range(0, size, piece):
+        progress.at(start, size)
+        length = piece if start + piece < size else 2**64 - 1 - start
+        try:
+            fcntl.ioctl(directory, _FITRIM, struct.pack("=QQQ", start, length, 0))
+        except OSError:
+            return start > 0
+    return size > 0
 
 
 def change_owner(fd: int, uid: int, gid: int) -> None:

@@ -111,7 +111,8 @@ class Target:
         if self._etc is None:
             try:
                 self._etc = self.open(b"etc", _DIRECTORY)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                error.filename = self.path.rstrip(b"/") + b"/etc"
                 raise
             except OSError as error:
                 try:

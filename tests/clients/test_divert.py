@@ -72,3 +72,17 @@ def _ours_aside() -> None:
 @pytest.mark.parametrize("case", [_in_order, _ours_in_place, _ours_aside])
 def test_divert(case: object) -> None:
     in_child(case)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--help"], 2, "usage: divert [--undo] [ROOT]"),
+        (["--udno", "/"], 2, "usage: divert [--undo] [ROOT]"),
+        (["/nonexistent"], 1, "divert: /nonexistent is not the root directory of a Debian"),
+        (["--undo", "/nonexistent/"], 1, "divert: /nonexistent/ is not the root directory of a Debian"),
+    ],
+)
+def test_a_slip_of_the_pen_is_no_success(arguments: list[str], status: int, told: str) -> None:
+    done = subprocess.run([DIVERT, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (status, "") and done.stderr.startswith(told)

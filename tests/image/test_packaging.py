@@ -69,3 +69,9 @@ def test_a_wheel_has_the_command_and_the_vendor_files(tmp_path: Path) -> None:
     assert (target / "accounts/schemas/status.json").is_file()
     assert (target / "share/man/man8/accounts-image-seed.8").is_file()
     build_image(tmp_path / "root", target / "bin/accounts", PYTHONPATH=str(target))
+
+
+def test_make_image_makes_no_root_of_its_own(tmp_path: Path) -> None:
+    for root, told in (("", "needs ROOT="), (f"{tmp_path}/rotofs", "is not there")):
+        done = subprocess.run(["make", "-s", "-C", TOP, "image", f"ROOT={root}"], capture_output=True, text=True)
+        assert done.returncode == 2 and told in done.stderr and list(tmp_path.iterdir()) == []

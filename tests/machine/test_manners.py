@@ -269,43 +269,6 @@ def test_quiet_image_commands(tmp_path: Path) -> None:
 
 # Errors
 
-WRONG = {
-    "image seed --rule x=fail r": "accounts image seed: there is no option '--rule', did you mean '--severity'?",
-    "image seed --legder ids": "accounts image seed: there is no option '--legder', did you mean '--ledger'?",
-    "image check --rule layer=fail r":
-        "accounts image check: argument --rules: 'layer=fail' is no file, did you mean --severity layer=fail?",
-    "image check --severity orphan-file=fail r":
-        "accounts image check: argument --severity: there is no finding 'orphan-file', did you mean 'orphan-files'?",
-    "image check --severity orphan-files=no r":
-        "accounts image check: argument --severity: there is no severity 'no': there are fail, warn, ignore",
-    "image seeed r": "accounts image: there is no command 'seeed', did you mean 'seed'?",
-    "image --foo seed": "accounts image: there is no option '--foo'",
-    "status alice": "accounts status: one argument too many: 'alice'",
-    "status -x": "accounts status: there is no option '-x'",
-    "check --fix=orphn": "accounts check: argument --fix: there is no finding 'orphn', did you mean 'orphan'?",
-    "import-delta --dry-rum": "accounts import-delta: there is no option '--dry-rum', did you mean '--dry-run'?",
-    "sysusers --quite": "accounts sysusers: there is no option '--quite', did you mean '--quiet'?",
-    "sysusers x": "accounts sysusers: wrong number of arguments",
-    "materialize": "accounts materialize: either users or --expired are needed",
-    "serve --listn 3": "accounts serve: there is no option '--listn', did you mean '--listen'?",
-    "set-password --jsn": "accounts set-password: there is no option '--jsn', did you mean '--json'?",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("line", WRONG)
-def test_a_wrong_command_line_gets_one_line_that_helps(line: str) -> None:
-    done = run_forked(["accounts", *line.split()])
-    command = WRONG[line].partition(":")[0]
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{WRONG[line]}; see {command} --help\n")
-
-
-@pytest.mark.parametrize("name", find_commands())
-def test_every_command_says_itself_what_it_does_not_know(name: str) -> None:
-    done = run_forked(["accounts", *name.split(), "--no-such-option"])
-    assert (done.returncode, done.stdout) == (2, "")
-    told = rf"accounts {name}: there is no option '--no-such-option'.*; see accounts {name} --help\n"
-    assert re.fullmatch(told, done.stderr)
-
 
 @pytest.mark.parametrize("content", ["", "nonsense", "1234 "])
 def test_a_lock_that_names_no_process_is_found_and_mended(tmp_path: Path, content: str) -> None:
@@ -374,35 +337,3 @@ def test_examples_are_in_the_manuals() -> None:
         cwd=TOP, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ".Sh EXAMPLES\n.Dl # accounts status \\-\\-json" in done.stdout
-
-
-# Standard output
-
-
-@pytest.mark.parametrize(
-    "argv", [["status"], ["status", "--json"], ["check"], ["export"], ["materialize", "www"]], ids=" ".join
-)
-def test_output_that_is_lost_is_no_success(tmp_path: Path, argv: list[str]) -> None:
-    command = [PYTHON, "-IS", TOP / "shims/accounts", argv[0], "-R", make_root(tmp_path, ALICE), *argv[1:]]
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (3, f"accounts {argv[0]}: standard output: No space left on device\n")
-
-
-def test_a_reader_who_has_had_enough_ends_it_without_a_word(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    command = [PYTHON, "-IS", TOP / "shims/accounts", "status", "-R", make_root(tmp_path, ALICE)]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
-
-
-def test_a_wrong_first_word(tmp_path: Path) -> None:
-    for word, told in {
-        "staus": "there is no command 'staus', did you mean 'status'?",
-        "--verson": "there is no option '--verson', did you mean '--version'?",
-        "-v": "there is no option '-v'",
-    }.items():
-        done = run_forked(["accounts", word])
-        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"accounts: {told}; see accounts --help\n")
