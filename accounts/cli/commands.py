@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from accounts import progress
-from accounts.cli.console import suggest, word_failure, write_all, write_out
+from accounts.cli.console import word_failure, write_all, write_out
 from accounts.errors import AccountsError, FileError, LockError, Usage
 from accounts.examples import EXAMPLES
+from accounts.text import suggest
 
 # What options were called before.
 RENAMED = {"--rule": "--severity"}

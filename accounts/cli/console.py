@@ -129,14 +129,6 @@ def word_failure(lines: Iterable[str], locked: bool) -> str:
     return f"{told}; see accounts check" if locked else told
 
 
-def suggest(word: str, words: Iterable[str]) -> str:
-    """What somebody who typed a word that there is not has meant, for the end of the line that says so."""
-    from difflib import get_close_matches
-
-    likely = get_close_matches(word, list(words), n=1)
-    return f", did you mean '{likely[0]}'?" if likely else ""
-
-
 def missing_module(error: ModuleNotFoundError) -> str:
     """The line for a Python without all of its standard library (python3-minimal), or a checkout without build/deps."""
     if error.name in ("passlib", "filelock"):

@@ -14,10 +14,11 @@ from pathlib import Path
 from accounts import progress
 from accounts.cli import imagecommands as commands
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import suggest, write_all, write_out
+from accounts.cli.console import write_all, write_out
 from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
 from accounts.image.outcome import ImageOutcome
+from accounts.text import suggest
 
 
 def make_parser() -> Parser:

@@ -17,7 +17,7 @@ from pathlib import Path
 from accounts import progress
 from accounts.change import Change, Listener
 from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
-from accounts.cli.console import suggest, write_all, write_out
+from accounts.cli.console import write_all, write_out
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import BadArgument, Usage
 from accounts.machine import outcome
@@ -26,7 +26,7 @@ from accounts.machine.outcome import MachineOutcome
 from accounts.machine.rebase import RebaseReport
 from accounts.machine.render import SHOWN, Painter
 from accounts.model.database import Database
-from accounts.text import fsencode
+from accounts.text import fsencode, suggest
 
 
 class MachineRun(Listener):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import sys
 
-from accounts.cli.console import missing_module, suggest, write_all
+from accounts.cli.console import missing_module, write_all
+from accounts.text import suggest
 from accounts.version import VERSION
 
 TYPE_CHECKING = False

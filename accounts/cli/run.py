@@ -7,12 +7,12 @@ import posix
 import sys
 
 from accounts.change import Change
-from accounts.cli.console import Console, missing_module, suggest, word_failure
+from accounts.cli.console import Console, missing_module, word_failure
 from accounts.cli.tool import find_value, parse
 from accounts.errors import E_NOPERM, AccountsError, BadArgument, Done, Fail, FileError, Usage
 from accounts.model.release import DEFAULT
 from accounts.system.target import Target, find_release
-from accounts.text import fsdecode, fsencode
+from accounts.text import fsdecode, fsencode, suggest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

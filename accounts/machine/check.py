@@ -21,8 +21,10 @@ from accounts.machine.wiring import check_wiring, drop_subid_line, restore_nsswi
 from accounts.machine.words import shown
 from accounts.model.database import Database
 from accounts.system import nss
-from accounts.text import fsdecode
+from accounts.text import fsdecode, suggest
 
+# All that accounts.conf(5) has.
+SETTINGS = (b"GROUP_POLICY", b"HIDE", b"IMAGE_DIR", b"RE_OWN", b"SHADOW_COMPAT", b"SUBID_OVERLAP")
 LEDGER = b"usr/share/accounts/ids"
 VENDOR_NSSWITCH = b"usr/share/accounts/nsswitch.conf"
 # What is a row of the account files.
@@ -45,6 +47,7 @@ def _check(change: Change) -> MachineFindings:
     progress.begin("reading the accounts")
     database = read(change)
     check_etc(change, database, findings)
+    _check_settings(change, findings)
     known = read_ids(change) or {}
     _check_walk(change, database, findings, known)
     # A seeded image that nsswitch.conf does not lead to is none to the tools, and has nobody: that is the finding.
@@ -54,6 +57,14 @@ def _check(change: Change) -> MachineFindings:
     has_user = (lambda name: nss.find_user(name) is not None) if asks else (lambda name: False)
     Check(database, _read_ledger(change), change.facts.defs, has_user, findings, known).run()
     return findings
+
+
+def _check_settings(change: Change, findings: MachineFindings) -> None:
+    """A slip of the pen in accounts.conf, which changes nothing and which nobody is told of else."""
+    for key in change.target.settings():
+        if key not in SETTINGS:
+            hint = suggest(shown(key), map(shown, SETTINGS))
+            findings.add("unknown-setting", f"accounts.conf: there is no setting '{shown(key)}'{hint}", key)
 
 
 def _check_walk(change: Change, database: Database, findings: MachineFindings, known: Ids) -> None:

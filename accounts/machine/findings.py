@@ -60,6 +60,7 @@ CODES = {
     "broken-row": ("warn", "a line of a local file is no row", False),
     "subid-overlap": ("warn", "two owners have the same subordinate ids", False),
     "mode": ("fail", "an account file has the wrong owner or mode", True),
+    "unknown-setting": ("warn", "accounts.conf has a setting that nothing reads", False),
     "journal": ("warn", "an interrupted change waits to be finished or undone", True),
     "journal-aside": ("warn", "an interrupted change could be neither finished nor undone", False),
     "leftover": ("warn", "a lock or temporary file of a process that is gone", True),

@@ -261,6 +261,11 @@ class Target:
             self._conf = conf
         return self._conf.get(key, default)
 
+    def settings(self) -> dict[bytes, bytes]:
+        """All that accounts.conf says, whether it means something or not. Raises ConfigError."""
+        self.setting(b"", b"")
+        return dict(self._conf or {})
+
     def image_dir(self) -> bytes:
         """IMAGE_DIR of accounts.conf, relative to the root. Raises ConfigError."""
         path = self.setting(b"IMAGE_DIR", b"/usr/lib")

@@ -158,6 +158,12 @@ CASES = [
     ),
     Case("nsswitch-missing", lambda root: (root / "etc/nsswitch.conf").unlink(), "nsswitch.conf is missing"),
     Case(
+        "unknown-setting",
+        lambda root: write(root / "etc", {"accounts/accounts.conf": "# x\nHIDE=auto\nIMGE_DIR=/x\n"}),
+        "accounts.conf: there is no setting 'IMGE_DIR', did you mean 'IMAGE_DIR'?",
+        False,
+    ),
+    Case(
         "nsswitch-missing",
         lambda root: (
             [(root / path).unlink() for path in ("etc/nsswitch.conf", "usr/share/accounts/nsswitch.conf")] and None

@@ -12,6 +12,7 @@ import pytest
 from accounts.cli.tool import Tool
 from accounts.image.ledger import parse_text
 from accounts.image.rules import parse_rules
+from accounts.machine.check import SETTINGS
 from scripts.commandlines import SECTION_1, find_commands, find_tool, list_rows
 from scripts.manuals import MAN, main, pages
 from scripts.shims import TOOLS
@@ -91,6 +92,7 @@ def test_the_page_of_a_command_has_what_its_help_has(manuals: Path, name: str) -
 def test_accounts_conf_has_every_key_that_is_read_and_no_other(manuals: Path) -> None:
     sources = [path.read_text() for path in (TOP / "accounts").rglob("*.py")]
     read_keys = {key for text in sources for key in re.findall(r"""\bsetting\(b"([A-Z_]+)\"""", text)}
+    assert {key.decode() for key in SETTINGS} == read_keys
     assert read_keys == set(re.findall(r"^\.It Va (\w+)$", (MAN / "accounts.conf.5").read_text(), re.M))
     shipped = re.findall(r"^(\w+)=", (TOP / "nss-data/accounts.conf").read_text(), re.M)
     assert set(shipped) <= read_keys and "RE_OWN" in read(manuals, "accounts.conf")
