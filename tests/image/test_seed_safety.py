@@ -145,7 +145,7 @@ def test_killed_at_any_call_and_run_again_it_completes(memory: Path) -> None:
     undisturbed = _full_image(memory / "u")
     assert _seed(undisturbed) == 0
     wanted = tell(undisturbed)
-    step = 1 if os.environ.get("ACCOUNTS_LONG") else 7
+    step = 1 if os.environ.get("ACCOUNTS_LONG") else 20
     kills = 0
     for at in itertools.count(0, step):
         root = _full_image(memory / f"r{at}")
