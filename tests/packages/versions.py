@@ -9,6 +9,7 @@ PACKAGES = ("libnss-altfiles", "libpam-accounts", "libsubid-altfiles", "stateles
 # A shell of maintainer scripts that, where there is KILL_AT, numbers each simple command in /debs/count, over all
 # scripts of a run, and writes "NUMBER SCRIPT LINE TOOL" to /debs/lines: the DEBUG trap runs before it. At that number
 # dpkg, its scripts and what they run are killed at once, being one process group. tool is a variable of tools-links.
+# LINENO is that of the command in the first line of the trap alone.
 TRACED = """\
 #!/bin/sh
 [ -n "${KILL_AT-}" ] || exec /bin/sh "$@"
@@ -17,10 +18,10 @@ exec bash "$@"
 """
 TRAP = """\
 set -T
-trap 'read -r _n </debs/count; _n=$((_n + 1)); echo $_n >/debs/count
+trap '_line=$LINENO; read -r _n </debs/count; _n=$((_n + 1)); echo $_n >/debs/count
 _tool=${tool-}; _script=${0##*/}
 [ "$_script" = tools-links ] || _script=$DPKG_MAINTSCRIPT_PACKAGE.$DPKG_MAINTSCRIPT_NAME
-printf "%s %s %s %s\\n" "$_n" "$_script" "$LINENO" "${_tool##*/}" >>/debs/lines
+printf "%s %s %s %s\\n" "$_n" "$_script" "$_line" "${_tool##*/}" >>/debs/lines
 [ "$_n" != "$KILL_AT" ] || kill -9 0' DEBUG
 """
 
