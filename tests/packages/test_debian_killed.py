@@ -79,7 +79,8 @@ RESET = "echo 0 >/debs/count; : >/debs/lines"
 INSTALLED = "dpkg -i /debs/1/*.deb"
 # One that was killed before the rename of the last tool in whose place it puts ours.
 HALF_INSTALLED = (
-    "KILL_AT=$(awk '$4 == \"useradd\" { n = $1 } END { print n }' /debs/installation) setsid -w dpkg -i /debs/1/*.deb"
+    f"dpkg -P ALL; {RESET}; KILL_AT=$(awk '$4 == \"useradd\" {{ before = n; n = $1 }} END {{ print before }}' "
+    f"/debs/installation) setsid -w {INSTALLED} || true"
 )
 # Command before that, and command.
 ACTIONS = {
@@ -87,7 +88,8 @@ ACTIONS = {
     "upgrade": (INSTALLED, "dpkg -i /debs/2/*.deb"),
     "remove": (INSTALLED, "dpkg -r ALL"),
     "purge": (f"{INSTALLED}; dpkg -r ALL", "dpkg -P ALL"),
-    "undo": (f"dpkg -P ALL; {RESET}; {HALF_INSTALLED} || true", "dpkg -r ALL"),
+    "undo": (HALF_INSTALLED, "dpkg -r ALL"),
+    "redo": (HALF_INSTALLED, "dpkg --configure -a"),
 }
 # Killed at a command of a script. What is printed is wrong.
 AT_COMMAND = """\
