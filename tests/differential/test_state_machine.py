@@ -129,7 +129,7 @@ def test_the_law_holds_after_every_step(workers: tuple[Worker, Worker, str]) -> 
     run_state_machine_as_test(
         seed(f"{chosen} {Machine.release}")(Machine),
         settings=settings(
-            max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "100")),
+            max_examples=int(os.environ.get("ACCOUNTS_EXAMPLES", "150")),
             stateful_step_count=STEPS,
             phases=[Phase.generate, *([Phase.shrink] if "ACCOUNTS_SHRINK" in os.environ else [])],
             database=None,

@@ -346,12 +346,12 @@ def test_check_prints_a_table_or_json(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("nope",), 2, "accounts image: argument COMMAND: invalid choice: 'nope'"),
+        (("nope",), 2, "accounts image: there is no command 'nope'"),
         (("seed",), 2, "accounts image seed: the following arguments are required: ROOT"),
         (
             ("check", ".", "--severity", "x=fail"),
             2,
-            "accounts image check: argument --severity: 'x=fail' is not",
+            "accounts image check: argument --severity: there is no finding 'x'",
         ),
         (("seed", "/nonexistent"), 3, "accounts image seed: /nonexistent: No such file or directory"),
         (("check", ".", "--ledger", "/nonexistent"), 3, "accounts image check: /nonexistent: no such file"),
