@@ -45,7 +45,10 @@ _SEALED = struct.Struct(f"<{BLOCK // 8}Q")
 
 
 class Entries:
-    """Rows by the key that they are looked up with: columns of keys, of lengths and of offsets in the account file."""
+    """Rows by the key that they are looked up with: columns of keys, of lengths and of offsets in the account file.
+
+    Columns that are given may be those of others too, so to such entries nothing is added.
+    """
 
     def __init__(
         self, keys: list[int] | None = None, lengths: list[int] | None = None, offsets: list[int] | None = None

@@ -96,8 +96,7 @@ class Ledger:
             self._holders = {}
             for kind, name, known in self.entries:
                 self._holders.setdefault((kind, known), []).append(name)
-        names = self._holders.get((database, id), [])
-        return sorted(names) if len(names) > 1 else names
+        return sorted(self._holders.get((database, id), ()))
 
     def ids(self, database: str) -> set[int]:
         """All ids of a database, those of removed names included."""
