@@ -128,7 +128,7 @@ def test_beside_shadow_utils_is_the_command_alone(builder: PackagedRoot, target:
     said = builder.run(f"{DNF} install stateless-accounts-tools", status=1)
     assert "conflicts with shadow-utils" in said
     assert target.list_files() == before
-    builder.run(f"{DNF} install stateless-accounts-0*")
+    builder.run(f"{DNF} install 'stateless-accounts-[0-8]*'")
     assert target.run("accounts --version").startswith("accounts ")
     assert target.run("rpm -q --whatprovides /usr/sbin/useradd").startswith("shadow-utils-")
     target.run("/usr/lib/accounts/tools/useradd probe && /usr/lib/accounts/tools/userdel probe")
@@ -136,8 +136,8 @@ def test_beside_shadow_utils_is_the_command_alone(builder: PackagedRoot, target:
 
 def test_takes_the_place_of_shadow_utils(builder: PackagedRoot, target: Directory) -> None:
     builder.run(
-        f"{DNF} swap shadow-utils stateless-accounts-tools-0*; "
-        f"{DNF} install stateless-accounts-nss-0* stateless-accounts-pam-0*"
+        f"{DNF} swap shadow-utils 'stateless-accounts-tools-[0-8]*'; "
+        f"{DNF} install 'stateless-accounts-nss-[0-8]*' 'stateless-accounts-pam-[0-8]*'"
     )
     for tool in SHADOW_UTILS:
         assert target.run(f"readlink -f $(command -v {tool})").strip() == f"/usr/lib/accounts/tools/{tool}"
