@@ -141,7 +141,7 @@ def test_takes_the_place_of_shadow_utils(builder: PackagedRoot, target: Director
     )
     for tool in SHADOW_UTILS:
         assert target.run(f"readlink -f $(command -v {tool})").strip() == f"/usr/lib/accounts/tools/{tool}"
-    assert target.run("rpm -q --whatprovides shadow-utils").startswith("stateless-accounts-tools-0")
+    assert target.run("rpm -q --whatprovides shadow-utils").startswith("stateless-accounts-tools-")
     assert target.run("readlink -f $(command -v chsh)").strip() == "/usr/bin/chsh"
     assert target.run(f"rpm -V {OURS}") == ""
     target.check_out()
