@@ -53,6 +53,8 @@ mkfs.ext4 -q -d /root/updates /root/updates.raw 1500M
 # A factory reset by hand: reset.md. What is in /etc then is what tmpfiles.d and the units of the image put there.
 WIPE = "find /etc -xdev -mindepth 1 -delete; ls -A /etc"
 NOTHING = "0 own users, 0 own groups, 0 memberships, 0 changed, 0 hidden, 0 problems"
+# Under emulation a unit may run into its timeout: its name is told.
+RUNNING = "systemctl is-system-running --wait || systemctl list-units --failed --plain --no-legend"
 OPTIONS = "findmnt -no OPTIONS /usr | cut -d, -f1; . /etc/os-release; echo $IMAGE_VERSION"
 
 
@@ -84,7 +86,7 @@ def live_on_it(machine: Machine) -> str:
     assert machine.run("id -un; grep -c bob /usr/lib/passwd; ls /etc/passwd 2>&1").startswith("bob\n1\nls: ")
     machine.type("exit")
     machine.login("root", PASSWORD)
-    assert machine.run("systemctl is-system-running --wait") == "running"
+    assert machine.run(RUNNING) == "running"
     assert machine.run(OPTIONS) == "ro\n1"
     assert machine.run("accounts status").endswith(NOTHING)
     assert machine.run("useradd -m -s /bin/bash carol && usermod -aG video bob && userdel relay; echo $?").endswith("0")
@@ -98,7 +100,7 @@ def live_on_it(machine: Machine) -> str:
 def see_the_next(machine: Machine, local: str) -> None:
     """Log in to version 2: what is local is as it was, and what is new in the image is there."""
     machine.login("root", PASSWORD)
-    assert machine.run("systemctl is-system-running --wait") == "running"
+    assert machine.run(RUNNING) == "running"
     assert machine.run(OPTIONS) == "ro\n2"
     assert machine.run("cat /etc/passwd /etc/group /etc/accounts/hidden | sort") == local
     assert machine.run("id -un newsvc; id -nG bob; id -un carol") == "newsvc\nbob video\ncarol"
@@ -111,7 +113,7 @@ def see_nothing_of_it(machine: Machine) -> None:
     machine.login("bob", PASSWORD)
     machine.type("exit")
     machine.login("root", PASSWORD)
-    assert machine.run("systemctl is-system-running --wait") == "running"
+    assert machine.run(RUNNING) == "running"
     assert machine.run("accounts status").endswith(NOTHING)
     assert machine.run("accounts check") == ""
     assert machine.run("id -un newsvc; id -un relay") == "newsvc\nrelay"
