@@ -235,7 +235,7 @@ def check_rows(layers: Layers, findings: Findings) -> None:
         for path, table in layers.paths(name):
             _check_lines(path, table, findings)
     view = layers.view
-    users = {row.name: row for row in view.passwd}
+    users = {row.name for row in view.passwd}
     secrets = {row.name: row for row in reversed(list(view.shadow))}
     gids = view.group.ids()
     for user in view.passwd:
