@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -91,3 +92,11 @@ class Directory(PackagedRoot):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._command = [RUN_IN_ROOT, path]
+
+
+def root_with(debs: Path, release: str, place: Path) -> PackagedRoot:
+    """A Debian of that release below place, with the tree in /root/tree, and in /debs the packages that were built."""
+    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
+    shutil.copytree(debs, root.path / "debs")
+    root.check_out()
+    return root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import TOOLS, PackagedRoot
+from tests.packages.rootdir import TOOLS, PackagedRoot, root_with
 from tests.packages.versions import PACKAGES, repack
 
 
@@ -17,9 +17,7 @@ from tests.packages.versions import PACKAGES, repack
 def machine(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A fresh root with the packages waiting in /debs."""
     place = tmp_path_factory.mktemp(f"machine{release}")
-    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
-    shutil.copytree(debs, root.path / "debs")
-    root.check_out()
+    root = root_with(debs, release, place)
     yield root
     shutil.rmtree(place)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import TOOLS, TOP, PackagedRoot
+from tests.packages.rootdir import TOOLS, TOP, PackagedRoot, root_with
 from tests.packages.versions import PACKAGES, TRACED, TRAP, repack
 
 ALL = "ACCOUNTS_KILLS" in os.environ
@@ -42,9 +42,7 @@ cat /etc/nsswitch.conf /etc/pam.d/common-password
 def versions(release: str, debs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedRoot]:
     """A root with two versions in /debs/1 and 2 whose scripts can be killed at a command, and which do not mix."""
     place = tmp_path_factory.mktemp(f"killed{release}")
-    root = PackagedRoot(f"debian-{release}-systemd-ssh-python", place / "root")
-    shutil.copytree(debs, root.path / "debs")
-    root.check_out()
+    root = root_with(debs, release, place)
     files = {"traced": TRACED, "trap": TRAP, "count": "0\n", "check": CHECK, "state": STATE}
     for name, text in files.items():
         (root.path / "debs" / name).write_text(text)
