@@ -56,7 +56,8 @@ def pin(
     capabilities and times stay. subuid and subgid are left alone.
     source_date_epoch: seconds, the time that written files get.
 
-    Raises BadArgument where two accounts share an id that only one of them is to keep; OSError: the next run goes on.
+    Raises BadArgument where two accounts share an id that only one of them is to keep, and where one name has two ids in
+    a file; OSError: the next run goes on.
     """
     result = Pinned()
     with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):
@@ -71,7 +72,7 @@ def pin(
 
 
 def choose_ids(layers: Layers, known: Pins) -> dict[tuple[str, bytes], int]:
-    """(database, name) -> the id that it is to have, for all accounts of a root."""
+    """(database, name) -> the id that it is to have, for all accounts of a root. Raises BadArgument."""
     wanted: dict[tuple[str, bytes], int] = {}
     rows = _current_ids(layers)
     for database in ID_FIELDS:
@@ -103,12 +104,18 @@ def choose_ids(layers: Layers, known: Pins) -> dict[tuple[str, bytes], int]:
 
 
 def _current_ids(layers: Layers) -> list[Key]:
-    """One id for each name; the image's where the layers differ, since that has been shipped."""
+    """One id for each name; the image's where the layers differ, since that has been shipped. Raises BadArgument."""
     found: dict[tuple[str, bytes], int] = {}
     for database, attribute in ID_FIELDS.items():
-        for table in (layers.image[database], layers.local[database]):
+        for path, table in reversed(layers.paths(database)):
+            own: dict[bytes, int] = {}
             for row in table:
-                found.setdefault((database, row.name), getattr(row, attribute))
+                id = getattr(row, attribute)
+                # Files of either id would become those of one account. A group in two rows of one GID is a long one.
+                if own.setdefault(row.name, id) != id:
+                    name = os.fsdecode(row.name)
+                    raise BadArgument(f"{path}: '{name}' is there twice, with the ids {own[row.name]} and {id}")
+                found.setdefault((database, row.name), id)
     # By id, so that what is allocated does not depend on the order of the packages.
     return sorted(((database, name, id) for (database, name), id in found.items()), key=lambda key: (key[2], key[1]))
 

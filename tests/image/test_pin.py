@@ -178,6 +178,23 @@ def test_files_of_a_shared_id(tmp_path: Path) -> None:
     assert pinned.notes == ["files of passwd id 100 stay with 'sshd'; 'toor' shared it, gets 102"]
 
 
+def test_a_name_with_two_ids_is_refused(tmp_path: Path) -> None:
+    passwd = PASSWD + "sshd:x:321:0::/:/bin/sh\n"
+    root = make_image(tmp_path / "r", passwd=passwd)
+    make(root, {"var/f": ""})
+    os.chown(root / "var/f", 321, 0)
+    with pytest.raises(BadArgument, match="^/etc/passwd: 'sshd' is there twice, with the ids 100 and 321$"):
+        pin(root, shared=known("passwd:sshd:555:present"))
+    assert (root / "etc/passwd").read_text() == passwd and owners_of(root, "var/f") == [(321, 0)]
+
+
+def test_a_group_in_two_rows_gets_one_id(tmp_path: Path) -> None:
+    """MAX_MEMBERS_PER_GROUP makes such rows."""
+    root = make_image(tmp_path / "r", group="many:x:200:a\nmany:x:200:b\n")
+    pin(root, shared=known("group:many:555:present"))
+    assert (root / "etc/group").read_text() == "many:x:555:a\nmany:x:555:b\n"
+
+
 def test_numeric_owners_of_subordinate_ids_are_told(root: Path) -> None:
     (root / "etc/subuid").write_text("100:100000:65536\nsshd:200000:65536\n")
     pinned = pin(root, shared=known("passwd:sshd:555:present"))
