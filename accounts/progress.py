@@ -94,16 +94,20 @@ class Bar:
     def begin(self, what: str) -> None:
         """As the function."""
         self._what = what
-        self.at(0)
+        self._show(None)
 
     def at(self, part: float) -> None:
         """part: of the stage, 0 to 1."""
+        self._show(part)
+
+    def _show(self, part: float | None) -> None:
+        """None: nobody has said yet how much is done; of some stages nobody will."""
         now = time.monotonic()
         if now < self._next:
             return
         if not self._terminal:
             self._next = now + min(now - self._start, self.LONGEST)
-            self._write(f"{self._prog}: {self._what}: {part:.0%}\n")
+            self._write(f"{self._prog}: {self._what}" + ("\n" if part is None else f": {part:.0%}\n"))
             return
         self._next = now + self.INTERVAL
         try:
@@ -133,10 +137,16 @@ class Bar:
             pass
 
 
-def format_bar(title: str, part: float, seconds: float, width: int) -> str:
-    """One line of at most `width` columns: title, bar, per cent, time; what does not fit is left out, the bar first."""
+def format_bar(title: str, part: float | None, seconds: float, width: int) -> str:
+    """One line of at most `width` columns: title, bar, per cent, time; what does not fit is left out, the bar first.
+
+    part: 0 to 1, or None for neither bar nor per cent.
+    """
+    clock = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+    if part is None:
+        return f"{title}  {clock}"[:width]
     part = min(max(part, 0.0), 1.0)
-    tail = f"{int(part * 100):3} %  {int(seconds) // 60}:{int(seconds) % 60:02}"
+    tail = f"{int(part * 100):3} %  {clock}"
     room = min(width - len(title) - len(tail) - 6, 40)
     bar = f"  [{'#' * int(part * room):<{room}}]  " if room >= 4 else "  "
     return (title + bar + tail)[:width]

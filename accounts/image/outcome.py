@@ -101,7 +101,10 @@ def tell_index(root: Path, indexed: Indexed) -> ImageOutcome:
 def tell_check(root: Path, checked: Checked) -> ImageOutcome:
     """Facts and findings."""
     facts = "".join(f"{name:15} {text}\n" for name, text in checked.facts.items())
-    last = f"{root}: {'failed' if checked.failed else 'fine'}, {count(checked.findings, 'finding')}\n"
+    failures = [finding for finding in checked.findings if finding.severity == "fail"]
+    warnings = [finding for finding in checked.findings if finding.severity != "fail"]
+    told = (f"failed, {count(failures, 'failure')}" if failures else "fine") + f", {count(warnings, 'warning')}"
+    last = f"{root}: {told}\n"
     text = facts + format_findings(checked.findings) + last
     return ImageOutcome({"root": str(root)} | checked.to_json(), text.splitlines(), failed=checked.failed)
 

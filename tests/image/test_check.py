@@ -327,12 +327,13 @@ def accounts(*arguments: object, **environment: str) -> subprocess.CompletedProc
 def test_check_prints_a_table_or_json(root: Path) -> None:
     done = accounts("check", root)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"{root}: fine, 0 findings"
+    assert done.stdout.splitlines()[-1] == f"{root}: fine, 0 warnings"
     change(root, "usr/lib/shadow", "sshd:!", "sshd:")
     assert accounts("index", root).stdout == f"{root}: 4 index files written\n"
     done = accounts("check", root)
     assert done.returncode == 1
     assert "fail  empty-password    user 'sshd' needs no password\n" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"{root}: failed, 1 failure, 0 warnings"
     done = accounts("check", root, "--json")
     result = json.loads(done.stdout)
     assert done.returncode == 1 and result["ok"] is False
