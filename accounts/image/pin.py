@@ -56,8 +56,8 @@ def pin(
     capabilities and times stay. subuid and subgid are left alone.
     source_date_epoch: seconds, the time that written files get.
 
-    Raises BadArgument where two accounts share an id that only one of them is to keep, and where one name has two ids in
-    a file; OSError: the next run goes on.
+    Raises BadArgument where two accounts share an id that only one of them is to keep, or a name has two ids in a file;
+    OSError: the next run goes on.
     """
     result = Pinned()
     with Tree(root, source_date_epoch) as tree, locked(tree, root) as (_, notes):

@@ -183,7 +183,7 @@ def test_a_name_with_two_ids_is_refused(tmp_path: Path) -> None:
     root = make_image(tmp_path / "r", passwd=passwd)
     make(root, {"var/f": ""})
     os.chown(root / "var/f", 321, 0)
-    with pytest.raises(BadArgument, match="^/etc/passwd: 'sshd' is there twice, with the ids 100 and 321$"):
+    with pytest.raises(BadArgument, match=r"^/etc/passwd: 'sshd' is there twice, with the ids 100 and 321$"):
         pin(root, shared=known("passwd:sshd:555:present"))
     assert (root / "etc/passwd").read_text() == passwd and owners_of(root, "var/f") == [(321, 0)]
 
