@@ -9,7 +9,9 @@ set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd) into=$(mkdir -p "${1:?usage: deb.sh DIRECTORY}" && cd "$1" && pwd)
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$top/accounts/version.py")
-version=${DEB_VERSION:-$(printf '%s' "$version" | sed 's/\.dev/~dev/')}
+# Each release of Debian gets a source package of its own, older than that of the next one.
+release=$(sed -n 's/^VERSION_ID="\?\([0-9.]*\)"\?$/~deb\1/p' /etc/os-release)
+version=${DEB_VERSION:-$(printf '%s' "$version" | sed 's/\.dev/~dev/')$release}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/stateless-accounts-$version
