@@ -232,7 +232,7 @@ class Convergence:
             self.do(ChangeGroup(name=name, gid=gid), entry, "gid")
             self.facts.take("GID", gid)
             self.renumber("group", name, gid)
-            self.outcome.note("changed", "group", name, f"GID {row.gid} → {gid}")
+            self.outcome.note("changed", "group", name, f"GID {row.gid} -> {gid}")
 
     def user(self, name: bytes) -> Passwd:
         """The row of a user who is there."""

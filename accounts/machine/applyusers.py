@@ -120,12 +120,12 @@ class Users:
         gid = self._find_gid(entry)
         if gid is not None and gid != row.gid:
             fields["gid"] = gid
-            texts.append(f"GID {row.gid} → {gid}")
+            texts.append(f"GID {row.gid} -> {gid}")
         uid = entry.values.get("uid")
         if uid is not None and uid != row.uid:
             run.check_former(entry, "uid", uid)
             fields["uid"] = uid
-            texts.append(f"UID {row.uid} → {uid}")
+            texts.append(f"UID {row.uid} -> {uid}")
         line = run.memory.lines.get(("passwd", name))
         current = row.passwd if shadow is None else shadow.passwd
         wanted = self._wanted_password(entry, current, line)
@@ -234,4 +234,4 @@ def is_locked(passwd: bytes) -> bool:
 
 def _describe(field: str, before: Any, after: Any) -> str:
     old, new = describe_change(field, before, after)
-    return f"{field} {old} → {new}"
+    return f"{field} {old} -> {new}"

@@ -54,7 +54,7 @@ def move_local(database: Database, report: RebaseReport, pick: Pick, names: Coll
         assert position is not None
         layered.local.replace_at(position, own.replace(**{key: new}))
         moves.append(Move(name, own.name, old, new, "local"))
-        text = f"{key.upper()} {old} → {new}; {old} is the image's '{shown(other)}'"
+        text = f"{key.upper()} {old} -> {new}; {old} is the image's '{shown(other)}'"
         report.steps = [
             step for step in report.steps if (step.what, step.database, step.name) != ("collision", name, own.name)
         ]

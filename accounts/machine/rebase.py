@@ -203,7 +203,7 @@ class Rebase:
         base = self._base(layered.name, local.name)
         if local.gid != image.gid:
             self._move_primary(local.gid, image.gid, local.name)
-            text = f"GID {local.gid} → {image.gid}, the image's; files of GID {local.gid} are as they were"
+            text = f"GID {local.gid} -> {image.gid}, the image's; files of GID {local.gid} are as they were"
             self._note("moved", layered, local.name, text)
         merged = merge_member_row(local, image, base, self._takes(local.name))
         needless = not merged.record.members and merged.record.passwd == image.passwd

@@ -91,7 +91,7 @@ def format_status(status: Status, painter: Painter, everything: bool = False) ->
         name = "" if previous == (one.account, one.name) else one.name
         previous = one.account, one.name
         label = field_name(one.field) + (" (gshadow)" if one.database == "gshadow" else "")
-        changes.append((name, label, f"{one.image} → {one.local}"))
+        changes.append((name, label, f"{one.image} -> {one.local}"))
     section("Changed accounts of the image", changes)
     section("Hidden accounts of the image", [(one.name, one.account) for one in status.hidden])
     section(

@@ -139,7 +139,7 @@ def test_only_what_is_declared_changes(root: Path) -> None:
     apply(root, '[users.alice]\nshell = "/bin/sh"\n')
     for argv in (("usermod", "-c", "By hand", "-aG", "adm", "alice"), ("usermod", "-s", "/bin/bash", "alice")):
         assert tool(root, *argv).status == 0
-    assert apply(root).stdout == "user alice: shell /bin/bash → /bin/sh\n"
+    assert apply(root).stdout == "user alice: shell /bin/bash -> /bin/sh\n"
     assert rows(root, "passwd")["alice"][3:] == ["By hand", "/home/alice", "/bin/sh"]
     assert rows(root, "group")["adm"] == ["x", "4", "alice"]
 
@@ -676,7 +676,7 @@ def test_a_drop_in_that_is_not_there_yet(root: Path, tmp_path: Path) -> None:
     new = declare(tmp_path, "[users.alice]\nshell = '/bin/sh'\n", "10-site.toml", "new")
     done = apply(root, None, "--check", "--with", str(new), status=1)
     said = done.stdout.split("---")[0].splitlines()
-    assert said == ["user bob: locked: it is declared no more", "user alice: shell /bin/bash → /bin/sh"]
+    assert said == ["user bob: locked: it is declared no more", "user alice: shell /bin/bash -> /bin/sh"]
     assert accounts(root, "apply", "--with", str(new)).status == 2
     assert accounts(root, "apply", "--check", "--with", "/nonexistent.toml").status == 3
     assert accounts(root, "apply", "--check", "--with", "/etc/passwd").status == 3

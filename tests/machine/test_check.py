@@ -206,7 +206,7 @@ CASES = [
     Case(
         "stale-gid",
         both(run("usermod", "-aG", "video", "www"), image(group=IMAGE["group"].replace("44", "45"))),
-        "group 'video': GID 44 → 45",
+        "group 'video': GID 44 -> 45",
     ),
     Case(
         "conflict",

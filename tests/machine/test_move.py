@@ -72,9 +72,9 @@ def test_a_local_account_makes_place_for_the_images(tmp_path: Path) -> None:
     done = accounts(root, "rebase", "--move-local")
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "moved  passwd  alice  UID 33 → 999; 33 is the image's 'www'",
-        "moved  passwd  also   UID 33 → 999; 33 is the image's 'www'",
-        "moved  group   alice  GID 33 → 999; 33 is the image's 'www'",
+        "moved  passwd  alice  UID 33 -> 999; 33 is the image's 'www'",
+        "moved  passwd  also   UID 33 -> 999; 33 is the image's 'www'",
+        "moved  group   alice  GID 33 -> 999; 33 is the image's 'www'",
         *(f"moved  passwd  {name:5}  primary group 'alice' has GID 999 now" for name in ("alice", "also", "bob")),
         "moved  subuid  alice  the range of UID 33 is of 999 now",
         done.stdout.splitlines()[-1],
@@ -132,7 +132,7 @@ def update_image(root: Path, image: dict[str, str]) -> None:
 
 
 def test_files_follow_an_id_that_the_image_has_changed(tmp_path: Path) -> None:
-    """Two images whose ids form a chain: 33 → 34 while 1 → 2."""
+    """Two images whose ids form a chain: 33 -> 34 while 1 -> 2."""
     files = {"var/www": (33, 33), "var/www/log": (1, 33), "home/www": (33, 33), "srv/www": (33, 33)}
     rows = {
         "passwd": "www:x:33:33:web:/var/www:/bin/sh\n",
@@ -187,7 +187,7 @@ def test_the_paths_may_be_configured_and_the_earlier_image_given(tmp_path: Path)
 
 
 def test_an_id_of_the_image_that_is_a_local_accounts_too(tmp_path: Path) -> None:
-    """Whose files would they be? Both move in one walk: 33 → 34 → 999."""
+    """Whose files would they be? Both move in one walk: 33 -> 34 -> 999."""
     files = {"var/www": (33, 33), "home/alice": (34, 34)}
     rows = {"passwd": "alice:x:34:34::/home/alice:/bin/sh\n", "group": "alice:x:34:\n", "shadow": "alice:!:1::::::\n"}
     root = make(tmp_path, files, rows)

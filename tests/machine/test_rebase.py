@@ -184,7 +184,7 @@ def test_a_life(tmp_path: Path) -> None:
     done = accounts(root, "rebase")
     assert done.stdout.splitlines() == [
         "merged    passwd   www     home from the image",
-        "moved     group    video   GID 44 → 45, the image's; files of GID 44 are as they were",
+        "moved     group    video   GID 44 -> 45, the image's; files of GID 44 are as they were",
         "dropped   group    adm     says what the image says",
         "dropped   gshadow  adm     says what the image says",
         "merged    shadow   daemon  passwd, lstchg from the image",

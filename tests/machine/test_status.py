@@ -40,10 +40,10 @@ Memberships in groups of the image
   video  + alice, bob
 
 Changed accounts of the image
-  root  password     no login → set
-        last change  2022-01-08 → 2024-10-05
-  www   home         /var/www → /srv/www
-        shell        /usr/sbin/nologin → /bin/sh
+  root  password     no login -> set
+        last change  2022-01-08 -> 2024-10-05
+  www   home         /var/www -> /srv/www
+        shell        /usr/sbin/nologin -> /bin/sh
 
 Subordinate ids
   alice  subuid  100000-165535
