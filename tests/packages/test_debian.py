@@ -68,6 +68,32 @@ def test_upgrades_itself(machine: PackagedRoot) -> None:
     assert machine.run("dpkg-divert --truename /usr/bin/chfn").strip() == "/usr/bin/chfn"
 
 
+# The modules as packages of another architecture, as whoever runs programs of it has them besides.
+FOREIGN = """\
+cd /root; dpkg --add-architecture i386
+for name in libnss-altfiles libpam-accounts; do
+    rm -rf x; dpkg-deb -R /debs/9.9/${name}_* x
+    sed -i 's/^Architecture: .*/Architecture: i386/; /^Depends:/d' x/DEBIAN/control
+    mv x/usr/lib/x86_64-linux-gnu x/usr/lib/i386-linux-gnu; sed -i s/x86_64/i386/ x/DEBIAN/md5sums
+    dpkg-deb -Znone -b x $name.deb >/dev/null; dpkg -i $name.deb
+done
+"""
+ASKED = "cat /etc/nsswitch.conf /etc/pam.d/common-password"
+
+
+def test_what_is_left_of_another_architecture_is_asked(machine: PackagedRoot) -> None:
+    both = machine.run(ASKED)
+    assert both.count("altfiles") == 4 and both.count("pam_accounts.so") == 1
+    for command in (
+        FOREIGN,
+        "dpkg --purge libnss-altfiles:amd64 libpam-accounts:amd64",
+        "dpkg -i /debs/9.9/libnss-altfiles_*.deb /debs/9.9/libpam-accounts_*.deb",
+        "dpkg --purge libnss-altfiles:i386 libpam-accounts:i386; dpkg --remove-architecture i386; rm -r /root/x",
+    ):
+        machine.run(command)
+        assert machine.run(ASKED) == both, command
+
+
 def test_removed_and_purged_nothing_is_left(machine: PackagedRoot, before: set[str]) -> None:
     machine.run(f"dpkg --remove {' '.join(PACKAGES)}")
     machine.run("useradd after && userdel after && passwd --status root; rm -f /etc/subuid- /etc/subgid-")
