@@ -27,7 +27,9 @@ def fsencode(text: str) -> bytes:
 
 def suggest(word: str, words: Iterable[str]) -> str:
     """What somebody who typed a word that there is not has meant, for the end of the line that says so."""
-    from difflib import get_close_matches
-
+    try:
+        from difflib import get_close_matches
+    except ModuleNotFoundError:  # python3-minimal
+        return ""
     likely = get_close_matches(word, list(words), n=1)
     return f", did you mean '{likely[0]}'?" if likely else ""

@@ -22,7 +22,7 @@ RELEASES: list[Release] = [(4, minor) for minor in range(13, NEWEST[1] + 1)]
 # Commands of everybody; all others are in section 8.
 SECTION_1 = ("chage", "chfn", "chsh", "expiry", "gpasswd", "newgrp", "passwd", "sg")
 # A line of a usage text about an option: "  -g, --gid GROUP   name or ID ...".
-_OPTION_LINE = re.compile(r" +(?P<spec>(?:-\w)?(?:, )?(?:--[\w-]+)?(?: [A-Z_]+(?:=[A-Z]+)?)?)(?: {2,}(?P<text>.*))?$")
+_OPTION_LINE = re.compile(r" +(?P<spec>(?:-\w(?:, --[\w-]+)?|--[\w-]+)(?: \S+)?)(?: {2,}(?P<text>.*))?$")
 CommandLine = Tool | argparse.ArgumentParser
 
 

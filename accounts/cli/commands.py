@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from accounts import progress
@@ -44,7 +45,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, **options: Any) -> None:
         example = EXAMPLES.get(prog.removeprefix("accounts "))
-        epilog = f"Example:\n  {example}\nManual: {prog.replace(' ', '-')}(8)" if example else None
+        # Those of `accounts image` have pages of their own.
+        page = "accounts" if prog == "accounts image" else prog.replace(" ", "-")
+        epilog = f"Example:\n  {example}\nManual: {page}(8)" if example else None
         super().__init__(prog, epilog=epilog, formatter_class=_Formatter, **options)
         # Of Python 3.14: the same help with every interpreter.
         self.color = False
@@ -99,6 +102,18 @@ class Parser(argparse.ArgumentParser):
         write_all(1, message)
 
 
+def not_empty(text: str) -> str:
+    """A path as an argument; an empty one is a variable that a script forgot to set, not the current directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return text
+
+
+def parse_path(text: str) -> Path:
+    """As not_empty()."""
+    return Path(not_empty(text))
+
+
 def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Namespace], int]) -> int:
     """Parse argv, run the command that arguments.prog names; the exit status, whatever goes wrong."""
     try:
@@ -121,6 +136,8 @@ def run_command(parser: Parser, argv: Sequence[str], run: Callable[[argparse.Nam
         complain(arguments.prog, f"{error.message}; see {arguments.prog} --help")
         return USAGE
     except AccountsError as error:
+        if isinstance(error, FileError):
+            error.tells_reason = True
         locked = isinstance(error, LockError) or (isinstance(error, FileError) and error.event == "lock")
         complain(arguments.prog, word_failure(error.lines(), locked))
     except OSError as error:

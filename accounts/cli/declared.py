@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from accounts.cli import machine
+from accounts.cli.commands import parse_path
 from accounts.cli.console import write_out
 from accounts.cli.machine import Commands, MachineRun, add_dry_run
 from accounts.errors import Usage
@@ -25,7 +25,7 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
         "--check", action="store_true", help="only tell whether anything is to be done: then exit with 1"
     )
     parser.add_argument(
-        "--with", dest="extra", type=Path, action="append", default=[], metavar="FILE",
+        "--with", dest="extra", type=parse_path, action="append", default=[], metavar="FILE",
         help="with --check or --dry-run: as if this drop-in were in /etc/accounts.d, in place of one of its name",
     )  # fmt: skip
     parser.add_argument(
@@ -34,11 +34,11 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
         help="what credentials of systemd declared once, and do no more, is gone; else such accounts stay",
     )
     parser.add_argument(
-        "--to", type=Path, metavar="DIR",
+        "--to", type=parse_path, metavar="DIR",
         help="write the files that change into DIR and leave /etc alone: for an overlay, or a confext's etc",
     )  # fmt: skip
     parser.add_argument(
-        "directories", type=Path, nargs="*", metavar="DIR",
+        "directories", type=parse_path, nargs="*", metavar="DIR",
         help="directories of drop-ins in place of /etc/accounts.d and so on; files of a later one replace an earlier's",
     )  # fmt: skip
 
@@ -64,10 +64,10 @@ def _apply(run: MachineRun) -> MachineOutcome:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write it there (mode 0600), not to standard output"
+        "-o", "--output", type=parse_path, metavar="FILE", help="write it there (mode 0600), not to standard output"
     )
     parser.add_argument(
-        "--sign", type=Path, metavar="KEY", help="sign it with an ssh key, into FILE.sig (ssh-keygen -Y sign)"
+        "--sign", type=parse_path, metavar="KEY", help="sign it with an ssh key, into FILE.sig (ssh-keygen -Y sign)"
     )
 
 
@@ -91,12 +91,15 @@ def _export(run: MachineRun) -> MachineOutcome | None:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     add_dry_run(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="what accounts export has written")
+    parser.add_argument("file", type=parse_path, metavar="FILE", help="what accounts export has written")
     parser.add_argument(
-        "--allowed-signers", type=Path, metavar="FILE", help="take it only if FILE.sig is the signature of one of these"
+        "--allowed-signers",
+        type=parse_path,
+        metavar="FILE",
+        help="take it only if FILE.sig is the signature of one of these",
     )
     parser.add_argument("--identity", metavar="NAME", help="which of the allowed signers it has to be")
-    parser.add_argument("--signature", type=Path, metavar="FILE", help="the signature, by default FILE.sig")
+    parser.add_argument("--signature", type=parse_path, metavar="FILE", help="the signature, by default FILE.sig")
 
 
 def _import(run: MachineRun) -> MachineOutcome:

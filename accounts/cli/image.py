@@ -13,7 +13,7 @@ from pathlib import Path
 
 from accounts import progress
 from accounts.cli import imagecommands as commands
-from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
+from accounts.cli.commands import FINE, FOUND, Parser, complain, not_empty, parse_path, print_json, run_command
 from accounts.cli.console import write_all, write_out
 from accounts.image.environment import refuse_running
 from accounts.image.findings import RULES, SEVERITIES
@@ -47,6 +47,9 @@ def main(argv: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if "live" in arguments and not arguments.live:
         refuse_running(arguments.root)
+    # Told at the end: a name may be misspelt, and then nothing has been compared.
+    ledger: Path | None = arguments.ledger if "ledger" in arguments else None
+    new = None if ledger is None or ledger.exists() else ledger
     outcome: ImageOutcome = arguments.run(arguments)
     progress.hide()
     if arguments.json:
@@ -55,24 +58,14 @@ def _run(arguments: argparse.Namespace) -> int:
         write_all(2, outcome.complaints)
         for note in outcome.notes:
             complain(arguments.prog, note)
+        if new is not None and new.exists():
+            complain(arguments.prog, f"{new} is new: no id was compared with those of an earlier build")
         write_out(outcome.text or "".join(f"{line}\n" for line in outcome.lines if not arguments.quiet))
     return FOUND if outcome.failed else FINE
 
 
-def _path(text: str) -> Path:
-    """A path as an argument; an empty one is a variable that a script forgot to set, not the current directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty path")
-    return Path(text)
-
-
-def _source(text: str) -> str:
-    """A path, or a path behind a word, as an argument that may not be empty."""
-    return text or str(_path(text))
-
-
 def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=_path, metavar="ROOT", help="the root directory of the image")
+    parser.add_argument("root", type=parse_path, metavar="ROOT", help="the root directory of the image")
 
 
 def _add_changed_root(parser: argparse.ArgumentParser) -> None:
@@ -81,12 +74,12 @@ def _add_changed_root(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ledger", type=_path, metavar="FILE", help="id ledger that parallel builds share")
+    parser.add_argument("--ledger", type=parse_path, metavar="FILE", help="id ledger that parallel builds share")
     parser.add_argument(
         "--previous",
         action="append",
         default=[],
-        type=_source,
+        type=not_empty,
         metavar="ROOT|FILE",
         help="an earlier image, or its ledger",
     )
@@ -94,7 +87,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--pins",
         action="append",
         default=[],
-        type=_source,
+        type=not_empty,
         metavar="[FORMAT=]FILE",
         help="fixed ids: ledger, passwd or group (OpenEmbedded's id tables), json (rpm-ostree), sysusers",
     )
@@ -128,7 +121,7 @@ def _rules(text: str) -> str:
     """A rule file; what --rule was once for, and argparse takes for --rules, is none."""
     if text.partition("=")[0] in RULES:
         raise argparse.ArgumentTypeError(f"'{text}' is no file, did you mean --severity {text}?")
-    return _source(text)
+    return not_empty(text)
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +133,7 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-config", action="store_true", help="leave login.defs, shells, skel and so on in /etc")
     parser.add_argument(
         "--save-names",
-        type=_path,
+        type=parse_path,
         metavar="DIR",
         help="write a passwd and a group file of all names there, for PSEUDO_PASSWD or later chown calls",
     )
@@ -181,14 +174,16 @@ def _add_stateless(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=_source, metavar="FILE", help="rule files, each a set of its own")
+    parser.add_argument("files", nargs="+", type=not_empty, metavar="FILE", help="rule files, each a set of its own")
     parser.add_argument("--together", action="store_true", help="as one set, in this order")
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("old", type=_path, metavar="OLD", help="root of the image that a machine runs")
-    parser.add_argument("new", type=_path, metavar="NEW", help="root of its update")
-    parser.add_argument("--etc", type=_path, metavar="DIR", help="the machine's /etc, or the overlay's upper directory")
+    parser.add_argument("old", type=parse_path, metavar="OLD", help="root of the image that a machine runs")
+    parser.add_argument("new", type=parse_path, metavar="NEW", help="root of its update")
+    parser.add_argument(
+        "--etc", type=parse_path, metavar="DIR", help="the machine's /etc, or the overlay's upper directory"
+    )
 
 
 def _add_wire(parser: argparse.ArgumentParser) -> None:
@@ -206,14 +201,18 @@ def _add_wire(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_root(parser)
     form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--sysusers", type=_path, metavar="DIR", help="write sysusers.d(5) lines to DIR/accounts.conf")
-    form.add_argument("--userdb", type=_path, metavar="DIR", help="write systemd's JSON user and group records to DIR")
+    form.add_argument(
+        "--sysusers", type=parse_path, metavar="DIR", help="write sysusers.d(5) lines to DIR/accounts.conf"
+    )
+    form.add_argument(
+        "--userdb", type=parse_path, metavar="DIR", help="write systemd's JSON user and group records to DIR"
+    )
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     _add_changed_root(parser)
     parser.add_argument(
-        "files", nargs="*", type=_path, metavar="FILE", help="sysusers.d(5) files; without any, those of the root"
+        "files", nargs="*", type=parse_path, metavar="FILE", help="sysusers.d(5) files; without any, those of the root"
     )
     _add_sources(parser)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from accounts import progress
 from accounts.change import Change, Listener
-from accounts.cli.commands import FINE, FOUND, Parser, complain, print_json, run_command
+from accounts.cli.commands import FINE, FOUND, Parser, complain, not_empty, parse_path, print_json, run_command
 from accounts.cli.console import write_all, write_out
 from accounts.cli.main import COMMANDS as PURPOSES
 from accounts.errors import BadArgument, Usage
@@ -25,6 +25,7 @@ from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.outcome import MachineOutcome
 from accounts.machine.rebase import RebaseReport
 from accounts.machine.render import SHOWN, Painter
+from accounts.machine.words import root_option
 from accounts.model.database import Database
 from accounts.text import fsencode, suggest
 
@@ -61,7 +62,12 @@ def make_parser(name: str, commands: Commands | None = None) -> Parser:
     purpose = PURPOSES[name][1]
     parser = Parser(prog=f"accounts {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     parser.add_argument(
-        "-R", "--root", type=Path, default=Path("/"), metavar="DIR", help="the root directory to work on (default: /)"
+        "-R",
+        "--root",
+        type=parse_path,
+        default=Path("/"),
+        metavar="DIR",
+        help="the root directory to work on (default: /)",
     )
     parser.add_output_options()
     (commands or COMMANDS)[name][0](parser)
@@ -84,7 +90,7 @@ def main(argv: Sequence[str], commands: Commands | None = None) -> int:
                 print_json(told.to_json())
             else:
                 command.say(told.to_text(Painter()))
-                for note in told.notes:
+                for note in told.notes if told.found or not arguments.quiet else ():
                     command.warn(note)
             return FOUND if told.found else FINE
 
@@ -119,12 +125,12 @@ def _add_rebase(parser: argparse.ArgumentParser) -> None:
         help="local accounts that have an id of the image's get another one, and their files with it",
     )  # fmt: skip
     parser.add_argument(
-        "--re-own", nargs="*", metavar="PATH",
+        "--re-own", nargs="*", type=not_empty, metavar="PATH",
         help="give files in these directories to the ids that the image has changed; without any, those of RE_OWN",
     )  # fmt: skip
     parser.add_argument(
         "--previous",
-        type=Path,
+        type=parse_path,
         metavar="DIR",
         help="the root of the earlier image, where this machine does not remember it",
     )
@@ -132,6 +138,7 @@ def _add_rebase(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
+    from accounts.machine.check import FIXABLE
     from accounts.machine.findings import CODES, SAFE
 
     def parse_codes(text: str) -> tuple[str, ...]:
@@ -140,6 +147,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         if unknown:
             hint = suggest(unknown[0], CODES) or f": there are {', '.join(CODES)}"
             raise argparse.ArgumentTypeError(f"there is no finding '{unknown[0]}'{hint}")
+        for code in codes:
+            if code not in FIXABLE:
+                raise argparse.ArgumentTypeError(f"'{code}' is not mended so, but by the command that check prints")
         return codes
 
     add_dry_run(parser)
@@ -152,12 +162,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _add_adopt(parser: argparse.ArgumentParser) -> None:
     add_dry_run(parser)
     parser.add_argument(
-        "--from", dest="source", type=Path, metavar="DIR",
+        "--from", dest="source", type=parse_path, metavar="DIR",
         help="take the account files from there: another /etc, an overlay's upper directory, /var/lib/extrausers",
     )  # fmt: skip
     parser.add_argument(
         "--original",
-        type=Path,
+        type=parse_path,
         metavar="DIR",
         help="the /etc that rows were copied from: what is as there is the image's",
     )
@@ -170,7 +180,7 @@ def _add_adopt(parser: argparse.ArgumentParser) -> None:
 
 def _add_flatten(parser: argparse.ArgumentParser) -> None:
     add_dry_run(parser)
-    parser.add_argument("--to", type=Path, metavar="DIR", help="write the files there instead of /etc")
+    parser.add_argument("--to", type=parse_path, metavar="DIR", help="write the files there instead of /etc")
 
 
 def _add_revert(parser: argparse.ArgumentParser) -> None:
@@ -189,9 +199,11 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
         help="an account that stays, with its groups",
     )
     parser.add_argument(
-        "--backup", type=Path, metavar="FILE", help="write what goes to a tar archive first (mode 0600)"
+        "--backup", type=parse_path, metavar="FILE", help="write what goes to a tar archive first (mode 0600)"
     )
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
+    parser.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask; needed where there is no terminal to ask on"
+    )
 
 
 def _status(run: MachineRun) -> MachineOutcome:
@@ -218,7 +230,9 @@ def _show(run: MachineRun) -> MachineOutcome:
 
     found = show(run.change, run.arguments.name)
     if not found.answers:
-        raise BadArgument(f"neither /etc nor the image has '{shown(run.arguments.name)}'; see accounts status")
+        database, name = read(run.change), shown(run.arguments.name)
+        names = [shown(row.name) for table in (database.passwd, database.group) for row in table]
+        raise BadArgument(f"neither /etc nor the image has '{name}'{suggest(name, names)}; see accounts status")
     return outcome.tell_shown(found)
 
 
@@ -248,7 +262,7 @@ def _rebase(run: MachineRun) -> MachineOutcome:
         previous=arguments.previous,
         dry_run=arguments.dry_run,
     )
-    return outcome.tell_update(updated, arguments.dry_run)
+    return outcome.tell_update(updated, root_option(run.change), arguments.dry_run)
 
 
 def _adopt(run: MachineRun) -> MachineOutcome:
@@ -266,7 +280,7 @@ def _adopt(run: MachineRun) -> MachineOutcome:
     (lacking, report), written = edit_files(
         run.change, "adopt", act, lambda answer: answer[1].to_log(), arguments.dry_run
     )
-    return outcome.tell_adopted(report, lacking, written, arguments.dry_run)
+    return outcome.tell_adopted(report, lacking, written, root_option(run.change), arguments.dry_run)
 
 
 def _flatten(run: MachineRun) -> MachineOutcome:
@@ -295,7 +309,9 @@ def _reset(run: MachineRun) -> MachineOutcome:
     from accounts.machine.reset import reset
 
     arguments = run.arguments
-    if not (arguments.dry_run or arguments.yes) and os.isatty(0):
+    if not (arguments.dry_run or arguments.yes):
+        if not os.isatty(0):
+            raise Usage("nothing was changed: there is no terminal to ask on, and no --yes")
         write_all(1, f"This removes every account of {arguments.root} that is not the image's. Type yes to go on: ")
         if sys.stdin.readline().strip() != "yes":
             raise BadArgument("nothing was changed")

@@ -38,12 +38,19 @@ COMMANDS = {
 }
 # Commands whose main() gets what is behind their name; the others are several in a module, and find it in argv[0].
 ALONE = ("image", "sysusers", "set-password", "materialize", "serve")
-USAGE_ERROR = 2
+USAGE_ERROR, FAILED = 2, 3
 
 
 def main() -> NoReturn:
     """Run the command that sys.argv names; exit with its status."""
-    argv = sys.argv[1:]
+    try:
+        _run(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        write_all(2, f"accounts: {missing_module(error)}\n")
+        sys.exit(FAILED)
+
+
+def _run(argv: list[str]) -> NoReturn:
     if argv[:1] == ["help"] and argv[1:]:
         argv = [*argv[1:], "--help"]
     if argv[:1] in (["-h"], ["--help"], ["help"]):
@@ -60,11 +67,7 @@ def main() -> NoReturn:
         write_all(2, f"accounts: there is no {what} '{argv[0]}'{suggest(argv[0], words)}; see accounts --help\n")
         sys.exit(USAGE_ERROR)
     name = COMMANDS[argv[0]][0]
-    try:
-        __import__(name)
-    except ModuleNotFoundError as error:
-        write_all(2, f"accounts: {missing_module(error)}\n")
-        sys.exit(1)
+    __import__(name)
     status: int = sys.modules[name].main(argv[1:] if argv[0] in ALONE else argv)
     # Nothing is buffered: write_all() is all that prints.
     os._exit(status)

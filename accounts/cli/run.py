@@ -73,6 +73,9 @@ class Run:
 
             drop_privileges()
         if root is not None:
+            if root and " " in self.tool.name:
+                # `accounts` commands take any path; shadow's tools do not.
+                root = posix.getcwd().encode(errors="surrogateescape") + b"/" + root if root[:1] != b"/" else root
             if not root.startswith(b"/"):
                 raise BadArgument(f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported.")
             self._open(root, b"", f"cannot access chroot directory {fsdecode(root)}")
@@ -110,7 +113,9 @@ class Run:
     def _show_plainly(self, error: AccountsError) -> None:
         """Of an `accounts` command, as its kin have it: one line, and no usage text."""
         if not isinstance(error, Usage):
-            locked = isinstance(error, FileError) and error.event == "lock"
+            locked = False
+            if isinstance(error, FileError):
+                error.tells_reason, locked = True, error.event == "lock"
             self.console.warn(word_failure(error.lines(), locked))
             return
         name, message = self.tool.name, error.message or "wrong number of arguments"

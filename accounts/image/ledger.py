@@ -259,6 +259,8 @@ def open_shared(path: Path, timeout: float = LOCK_SECONDS) -> Iterator[Ledger]:
     """
     from filelock import FileLock, Timeout
 
+    # filelock would make the directory of a path that somebody has misspelt.
+    path.parent.stat()
     lock = FileLock(f"{path}.lock", timeout=timeout)
     try:
         lock.acquire()

@@ -14,11 +14,11 @@ from accounts.image.tree import Tree
 from accounts.image.wire import NSSWITCH
 from accounts.machine.delta import has_image
 from accounts.machine.edits import edit_files, read
-from accounts.machine.findings import Check, MachineFindings, drop_rows, quote
+from accounts.machine.findings import Check, MachineFindings, drop_rows
 from accounts.machine.leftovers import check_etc, find_leftovers, find_wrong_modes, mend_mode, remove_leftover
 from accounts.machine.reown import IDS, JOURNAL, STATE, Ids, changed_ids, find_unfinished, read_ids
 from accounts.machine.wiring import check_wiring, drop_subid_line, restore_nsswitch
-from accounts.machine.words import shown
+from accounts.machine.words import root_option, shown
 from accounts.model.database import Database
 from accounts.system import nss
 from accounts.text import fsdecode, suggest
@@ -29,6 +29,8 @@ LEDGER = b"usr/share/accounts/ids"
 VENDOR_NSSWITCH = b"usr/share/accounts/nsswitch.conf"
 # What is a row of the account files.
 _ROWS = ("needless-row", "stale-shadow", "stale-gshadow", "stale-hide", "repeated-row")
+# What --fix mends.
+FIXABLE = (*_ROWS, "mode", "journal", "leftover", "nsswitch", "nsswitch-missing", "subid")
 
 
 def check(change: Change) -> list[Finding]:
@@ -42,8 +44,7 @@ def count_problems(change: Change) -> int:
 
 
 def _check(change: Change) -> MachineFindings:
-    root = "" if change.target.live else f" -R {quote(change.target.path)}"
-    findings = MachineFindings(root)
+    findings = MachineFindings(root_option(change))
     progress.begin("reading the accounts")
     database = read(change)
     check_etc(change, database, findings)
@@ -115,7 +116,7 @@ def fix(change: Change, codes: Collection[str], dry_run: bool = False) -> list[s
             remove_leftover(change, one.name)
     if "mode" in codes:
         for wrong in find_wrong_modes(change, read(change)):
-            done.append(f"mode: {wrong.text}")
+            done.append(f"mode: {wrong.mended}")
             if not dry_run:
                 mend_mode(change, wrong)
     return done + _fix_nsswitch(change, codes, dry_run)

@@ -14,6 +14,7 @@ from typing import Any
 
 from accounts.errors import BadArgument
 from accounts.machine.errors import BadValue
+from accounts.text import suggest
 
 # Keys from the top of a document, and what says where they are: "FILE:LINE: users.alice.uid".
 Path = tuple[str, ...]
@@ -115,7 +116,7 @@ class Declaration:
         _checked(_name, name, path, place_of)
         for key, value in _table(values, path, place_of).items():
             if key not in keys:
-                hint = ": a password is given as its hash" if "passw" in key else ""
+                hint = ": a password is given as its hash" if "passw" in key else suggest(key, keys)
                 raise BadArgument(f"{place_of((*path, key))}: there is no such key of {kind}{hint}")
             found[key] = _checked(keys[key], value, (*path, key), place_of)
         if sum(key in found for key in PASSWORDS) > 1:

@@ -6,7 +6,6 @@ docs/findings.md lists every code with an example.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge as merge_sorted
@@ -16,9 +15,9 @@ from accounts import progress
 from accounts.image.findings import Finding
 from accounts.image.ledger import Ledger
 from accounts.machine.delta import Kind, first_lines, id_names, is_materialized, local_rows
-from accounts.machine.rebase import RebaseStep, rebase
+from accounts.machine.rebase import HID_NOTHING, RebaseStep, rebase
 from accounts.machine.rows import read_rows
-from accounts.machine.words import shown
+from accounts.machine.words import quote, shown
 from accounts.model.database import ID_FIELDS, Database
 from accounts.model.ids import id_range
 from accounts.model.records import parse_id
@@ -77,15 +76,18 @@ class MachineFindings:
     made: list[tuple[str, str, bytes, Sequence[str], str]] = field(default_factory=list)
 
     def add(self, code: str, message: str, name: bytes = b"", files: Sequence[str] = (), fix: str = "") -> None:
-        """Note something. fix: a command of the shell in which {R} is where --root goes."""
+        """Note something. fix: a command of the shell in which {R} is where --root goes, {Q} where gpasswd has it."""
         self.made.append((code, message, name, files, fix))
 
     def in_order(self) -> list[Finding]:
         """What fails first, then in the order of the codes."""
         order = {code: (severity != "fail", place) for place, (code, (severity, *_)) in enumerate(CODES.items())}
+        gpasswd = self.root.replace(" -R", " -Q", 1)
+        found = sorted(self.made, key=lambda one: order[one[0]])
+        commands = [one[-1].replace("{R}", self.root).replace("{Q}", gpasswd) for one in found]
         return [
-            Finding(code, CODES[code][0], message, shown(name), tuple(files), fix.replace("{R}", self.root))
-            for code, message, name, files, fix in sorted(self.made, key=lambda one: order[one[0]])
+            Finding(code, CODES[code][0], message, shown(name), tuple(files), fix)
+            for (code, message, name, files, _), fix in zip(found, commands, strict=True)
         ]
 
 
@@ -164,8 +166,7 @@ class Check:
             if user in users or user in getattr(row.image, "members", ()) or self._has_user(user):
                 continue
             text = f"group '{shown(row.name)}' lists '{shown(user)}', who is no user"
-            # gpasswd -d wants a user that exists.
-            fix = f"groupmems{{R}} -d {quote(user)} -g {quote(row.name)}"
+            fix = f"gpasswd{{Q}} -d {quote(user)} {quote(row.name)}"
             self._findings.add("dangling-member", text, row.name, ["/etc/group"], fix)
 
     def _check_primary_groups(self) -> None:
@@ -252,10 +253,11 @@ class Check:
         top = max((last for _, last, _, _ in rows), default=0) + 1
         reach: tuple[int, bytes] | None = None
         for first, last, owner, local in rows:
-            if reach is not None and first <= reach[0] and owner != reach[1]:
+            if reach is not None and first <= reach[0] and self._user_of(owner) != self._user_of(reach[1]):
                 text = f"'{shown(owner)}' and '{shown(reach[1])}' share ids of {first}-{min(last, reach[0])} in {name}"
                 fix = ""
-                if local:
+                # usermod looks for rows of this very name.
+                if local and self._database.passwd.get(owner) is not None:
                     drop, add = ("-V", "-v") if name == "subuid" else ("-W", "-w")
                     new = f"{top}-{top + last - first}"
                     fix = f"usermod{{R}} {drop} {first}-{last} {add} {new} {quote(owner)}"
@@ -263,6 +265,13 @@ class Check:
                 self._findings.add("subid-overlap", text, owner, [f"/etc/{name}"], fix)
             if reach is None or last > reach[0]:
                 reach = last, owner
+
+    def _user_of(self, owner: bytes) -> bytes:
+        """The name of whom a range belongs to: subuid(5) has UIDs, too."""
+        if owner.isdigit():
+            users: list[Any] = self._database.passwd.with_token(b":%s:" % owner)
+            return next((row.name for row in users if b"%d" % row.uid == owner), owner)
+        return owner
 
     def _try_rebase(self) -> None:
         told = {(code, name) for code, _, name, *_ in self._findings.made}
@@ -279,6 +288,8 @@ class Check:
                 return "id-collision", f"accounts rebase{{R}} --move-local {name}"
             return "name-collision", f"accounts rebase{{R}} --take image {name}"
         if step.what == "dropped":
+            if step.text == HID_NOTHING:
+                return "stale-hide", f"accounts unmask{{R}} {name}"
             if "removed" in step.text:
                 return f"stale-{step.database}", f"accounts check{{R}} --fix=stale-{step.database}"
             return "needless-row", "accounts rebase{R}"
@@ -300,11 +311,6 @@ def _describe(step: RebaseStep) -> str:
     if step.what == "moved":
         return f"{account}: {step.text.split(',')[0]}"
     return f"{account}: {step.text}"
-
-
-def quote(name: bytes) -> str:
-    """A name as a word of the shell."""
-    return shlex.quote(name.decode("utf-8", "surrogateescape"))
 
 
 def drop_rows(database: Database, codes: Iterable[str]) -> list[str]:

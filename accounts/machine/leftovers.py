@@ -95,12 +95,22 @@ def remove_leftover(change: Change, name: str) -> None:
 
 @dataclass(frozen=True)
 class WrongMode:
-    """An account file with a wrong owner or mode. name: below /etc; gid, mode: what they have to be."""
+    """An account file with a wrong owner or mode. name: below /etc; gid, mode: what they have to be; found: what is."""
 
     name: str
     gid: int
     mode: int
-    text: str
+    found: str
+
+    @property
+    def text(self) -> str:
+        """What is wrong."""
+        return f"/etc/{self.name} is {self.found}, not {self.mode:04o} 0:{self.gid}"
+
+    @property
+    def mended(self) -> str:
+        """What was wrong, once it is right."""
+        return f"/etc/{self.name} was {self.found}, is {self.mode:04o} 0:{self.gid}"
 
 
 def find_wrong_modes(change: Change, database: Database) -> Iterator[WrongMode]:
@@ -125,8 +135,7 @@ def find_wrong_modes(change: Change, database: Database) -> Iterator[WrongMode]:
             wanted = 0o600 if name == BASE else mode & 0o640 or 0o600
             gid = gid if gid in groups else groups[-1]
         if not right:
-            owner = f"{mode:04o} {status.st_uid}:{status.st_gid}"
-            yield WrongMode(name, gid, wanted, f"/etc/{name} is {owner}, not {wanted:04o} 0:{gid}")
+            yield WrongMode(name, gid, wanted, f"{mode:04o} {status.st_uid}:{status.st_gid}")
 
 
 def _readers(change: Change, database: Database) -> tuple[int, ...]:

@@ -77,23 +77,23 @@ def tell_findings(done: Sequence[str], findings: Sequence[Finding]) -> MachineOu
     )
 
 
-def tell_update(updated: Updated, dry_run: bool) -> MachineOutcome:
-    """What rebase did, and what somebody has to decide."""
+def tell_update(updated: Updated, root: str, dry_run: bool) -> MachineOutcome:
+    """What rebase did, and what somebody has to decide. root: root_option()'s."""
     walk = updated.walk
     notes = [] if walk is None else [*walk.notes, *([f"and {walk.more} more"] if walk.more else ())]
 
     def to_text(painter: Painter) -> str:
         files = "" if walk is None else render.format_walk(walk)
-        return render.format_steps(updated.report, painter) + _diff(updated.written, dry_run, painter) + files
+        return render.format_steps(updated.report, root, painter) + _diff(updated.written, dry_run, painter) + files
 
     return MachineOutcome(updated.to_json, to_text, notes, bool(updated.report.open or notes))
 
 
-def tell_adopted(report: RebaseReport, missing: int, written: Written, dry_run: bool) -> MachineOutcome:
+def tell_adopted(report: RebaseReport, missing: int, written: Written, root: str, dry_run: bool) -> MachineOutcome:
     """What became of a classic /etc. missing: accounts of the image that it lacks, and that are seen."""
     return MachineOutcome(
         lambda: {"steps": report.to_json(), "missing": missing, **written.to_json()},
-        lambda painter: render.format_steps(report, painter) + _diff(written, dry_run, painter),
+        lambda painter: render.format_steps(report, root, painter) + _diff(written, dry_run, painter),
         [f"{missing} accounts of the image were not in /etc, and are seen; --complete hides such ones"] * bool(missing),
         bool(report.open),
     )

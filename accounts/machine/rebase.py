@@ -22,6 +22,7 @@ from accounts.model.database import ID_FIELDS, KINDS, Database, Layered
 ORDERED = ("passwd", "group", "gshadow", "shadow")
 # The database that says whether a name of another one exists.
 PARENT = {"gshadow": "group", "shadow": "passwd"}
+HID_NOTHING = "hid what the image does not have"
 _BASED = "what differs from the image is taken for a local change"
 # Steps that wait for somebody to decide.
 OPEN = frozenset(("conflict", "orphan", "collision", "renumbered"))
@@ -107,7 +108,8 @@ class Rebase:
             rows = local_rows(layered)
             self._rebase(layered, rows)
             self._forget_gone(layered, rows)
-            layered.forget_needless_hides()
+            for account in layered.forget_needless_hides():
+                self._note("dropped", layered, account, HID_NOTHING)
         for name, own, other in colliding_ids(self.database):
             key = ID_FIELDS[name]
             text = f"{_id_name(key)} {getattr(own, key)} belongs to the image's '{shown(other)}'"

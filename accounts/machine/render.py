@@ -114,8 +114,8 @@ def _summary(status: Status, painter: Painter) -> str:
     return f"{text}, {painter.paint(count(problems, 'problems'), color)}" + ("; see accounts check" if problems else "")
 
 
-def format_steps(report: RebaseReport, painter: Painter) -> str:
-    """What rebase did, then what somebody has to decide, and how."""
+def format_steps(report: RebaseReport, root: str, painter: Painter) -> str:
+    """What rebase did, then what somebody has to decide, and how. root: root_option()'s."""
     lines = []
     more: dict[tuple[str, str], int] = {}
     told: Counter[tuple[str, str]] = Counter()
@@ -129,9 +129,9 @@ def format_steps(report: RebaseReport, painter: Painter) -> str:
     lines += [(what, database, "...", f"{number} more") for (what, database), number in more.items()]
     text = "".join(f"{line}\n" for line in table(lines, 0))
     if any(step.what in ("conflict", "orphan") for step in report.open):
-        text += "To decide: accounts rebase --take image|local NAME...\n"
+        text += f"To decide: accounts rebase{root} --take image|local NAME...\n"
     if any(step.what == "collision" and "belongs to" in step.text for step in report.open):
-        text += "To end a collision of ids: accounts rebase --move-local [NAME...]\n"
+        text += f"To end a collision of ids: accounts rebase{root} --move-local [NAME...]\n"
     return text
 
 

@@ -115,5 +115,9 @@ def unmask(database: Database, names: Sequence[bytes]) -> list[str]:
         shown_again = [one for one, layered in database.tables.items() if _show(layered, [name])]
         if not shown_again:
             raise BadArgument(f"nothing of '{shown(name)}' is hidden; see accounts status")
-        done += [f"the image's {one} row of '{shown(name)}' is seen again" for one in shown_again]
+        for one in shown_again:
+            if database.tables[one].image_row(name) is None:
+                done.append(f"{one} '{shown(name)}', which the image does not have, is not hidden any more")
+            else:
+                done.append(f"the image's {one} row of '{shown(name)}' is seen again")
     return done

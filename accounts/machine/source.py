@@ -15,7 +15,7 @@ from pathlib import Path
 from accounts.errors import BadArgument
 from accounts.image.tree import Tree
 from accounts.machine.delta import FILES
-from accounts.machine.words import shown
+from accounts.machine.words import quote, shown
 from accounts.model.database import Database
 from accounts.system.target import READ, read_fd
 
@@ -99,7 +99,8 @@ def write_files(path: Path, files: Mapping[str, Placed], ours: Collection[str], 
     """
     done = []
     if not path.is_dir():
-        raise BadArgument(f"{path} is not a directory; make it first: mkdir -p {path}")
+        hint = "" if path.exists() else f"; make it first: mkdir -p {quote(os.fsencode(path))}"
+        raise BadArgument(f"{path} is not a directory{hint}")
     where = shown(os.fsencode(path))
     with Tree(path) as tree:
         for name in ours:

@@ -15,6 +15,7 @@ from accounts.machine.edits import Written, edit_files, read
 from accounts.machine.merge import Take
 from accounts.machine.movelocal import Move, Pick, move_local
 from accounts.machine.rebase import RebaseReport, RebaseStep, rebase
+from accounts.machine.words import root_option
 from accounts.model.database import Database
 from accounts.model.ids import IdPool
 from accounts.system.reown import Reowned
@@ -58,7 +59,8 @@ def update(
     if walks and not dry_run:
         done += _finish(change)
     elif reown.find_unfinished(change):
-        change.listener.warn("files are left of ids that have changed: accounts rebase --re-own goes on with them")
+        command = f"accounts rebase{root_option(change)} --re-own"
+        change.listener.warn(f"files are left of ids that have changed: {command} goes on with them")
     remembered, known = reown.read_ids(change), None
     if paths is not None:
         known = remembered if previous is None else reown.read_previous(previous)

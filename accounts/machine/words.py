@@ -6,10 +6,14 @@ No hash leaves this package: whatever prints or returns a password field goes th
 
 from __future__ import annotations
 
+import shlex
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accounts.model.records import SHADOWED
+
+if TYPE_CHECKING:
+    from accounts.change import Change
 
 NEVER = "never"
 # Fields that are days since the epoch, and those that count days (shadow(5)).
@@ -26,6 +30,16 @@ ORDER = {
 }
 # The password field of each database's rows.
 _PASSWORD_COLUMN = 1
+
+
+def quote(name: bytes) -> str:
+    """A name or path as a word of a shell command."""
+    return shlex.quote(name.decode("utf-8", "surrogateescape"))
+
+
+def root_option(change: Change) -> str:
+    """ "" or " -R DIR": what an `accounts` command that is advised needs to work on the same root."""
+    return "" if change.target.live else f" -R {quote(change.target.path)}"
 
 
 def shown(name: bytes) -> str:

@@ -267,8 +267,11 @@ class Layered(OfRows[Row]):
     def check_removal(self, name: bytes) -> None:
         """Raise Refusal where remove() does."""
         if not self.may_remove(name):
-            from accounts.model.refusals import refuse_removal
+            from accounts.model.refusals import refuse_removal, refuse_root
 
+            row: Any = self.image.get(name)
+            if self.name == "passwd" and row.uid == 0:
+                raise refuse_root(name, self._hides.is_honoured())
             raise refuse_removal(self.name, name)
 
     def _may_hide(self, row: Any) -> bool:
@@ -313,11 +316,11 @@ class Layered(OfRows[Row]):
             self._hides.rows.discard((self.name, name))
             self.image.show(name)
 
-    def forget_needless_hides(self) -> None:
-        """Drop the hide rows of names that the image no longer has."""
-        for database, name in list(self._hides.rows):
-            if database == self.name and self.image_row(name) is None:
-                self._hides.rows.discard((database, name))
+    def forget_needless_hides(self) -> list[bytes]:
+        """Drop the hide rows of names that the image no longer has; the names."""
+        rows = [row for row in self._hides.rows if row[0] == self.name and self.image_row(row[1]) is None]
+        self._hides.rows.difference_update(rows)
+        return sorted(name for _, name in rows)
 
     def materialize(self, name: bytes) -> bool:
         """Copy the image's row of a name to the local layer, for programs that read only that; False when it is there.

@@ -36,6 +36,12 @@ def refuse_removal(database: str, name: bytes) -> Refusal:
     )  # fmt: skip
 
 
+def refuse_root(name: bytes, hides: bool) -> Refusal:
+    """The refusal for the user without whom there is no superuser. hides: whether rows of the image can be hidden."""
+    who = f"user '{name.decode(errors='backslashreplace')}' is this machine's superuser, only"
+    return Refusal("passwd", f"{who} userdel -f removes it" if hides else f"{who} a new image can remove it")
+
+
 def refuse_rename(database: str, name: bytes) -> Refusal:
     """The refusal for a name that only a new image can change."""
     return _from_image(

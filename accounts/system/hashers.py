@@ -12,6 +12,7 @@ import hmac
 import sys
 
 from accounts.system import libxcrypt
+from accounts.system.deps import look_in_build
 
 # passlib imports the standard library's crypt where there is one. That module is deprecated (a warning on
 # 3.11 and 3.12, gone from 3.13 on) and hashes once by every method while it is imported (8 ms). passlib
@@ -19,7 +20,11 @@ from accounts.system import libxcrypt
 _crypt = sys.modules.get("crypt")
 sys.modules["crypt"] = None  # type: ignore[assignment]
 try:
-    import passlib.context
+    try:
+        import passlib.context
+    except ModuleNotFoundError:
+        look_in_build()
+        import passlib.context
     import passlib.utils.handlers
 finally:
     del sys.modules["crypt"]

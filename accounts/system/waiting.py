@@ -7,15 +7,14 @@ Imported only on contention, because importing filelock costs more than a whole 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+
+from accounts.system.deps import look_in_build
 
 try:
     from filelock import BaseFileLock, Timeout
 except ModuleNotFoundError:
-    # Installed it is beside the package. In the source tree the tools would fail for it as soon as somebody else holds
-    # a lock: they look into no further directory, which would cost every start.
-    sys.path.append(f"{__file__.rpartition('/accounts/')[0]}/build/deps")
+    look_in_build()
     from filelock import BaseFileLock, Timeout
 
 POLL_SECONDS = 0.02

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.blocks import Block, Command, Page
+from tests.support.installation import install
 from tests.support.roots.mounts import mount_overlay, run_quiet
 
 TOP = Path(__file__).resolve().parents[2]
@@ -60,10 +61,10 @@ def make_base(base: str) -> Path:
     tools = os.environ.get("ACCOUNTS_TOOLS")
     if tools:
         run_quiet("cp", "-a", f"{TOP / tools}/usr", installed)
-        run_quiet("make", "-s", "-C", str(TOP / "nss-data"), "install", f"DESTDIR={installed}", "PREFIX=/usr",
-                  "UNITDIR=/usr/lib/systemd/system", "SHADOW_COMPAT=4.13")  # fmt: skip
     else:
-        run_quiet("make", "-s", "-C", str(TOP), "install", f"DESTDIR={installed}", "PREFIX=/usr", "SHADOW_COMPAT=4.13")
+        install(installed)
+    run_quiet("make", "-s", "-C", str(TOP / "nss-data"), "install", f"DESTDIR={installed}", "PREFIX=/usr",
+              "UNITDIR=/usr/lib/systemd/system", "SHADOW_COMPAT=4.13")  # fmt: skip
     run_quiet("cp", "-a", "/etc", str(root))
     for name in ACCOUNT_FILES:
         for tail in ("", "-"):
@@ -110,7 +111,7 @@ def classic(root: Path) -> None:
 def builder(root: Path, base: Path | None = None) -> None:
     """A build host, classic, with the root directory of a small Debian in /srv/rootfs, and this checkout in /src.
 
-    base: has tools that are in that root, too.
+    base: has tools that are in that root, too; without it they are not on the host either.
     """
     classic(root)
     # Of this machine's own release: the module is built against its libc.
@@ -194,7 +195,9 @@ def run_page(base: Path, page: Page) -> list[tuple[Command, str]]:
         root = Path(mount_overlay(place, system=f"{base}/machine"))
         for name in ("upper-usr", "work-usr"):
             os.mkdir(f"{place}/{name}")
-        options = f"lowerdir={base}/tools/usr:/usr,upperdir={place}/upper-usr,workdir={place}/work-usr"
+        # Who builds has a Debian with nothing of ours, as its page says.
+        usr = "/usr" if page.root == "builder" else f"{base}/tools/usr:/usr"
+        options = f"lowerdir={usr},upperdir={place}/upper-usr,workdir={place}/work-usr"
         run_quiet("mount", "-t", "overlay", "overlay", "-o", options, str(root / "usr"))
         for kind, where in (("proc", "proc"), ("tmpfs", "run"), ("tmpfs", "tmp")):
             run_quiet("mount", "-t", kind, kind, str(root / where))

@@ -20,6 +20,7 @@ from accounts.image.tree import Tree
 from accounts.model.ids import parse_ledger
 from tests.image.accounts import GROUP, PASSWD, SHADOW, change, make_image
 from tests.image.rootfs import make
+from tests.support.forked import run_forked
 
 IDS = "usr/share/accounts/ids"
 
@@ -142,6 +143,19 @@ def test_parallel_builds_lose_nothing(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0] * 4
     ledger = load(path)
     assert len(ledger.entries) == 80 == len(ledger.ids("passwd"))
+
+
+def test_a_ledger_whose_name_is_misspelt(tmp_path: Path) -> None:
+    """It is told that there is none, and no directory is made for it."""
+    root = make_image(tmp_path / "r")
+    done = run_forked(["accounts", "image", "pin", str(root), "--ledger", f"{tmp_path}/no/ids"])
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"accounts image pin: {tmp_path}/no: No such file or directory\n"
+    assert not (tmp_path / "no").exists()
+    told = f"accounts image pin: {tmp_path}/ids is new: no id was compared with those of an earlier build\n"
+    for expected in (told, ""):
+        done = run_forked(["accounts", "image", "pin", str(root), "--ledger", f"{tmp_path}/ids"])
+        assert (done.returncode, done.stderr) == (0, expected)
 
 
 def test_a_busy_ledger_is_an_error_and_a_failing_build_leaves_it_alone(tmp_path: Path) -> None:

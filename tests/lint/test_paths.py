@@ -51,7 +51,7 @@ RELATIVE = {
 # Module -> what its paths are, as they are no target's.
 FOREIGN = {
     "__init__.py": "the byte-code pack beside the program",
-    "cli/image.py": "operands",
+    "cli/commands.py": "operands",
     "cli/machine.py": "the default of ROOT",
     "cli/tool.py": "the usage text beside the program",
     "service/client.py": "the service's socket in /run",

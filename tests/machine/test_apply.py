@@ -577,7 +577,7 @@ def test_a_hash_that_everybody_may_read_is_told_of(root: Path) -> None:
         ("[groups.a]\nmembers = ['no']\n", "2: groups.a.members: user 'no' does not exist: declare it"),
         ("[users.daemon]\nuid = 5\n", "2: users.daemon.uid: "),
         ("[groups.video]\ngid = 5\n", "2: groups.video.gid: "),
-        ("[users.a]\nuids = 5\n", "2: users.a.uids: there is no such key of users"),
+        ("[users.a]\nuids = 5\n", "2: users.a.uids: there is no such key of users, did you mean 'uid'?"),
         (
             "[users.a]\npasswd = 'x'\n",
             "2: users.a.passwd: there is no such key of users: a password is given as its hash",

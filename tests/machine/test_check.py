@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.machine.check import FIXABLE
 from accounts.machine.findings import CODES, SAFE
 from accounts.model.moves import single_moves
 from accounts.system.walklog import Plan, create
@@ -350,7 +351,43 @@ def test_json_follows_its_schema(tmp_path: Path) -> None:
 def test_names_cannot_reach_the_shell(tmp_path: Path) -> None:
     root = wired(tmp_path, {"group": "video:x:44:$(touch pwned);x\n"})
     found = next(one for one in findings(root) if one["rule"] == "dangling-member")
-    assert found["fix"] == f"groupmems -R {root} -d '$(touch pwned);x' -g video"
+    assert found["fix"] == f"gpasswd -Q {root} -d '$(touch pwned);x' video"
+
+
+def test_ranges_of_owners_that_usermod_does_not_know(tmp_path: Path) -> None:
+    """No command is told that ends in an error; a UID and the name of its user are one owner."""
+    both = "alice:100000:65536\n1000:100000:10\n4711:100000:10\nghost:300000:10\nalice:300005:1\n"
+    root = wired(tmp_path, dict(ALICE, subuid=both, gshadow="alice:!::\n"))
+    found = [one for one in findings(root) if one["rule"] == "subid-overlap"]
+    assert [(one["name"], one.get("fix", "").split(" -")[0]) for one in found] == [("4711", ""), ("alice", "usermod")]
+    assert found[0]["message"] == "'4711' and 'alice' share ids of 100000-100009 in subuid"
+
+
+@pytest.mark.parametrize("release", ["4.13", "4.20"])
+@pytest.mark.parametrize("member", ["ghost", ""])
+def test_a_member_who_is_no_user_goes_in_every_release(release: str, member: str, tmp_path: Path) -> None:
+    root = wired(
+        tmp_path, {"group": f"video:x:44:{member},www\n", "accounts/accounts.conf": f"SHADOW_COMPAT={release}\n"}
+    )
+    fix = next(one["fix"] for one in findings(root) if one["rule"] == "dangling-member")
+    subprocess.run(["sh", "-ec", fix], env={"PATH": f"{TOP}/shims:{os.environ['PATH']}"}, timeout=60, check=True)
+    assert (root / "etc/group").read_text() == "video:x:44:www\n"
+
+
+def test_fix_refuses_what_it_does_not_mend(tmp_path: Path) -> None:
+    root = wired(tmp_path, {"group": "video:x:44:ghost\n"})
+    for case in CASES:
+        if case.code not in FIXABLE:
+            done = accounts(root, "check", f"--fix={case.code}")
+            assert (done.status, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+            assert f"'{case.code}' is not mended so, but by the command that check prints" in done.stderr
+
+
+def test_fix_says_what_the_mode_was(tmp_path: Path) -> None:
+    root = wired(tmp_path, ALICE)
+    (root / "etc/passwd").chmod(0o666)
+    done = accounts(root, "check", "--fix=mode")
+    assert "mode: /etc/passwd was 0666 0:0, is 0644 0:0\n" in done.stdout
 
 
 def test_an_unknown_code_is_wrong_usage(tmp_path: Path) -> None:

@@ -124,6 +124,30 @@ def test_short_work_and_quiet_show_nothing(tmp_path: Path) -> None:
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 1)
 
 
+# An empty path is a variable that a script forgot to set.
+EMPTY = [
+    *(([name, "-R", ""], "--root") for name in ("status", "check", "diff", "rebase", "reset", "apply", "export")),
+    (["flatten", "--to", ""], "--to"), (["adopt", "--from", ""], "--from"), (["adopt", "--original", ""], "--original"),
+    (["reset", "-n", "--backup", ""], "--backup"), (["rebase", "--re-own", "", "--previous", "x"], "--re-own"),
+    (["rebase", "--re-own", "--previous", ""], "--previous"), (["apply", "-n", ""], "DIR"),
+    (["apply", "-n", "--with", ""], "--with"), (["export", "-o", ""], "--output"), (["export", "--sign", ""], "--sign"),
+    (["import-delta", ""], "FILE"), (["import-delta", "f", "--allowed-signers", ""], "--allowed-signers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "option"), EMPTY, ids=[" ".join(argv) for argv, _ in EMPTY])
+def test_an_empty_path_is_not_the_current_directory(
+    argv: list[str], option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_root(tmp_path, ALICE)
+    before = local(root)
+    monkeypatch.chdir(root)
+    done = run_forked(["accounts", argv[0], *([] if "-R" in argv else ["-R", str(root)]), *argv[1:]])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"accounts {argv[0]}: argument .*{option}\b.*: an empty path; see .* --help\n", done.stderr)
+    assert local(root) == before
+
+
 def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
     status, shown = on_terminal(slow("check", "-R", make_root(tmp_path), sleep=0.2), interrupt="%  0:0")
     assert status == -signal.SIGINT
@@ -174,7 +198,7 @@ def test_quiet_says_nothing_and_json_is_said(tmp_path: Path, argv: list[str]) ->
         accounts(root, "mask", "www")
     loud, quiet = accounts(roots[0], *argv), accounts(roots[1], *argv, "--quiet")
     assert (quiet.status, quiet.stdout) == (loud.status, "")
-    assert quiet.stderr == loud.stderr
+    assert quiet.stderr == (loud.stderr if loud.status else "")
     both = accounts(roots[2], *argv, "--quiet", "--json")
     assert both.status == loud.status
     validate(both.json, "mask" if argv[0] == "unmask" else argv[0])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_unmask_and_revert_undo_a_deletion(root: Path, argv: tuple[str, str]) ->
 
 def test_reset_shows_everything_again(root: Path) -> None:
     accounts(root, "mask", "www")
-    assert accounts(root, "reset").status == 0
+    assert accounts(root, "reset", "--yes").status == 0
     assert local(root) == {}
 
 
@@ -61,12 +62,22 @@ def test_rebase_drops_a_hide_row_that_hides_nothing_any_more(root: Path) -> None
     write(root / "usr/lib", {name: "".join(line for line in text.splitlines(True) if not line.startswith("www:"))
                              for name, text in IMAGE.items()})  # fmt: skip
     assert accounts(root, "check").stdout.count("stale-hide") == 2
-    assert accounts(root, "rebase").status == 0
+    assert accounts(root, "unmask", "-n", "www").stdout.startswith(
+        "passwd 'www', which the image does not have, is not hidden any more\n"
+    )
+    done = accounts(root, "rebase")
+    told = "".join(f"dropped  {name}  www  hid what the image does not have\n" for name in ("passwd", "shadow"))
+    assert (done.status, re.sub("  +", "  ", done.stdout)) == (0, told)
     assert local(root) == {}
 
 
 def test_refusals(root: Path) -> None:
-    assert accounts(root, "mask", "root").status == 3
+    done = accounts(root, "mask", "root")
+    assert (done.status, done.stderr) == (
+        3,
+        "accounts mask: user 'root' is this machine's superuser, only userdel -f removes it\n",
+    )
+    assert tool(root, "userdel", "root").stderr == done.stderr.replace("accounts mask", "userdel")
     assert accounts(root, "mask", "ghost").stderr == "accounts mask: the image has no 'ghost'; see accounts status\n"
     assert (
         accounts(root, "unmask", "www").stderr == "accounts unmask: nothing of 'www' is hidden; see accounts status\n"
@@ -74,6 +85,8 @@ def test_refusals(root: Path) -> None:
     (root / "usr/share/accounts/accounts.conf").write_text("HIDE=no\n")
     done = accounts(root, "mask", "www")
     assert (done.status, done.stderr.count("\n")) == (3, 1)
+    done = accounts(root, "mask", "root")
+    assert done.stderr == "accounts mask: user 'root' is this machine's superuser, only a new image can remove it\n"
     assert local(root) == {}
 
 

@@ -92,7 +92,7 @@ def test_only_who_is_named_moves(tmp_path: Path) -> None:
     root = make(tmp_path, {}, {"group": "crew:x:33:\nteam:x:44:\n"})
     done = accounts(root, "rebase", "--move-local", "crew")
     assert (done.status, local(root)["group"]) == (1, "crew:x:999:\nteam:x:44:\n")
-    assert "To end a collision of ids: accounts rebase --move-local [NAME...]\n" in done.stdout
+    assert f"To end a collision of ids: accounts rebase -R {root} --move-local [NAME...]\n" in done.stdout
     assert accounts(root, "rebase", "crew").status == 2
 
 

@@ -190,7 +190,7 @@ def test_a_life(tmp_path: Path) -> None:
         "merged    shadow   daemon  passwd, lstchg from the image",
         "conflict  passwd   www     shell was /usr/sbin/nologin; the image has /bin/false, this machine /bin/sh, "
         "which stays",
-        "To decide: accounts rebase --take image|local NAME...",
+        f"To decide: accounts rebase -R {root} --take image|local NAME...",
     ]
     assert (done.status, done.stderr) == (1, "")
     after = local(root)
@@ -253,7 +253,7 @@ def test_ids_that_both_layers_give_away(tmp_path: Path) -> None:
         1,
         "collision  passwd  alice  UID 34 belongs to the image's 'new'\n"
         "collision  group   alice  GID 34 belongs to the image's 'new'\n"
-        "To end a collision of ids: accounts rebase --move-local [NAME...]\n",
+        f"To end a collision of ids: accounts rebase -R {root} --move-local [NAME...]\n",
     )
 
 
@@ -336,7 +336,7 @@ def test_a_group_that_the_image_removes_from_under_a_member_row_is_an_orphan(tmp
     }
     write(root / "usr/lib", removed)
     told = "orphan  group  video  the image no longer has this group; the local row keeps it alive\n"
-    told += "To decide: accounts rebase --take image|local NAME...\n"
+    told += f"To decide: accounts rebase -R {root} --take image|local NAME...\n"
     done = accounts(root, "rebase")
     assert (done.status, done.stdout, local(root)["group"]) == (1, told, rows["group"])
     found = [one for one in accounts(root, "check", "--json").json["findings"] if one["rule"] == "orphan"]
@@ -365,7 +365,7 @@ def test_a_group_that_the_image_removes_from_under_a_member_row_is_an_orphan(tmp
         ("revert", "ghost"),
         ("mask", "ghost"),
         ("unmask", "ghost"),
-        ("reset", "--keep", "ghost"),
+        ("reset", "--yes", "--keep", "ghost"),
     ],
 )
 def test_a_name_that_nobody_has_is_told_of(argv: tuple[str, ...], tmp_path: Path) -> None:

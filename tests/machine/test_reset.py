@@ -64,20 +64,20 @@ def fast() -> Iterator[Path]:
 def test_reset_leaves_the_image_and_no_hash(tmp_path: Path) -> None:
     root = make(tmp_path)
     assert len(hashes(root)) == 9
-    done = accounts(root, "reset")
+    done = accounts(root, "reset", "--yes")
     assert (done.status, done.stderr) == (0, "")
     assert hashes(root) == []
     # shadow's tools switch subordinate ids on by the file being there, so it stays, empty.
     assert sorted(os.listdir(root / "etc")) == [".pwd.lock", "nsswitch.conf", "security", "subuid"]
     assert local(root) == {"subuid": ""}
     assert accounts(root, "status").stdout.startswith("0 own users, 0 own groups, 0 memberships, 0 changed")
-    again = accounts(root, "reset")
+    again = accounts(root, "reset", "--yes")
     assert (again.status, again.stdout) == (0, "")
 
 
 def test_reset_keeps_an_account_with_its_memberships(tmp_path: Path) -> None:
     root = make(tmp_path)
-    assert accounts(root, "reset", "--keep", "alice").status == 0
+    assert accounts(root, "reset", "--yes", "--keep", "alice").status == 0
     assert local(root) == {
         "passwd": "alice:x:1000:1000::/home/alice:/bin/sh\n",
         "group": "alice:x:1000:\nvideo:x:44:alice\ncrew:x:1002:alice\n",
@@ -99,7 +99,7 @@ def test_no_hash_is_left_on_the_disk(tmp_path: Path) -> None:
     script = """
         mount -o loop "$1" "$2" && cd / || exit 9
         cp -a "$3/." "$2" && sync -f "$2" && grep -qa secret "$1" && echo before
-        "$4" reset --root "$2" || exit 8
+        "$4" reset --yes --root "$2" || exit 8
         umount "$2" && grep -ca secret "$1"
     """
     source = make(tmp_path / "source") if (tmp_path / "source").mkdir() is None else None
@@ -118,7 +118,7 @@ def test_no_hash_is_left_on_the_disk(tmp_path: Path) -> None:
 def test_backup_is_for_root_only(tmp_path: Path) -> None:
     root = make(tmp_path)
     archive = tmp_path / "saved.tar"
-    assert accounts(root, "reset", "--backup", str(archive)).status == 0
+    assert accounts(root, "reset", "--yes", "--backup", str(archive)).status == 0
     assert archive.stat().st_mode & 0o7777 == 0o600
     with tarfile.open(archive) as tar:
         assert {name: tar.extractfile(name).read().decode() for name in tar.getnames()} == {  # type: ignore[union-attr]
@@ -127,7 +127,7 @@ def test_backup_is_for_root_only(tmp_path: Path) -> None:
     root2 = make(tmp_path / "other") if (tmp_path / "other").mkdir() is None else None
     assert root2 is not None
     before = local(root2)
-    assert accounts(root2, "reset", "--backup", str(archive)).status == 3
+    assert accounts(root2, "reset", "--yes", "--backup", str(archive)).status == 3
     assert local(root2) == before
 
 
@@ -147,7 +147,7 @@ def test_what_the_former_owner_declared_does_not_come_back(tmp_path: Path) -> No
         (root / name).write_text(text)
         (root / name).chmod(0o600)
     archive = tmp_path / "saved.tar"
-    assert accounts(root, "reset", "--backup", str(archive)).status == 0
+    assert accounts(root, "reset", "--yes", "--backup", str(archive)).status == 0
     assert hashes(root) == []
     assert not (root / "etc/accounts.d").exists()
     assert [name for name in declared if (root / name).exists()] == [
@@ -161,7 +161,7 @@ def test_what_the_former_owner_declared_does_not_come_back(tmp_path: Path) -> No
 def test_a_second_name_of_a_file_is_told_of(tmp_path: Path) -> None:
     root = make(tmp_path)
     os.link(root / "etc/shadow-", root / "var/linked")
-    done = accounts(root, "reset")
+    done = accounts(root, "reset", "--yes")
     assert done.status == 1
     assert done.stderr == "accounts reset: /etc/shadow- has 2 names, and the content is left under another one\n"
     assert hashes(root) == [str(root / "var/linked")]
@@ -170,12 +170,23 @@ def test_a_second_name_of_a_file_is_told_of(tmp_path: Path) -> None:
 def test_a_machine_without_an_image_is_not_emptied(tmp_path: Path) -> None:
     root = make_root(tmp_path, dict(IMAGE), image={})
     before = local(root)
-    done = accounts(root, "reset")
+    done = accounts(root, "reset", "--yes")
     assert (done.status, done.stderr) == (
         3,
         "accounts reset: there is no image to go back to: nobody would be left; see accounts check\n",
     )
-    assert accounts(root, "reset", "--keep", "ghost").status == 3
+    assert accounts(root, "reset", "--yes", "--keep", "ghost").status == 3
+    assert local(root) == before
+
+
+def test_without_a_terminal_nobody_can_be_asked(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    before = local(root)
+    done = accounts(root, "reset")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        "accounts reset: nothing was changed: there is no terminal to ask on, and no --yes; see accounts reset --help\n"
+    )
     assert local(root) == before
 
 
@@ -184,7 +195,7 @@ def test_a_link_is_removed_not_followed(tmp_path: Path) -> None:
     (root / "var/victim").write_text("precious\n")
     (root / "etc/shadow-").unlink()
     (root / "etc/shadow-").symlink_to(root / "var/victim")
-    assert accounts(root, "reset").status == 0
+    assert accounts(root, "reset", "--yes").status == 0
     assert (root / "var/victim").read_text() == "precious\n"
     assert not (root / "etc/shadow-").is_symlink()
 
@@ -193,7 +204,7 @@ def test_ranges_of_the_factory_come_back_at_the_next_boot(tmp_path: Path) -> Non
     root = make(tmp_path)
     (root / "usr/share/factory/etc").mkdir(parents=True)
     (root / "usr/share/factory/etc/subuid").write_text("www:100000:65536\n")
-    assert accounts(root, "reset").status == 0
+    assert accounts(root, "reset", "--yes").status == 0
     assert not (root / "etc/subuid").exists()
 
 
@@ -205,7 +216,7 @@ def test_dry_run_and_json(tmp_path: Path) -> None:
     assert len(result["removed"]) == 9
     assert local(root) == before
     assert not (root / "etc/.pwd.lock").exists()
-    validate(accounts(root, "reset", "--json").json, "reset")
+    validate(accounts(root, "reset", "--yes", "--json").json, "reset")
     assert hashes(root) == []
 
 

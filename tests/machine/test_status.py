@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,7 @@ def test_a_name_that_nobody_has_cannot_be_shown(root: Path) -> None:
     done = accounts(root, "show", "nobody")
     assert (done.status, done.stdout) == (3, "")
     assert done.stderr == "accounts show: neither /etc nor the image has 'nobody'; see accounts status\n"
+    assert "the image has 'vidoe', did you mean 'video'?; see" in accounts(root, "show", "vidoe").stderr
 
 
 @pytest.mark.parametrize("argv", [("status",), ("diff",), ("show", "root"), ("show", "video")])
@@ -202,9 +204,16 @@ def test_wrong_usage_and_what_cannot_be_read(root: Path, argv: tuple[str, ...], 
     assert done.stderr.startswith(f"accounts {argv[0]}: ")
 
 
-@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
-def test_a_passwd_that_is_no_file_cannot_be_told(tmp_path: Path, make: object) -> None:
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkdir, "Is a directory"),
+        (lambda path: os.symlink("/etc/passwd", path), "Too many levels of symbolic links"),
+        (os.mkfifo, "not a regular file"),
+    ],
+)
+def test_a_passwd_that_is_no_file_cannot_be_told(tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
     root = make_root(tmp_path)
-    make(root / "etc/passwd")  # type: ignore[operator]
+    make(root / "etc/passwd")
     done = accounts(root, "status")
-    assert (done.status, done.stdout, done.stderr) == (3, "", "accounts status: cannot open /etc/passwd\n")
+    assert (done.status, done.stdout, done.stderr) == (3, "", f"accounts status: cannot open /etc/passwd: {why}\n")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from accounts.cli import image
 from accounts.cli.tool import Tool
 from accounts.image.ledger import parse_text
 from accounts.image.rules import parse_rules
 from accounts.machine.check import SETTINGS
-from scripts.commandlines import SECTION_1, find_commands, find_tool, list_rows
+from scripts.commandlines import RELEASES, SECTION_1, find_commands, find_tool, list_rows
 from scripts.manuals import MAN, main, pages
 from scripts.shims import TOOLS
 
@@ -76,6 +77,10 @@ def test_the_page_of_a_tool_has_its_options_and_statuses(manuals: Path, name: st
     for number in {*tool.exits.values(), *tool.file_exits.values(), tool.other}:
         assert re.search(rf"^ +{number}\b", shown, re.M), number
     assert "\nSTATELESS\n" in shown
+    usages = "".join(tool.usage_for(release) for release in RELEASES)
+    for row in list_rows(tool):
+        told = any(re.search(rf"^ +(-\w, )?{re.escape(word)}[ ,]", usages, re.M) for word in row.names)
+        assert bool(row.text) == told, row
 
 
 @pytest.mark.parametrize("name", find_commands())
@@ -87,6 +92,14 @@ def test_the_page_of_a_command_has_what_its_help_has(manuals: Path, name: str) -
     statuses = {*line.exits.values(), *line.file_exits.values(), line.other} if isinstance(line, Tool) else range(4)
     told = re.search(r"^EXIT STATUS\n(.*?)^[A-Z]", shown, re.M | re.DOTALL)
     assert told and {int(number) for number in re.findall(r"^ +(\d+) ", told[1], re.M)} == {0, *statuses}
+
+
+def test_the_help_of_a_command_names_its_page() -> None:
+    there = {Path(path).stem for path in pages()}
+    parsers = [line for line in find_commands().values() if not isinstance(line, Tool)]
+    for parser in (*parsers, image.make_parser()):
+        told = re.findall(r"^Manual: (\S+)\(8\)$", parser.format_help(), re.M)
+        assert len(told) == 1 and told[0] in there, parser.prog
 
 
 def test_accounts_conf_has_every_key_that_is_read_and_no_other(manuals: Path) -> None:

@@ -481,6 +481,23 @@ def test_without_ctypes_passlib_serves() -> None:
     assert (done.stdout, done.stderr) == ("b'$6$' True False\n", "")
 
 
+@pytest.mark.parametrize("argv", [["status"], ["--help"], ["sysusers"], ["reset", "--yes"], ["image", "check", "/x"]])
+def test_of_accounts_commands_it_is_a_failure(argv: list[str]) -> None:
+    """Not the status of findings, which units take for success."""
+    code = "for name in ('json', 'shutil', 'dataclasses'): sys.modules[name] = None\n"
+    done = run_isolated(f"{code}sys.argv = ['accounts', *{argv!r}]\nfrom accounts.cli.main import main\nmain()\n")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert done.stderr.startswith("accounts: this needs the whole standard library of Python: ")
+
+
+def test_a_slip_of_the_pen_is_told_without_difflib() -> None:
+    code = (
+        "sys.modules['difflib'] = None\nsys.argv = ['accounts', 'bogus']\nfrom accounts.cli.main import main\nmain()\n"
+    )
+    done = run_isolated(code)
+    assert (done.returncode, done.stderr) == (2, "accounts: there is no command 'bogus'; see accounts --help\n")
+
+
 def test_a_missing_module_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     files = {"passwd": "alice:x:1000:1000:::\n", "shadow": "alice:!:19000:0:99999:7:::\n"}
