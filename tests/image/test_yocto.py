@@ -31,6 +31,7 @@ fakeroot python do_rootfs () {
 }
 do_rootfs[cleandirs] += "${IMAGE_ROOTFS}"
 do_rootfs[depends] += "virtual/fakeroot-native:do_populate_sysroot"
+addtask rootfs
 inherit ${IMAGE_CLASSES}
 """,
     "classes/externalsrc.bbclass": "",
@@ -120,6 +121,39 @@ def test_tables_of_useradd_staticids_are_found_in_bbpath(builds: Builds) -> None
     answer = builds.bitbake(set=tables, get=["STATELESS_PINS"])
     where = builds.directory / "tables/files"
     assert answer["get"]["STATELESS_PINS"] == f"passwd={where}/passwd passwd={where}/more group={where}/group"
+
+
+def test_a_changed_setting_or_file_changes_the_signature_of_do_rootfs(builds: Builds) -> None:
+    where = make(builds.directory / "mine", {
+        "more.rules": "# why\nrm b\n", "my.rules": "include more.rules\n# why\nrm a\n", "pins": "a:x:1:1:::\n",
+        "before": "passwd:a:1:present\n", "ids": "passwd:b:2:present\n", "root/etc/passwd": "",
+    })  # fmt: skip
+    make(builds.directory / "tables", {"files/passwd": "a:x:1:::\n", "other/passwd": "a:x:1:::\n"})
+    given = {
+        "IMAGE_FEATURES": "stateless", "USERADD_UID_TABLES": "files/passwd",
+        "STATELESS_RULES": f"/sysroot/usr/share/accounts/rules/oe.rules {where}/my.rules", "STATELESS_KEEP": "admin",
+        "STATELESS_LEDGER": f"{where}/ids", "STATELESS_PREVIOUS": f"{where}/root {where}/ids {where}/before",
+        "STATELESS_FINDINGS": "unpinned-id=ignore", "STATELESS_CHECK_EMPTY": "warn", "STATELESS_WIRE": "",
+    }  # fmt: skip
+
+    def sign(**change: str) -> Any:
+        return builds.bitbake(set={**given, **change}, hash="do_rootfs")["hash"]
+
+    first = sign()
+    assert sign() == first
+    assert sorted(Path(path).name for path, _ in first[1]) == ["before", "more.rules", "my.rules", "passwd"]
+    for name in [*given, "STATELESS_PINS"]:
+        change = "other/passwd" if "TABLES" in name else "" if name == "IMAGE_FEATURES" else f"passwd={where}/pins"
+        assert sign(**{name: change})[0] != first[0], name
+    for path in (where / "more.rules", where / "my.rules", where / "before", builds.directory / "tables/files/passwd"):
+        before = path.read_text()
+        path.write_text("# another\n" + before)
+        assert sign() != first, path
+        path.write_text(before)
+        assert sign() == first
+    # The task writes it, and would have to run again each time.
+    (where / "ids").write_text("passwd:b:2:present\npasswd:c:3:present\n")
+    assert sign() == first
 
 
 IMAGE: dict[str, str | None] = {
