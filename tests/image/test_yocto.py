@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
@@ -215,6 +216,7 @@ def test_a_failure_fails_the_build(builds: Builds, change: dict[str, str], messa
 
 
 RECIPE = LAYER / "recipes-core/stateless-accounts/stateless-accounts_git.bb"
+TARGET = {"PN": "stateless-accounts", "OVERRIDES": "class-target"}
 
 
 @pytest.mark.parametrize(
@@ -265,9 +267,25 @@ def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path)
         assert (tmp_path / path).is_file(), path
 
 
-def test_the_licence_of_the_recipe_is_the_source_trees() -> None:
-    sum_of_file = subprocess.run(["md5sum", TOP / "LICENSE"], capture_output=True, text=True).stdout.split()[0]
-    assert f"md5={sum_of_file}" in RECIPE.read_text()
+@pytest.mark.parametrize("spdx", [False, True])
+def test_the_licence_of_the_recipe_is_of_all_that_it_installs(builds: Builds, spdx: bool) -> None:
+    """Ours, passlib's and filelock's; in SPDX' words where OE-core has the parser that asks for them."""
+    if spdx:
+        make(builds.directory / "core", {"lib/oe/spdx_license.py": ""})
+    answer = builds.bitbake(
+        RECIPE, set=TARGET, get=["LICENSE", "LIC_FILES_CHKSUM"],
+        flags=[["NO_GENERIC_LICENSE", "UnixCrypt"]],
+    )  # fmt: skip
+    names = ["MIT", "BSD-3-Clause", "Beerware", "ISC", "LicenseRef-UnixCrypt", "Unlicense"]
+    assert answer["get"]["LICENSE"] == (" AND " if spdx else " & ").join(names)
+    files = dict(re.findall(r"file://(\S+);md5=(\S+)", answer["get"]["LIC_FILES_CHKSUM"]))
+    for name, expected in files.items():
+        assert hashlib.md5((TOP / name).read_bytes(), usedforsecurity=False).hexdigest() == expected
+    assert sorted(map(os.path.basename, files)) == ["LICENSE", "filelock-LICENSE", "passlib-LICENSE"]
+    assert answer["flags"]["NO_GENERIC_LICENSE"] in files
+    licence = (TOP / answer["flags"]["NO_GENERIC_LICENSE"]).read_text()
+    for part in ("Assurance Technologies", "BEER-WARE", "Aki Yoshida", "Damien Miller"):
+        assert part in licence
 
 
 def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path) -> None:

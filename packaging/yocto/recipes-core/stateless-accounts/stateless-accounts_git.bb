@@ -3,8 +3,22 @@ SUMMARY = "User and group accounts for image-based Linux"
 DESCRIPTION = "The shadow-utils family over a read-only image layer in /usr/lib and a local delta in /etc, the NSS \
 module that joins both, and the image builder `accounts image`."
 SECTION = "base/utils"
-LICENSE = "MIT"
-LIC_FILES_CHKSUM = "file://LICENSE;md5=c3f51d1f3603600569eb4ef603141e82"
+# Ours and filelock's (Unlicense up to 3.20, MIT since 3.24), and of passlib BSD-3-Clause, md5_crypt.py (Beerware), _blowfish
+# (ISC) and des.py, whose terms have no name in SPDX. OE-core wants AND since it has a parser of SPDX; before it was &.
+LICENSE = "${@stateless_licences(d, 'MIT BSD-3-Clause Beerware ISC LicenseRef-UnixCrypt Unlicense')}"
+LAYER_FILES = "packaging/yocto/recipes-core/stateless-accounts/files"
+LIC_FILES_CHKSUM = "\
+    file://LICENSE;md5=c3f51d1f3603600569eb4ef603141e82 \
+    file://${LAYER_FILES}/passlib-LICENSE;md5=c8449c5e10474d113ab787ed2753bafe \
+    file://${LAYER_FILES}/filelock-LICENSE;md5=2c6acbdf7bb74caa37512c3a5ca6857b \
+"
+# Under both names: the parser of SPDX takes the prefix off.
+NO_GENERIC_LICENSE[LicenseRef-UnixCrypt] = "${LAYER_FILES}/passlib-LICENSE"
+NO_GENERIC_LICENSE[UnixCrypt] = "${LAYER_FILES}/passlib-LICENSE"
+
+def stateless_licences(d, names):
+    operator = ' AND ' if bb.utils.which(d.getVar('BBPATH') or '', 'lib/oe/spdx_license.py') else ' & '
+    return operator.join(names.split())
 
 # The source tree that this layer is a part of.
 inherit externalsrc python3native
@@ -46,6 +60,8 @@ do_compile () {
 
 do_install () {
     oe_runmake install DESTDIR=${D}
+    # Word lists of Creative Commons, for passphrases that nothing here makes.
+    rm -rf ${D}${prefix}/lib/accounts/passlib/_data
 }
 
 # shadow-base (login, su, newgrp) stays beside ours; its sg is a plain link, and leads to its set-uid newgrp.
