@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -286,6 +287,62 @@ def test_the_licence_of_the_recipe_is_of_all_that_it_installs(builds: Builds, sp
     licence = (TOP / answer["flags"]["NO_GENERIC_LICENSE"]).read_text()
     for part in ("Assurance Technologies", "BEER-WARE", "Aki Yoshida", "Damien Miller"):
         assert part in licence
+
+
+# Which package of OE-core's python3 has a module: python3-manifest.json of OE-core 35a2c6e (August 2026, Python 3.14), and
+# for fcntl that of scarthgap. What it does not list and the interpreter does not contain is python3-misc's.
+PACKAGES = {
+    "asyncio": "asyncio concurrent",
+    "compression": "tarfile",
+    "core": """\
+        __future__ _frozen_importlib _frozen_importlib_external _signal _stat _thread abc argparse binascii bisect
+        builtins codecs collections contextlib dataclasses enum errno fnmatch functools gc grp heapq importlib inspect
+        io itertools marshal math operator os pathlib platform posix posixpath pwd re select shutil signal stat
+        stringprep struct subprocess sys textwrap threading time traceback types typing unicodedata warnings weakref
+        zlib""",
+    "crypt": "hashlib",
+    "ctypes": "ctypes",
+    "datetime": "calendar datetime",
+    "difflib": "difflib",
+    "fcntl": "fcntl",
+    "io": "_socket socket termios",
+    "json": "json",
+    "logging": "logging",
+    "math": "random",
+    "misc": "timeit",
+    "netclient": "base64 hmac urllib",
+    "resource": "resource",
+    "shell": "shlex",
+    "syslog": "syslog",
+    "tomllib": "tomllib",
+}
+# Windows' of filelock; and passlib is content without, as Python is since 3.13.
+NEVER = {"msvcrt", "crypt"}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file names in import statements, wherever they are, by their first name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_recipe_depends_on_the_packages_of_all_that_is_imported(builds: Builds) -> None:
+    where = {module: f"python3-{package}" for package, modules in PACKAGES.items() for module in modules.split()}
+    wanted: dict[str, str] = {}
+    for name in ("accounts", "build/deps/passlib", "build/deps/filelock"):
+        for path in (TOP / name).rglob("*.py"):
+            if "tests" not in path.relative_to(TOP).parts:
+                wanted |= dict.fromkeys((imports(path) & sys.stdlib_module_names) - NEVER, str(path))
+    unknown = {module: path for module, path in wanted.items() if module not in where}
+    assert not unknown, "find its package in OE-core's python3-manifest.json"
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["RDEPENDS:stateless-accounts"])
+    depends = answer["get"]["RDEPENDS:stateless-accounts"].split()
+    assert [name for name in depends if name.startswith("python3-")] == sorted({where[module] for module in wanted})
 
 
 def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path) -> None:

@@ -82,7 +82,11 @@ do_install:append:class-native () {
 # libsubid loads its plugin by a name without version, which would put it into ${PN}-dev.
 FILES_SOLIBSDEV = ""
 FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${libdir}/libsubid_altfiles.so ${base_libdir}/security ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
-RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
+# The packages of what accounts/, passlib and filelock import; timeit has none of its own and is in python3-misc.
+# tests/image/test_yocto.py compares.
+RDEPENDS:${PN}:class-target = "python3-asyncio python3-compression python3-core python3-crypt python3-ctypes \
+    python3-datetime python3-difflib python3-fcntl python3-io python3-json python3-logging python3-math \
+    python3-misc python3-netclient python3-resource python3-shell python3-syslog python3-tomllib"
 # In place of package shadow, which useradd.bbclass has every package with users depend on. It needs, in local.conf
 # or the distribution's configuration: PREFERRED_RPROVIDER_shadow = "stateless-accounts"
 RPROVIDES:${PN}:class-target = "shadow"
