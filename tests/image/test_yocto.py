@@ -36,7 +36,8 @@ do_rootfs[depends] += "virtual/fakeroot-native:do_populate_sysroot"
 addtask rootfs
 inherit ${IMAGE_CLASSES}
 """,
-    "classes/externalsrc.bbclass": "",
+    # base.bbclass, which is read by BitBake's server only, has oe_runmake.
+    "classes/externalsrc.bbclass": 'oe_runmake () {\n    make -C ${TOP} -s ${EXTRA_OEMAKE} "$@"\n}\n',
     "classes/update-alternatives.bbclass": "",
     "classes/python3native.bbclass": 'PYTHON = "${STAGING_BINDIR_NATIVE}/python3-native/python3"\n'
     'PYTHON_DIR = "python3.13"\n',
@@ -77,6 +78,7 @@ class Builds:
             input=json.dumps(request), capture_output=True, text=True, cwd=self.directory,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        print(done.stderr)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
@@ -253,9 +255,7 @@ def test_the_recipe_parses_for_target_and_build_host(
 def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path) -> None:
     """Each has a link name, and is installed where its target is; sg, which shadow-base has as a plain file, is not."""
     names = ["passwd", "chfn", "chsh", "chpasswd", "newgrp", "vipw", "vigr"]
-    answer = builds.bitbake(
-        RECIPE, get=["ALTERNATIVE:stateless-accounts"], set={"PN": "stateless-accounts", "OVERRIDES": "class-target"}
-    )
+    answer = builds.bitbake(RECIPE, get=["ALTERNATIVE:stateless-accounts"], set=TARGET)
     assert answer["get"]["ALTERNATIVE:stateless-accounts"].split() == names
     subprocess.run(["make", "-s", "-C", TOP, "install", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
     text = RECIPE.read_text()
@@ -363,6 +363,85 @@ def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path
     done = subprocess.run([second / "usr/bin/accounts", "image", "wire", root], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (root / "etc/passwd").read_text().startswith("svc:")
+
+
+@pytest.mark.parametrize("features", ["", "pam"])
+def test_what_package_shadow_has_in_etc_is_ours(builds: Builds, features: str) -> None:
+    """do_install: but for login.defs, login and su, which are shadow-base's, and no word lists of passlib's."""
+    image = builds.directory / "image"
+    answer = builds.bitbake(
+        RECIPE, exec="do_install", get=["RDEPENDS:stateless-accounts", "PACKAGECONFIG"],
+        set=TARGET | {
+            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(TOP), "sysconfdir": "/etc", "base_libdir": "/lib",
+            "STATELESS_DEPS:class-target": f"{TOP}/build/deps", "PYTHON:class-target": "/usr/bin/python3",
+        },
+    )  # fmt: skip
+    assert not answer["failed"], "\n".join(map(str, answer["log"]))
+    services = {"pam.d/" + name for name in ("chfn", "chpasswd", "chsh", "newusers", "passwd")}
+    expected = {"default/useradd", "subuid", "subgid"} | (services if features else set())
+    assert {name for name in names(image) if not name.endswith("/")} == expected
+    assert "SHELL=/bin/sh" in (image / "etc/default/useradd").read_text()
+    assert (image / "usr/lib/accounts/passlib/hash.py").exists()
+    assert not (image / "usr/lib/accounts/passlib/_data").exists()
+    assert {"base-passwd", "shadow-base"} <= set(answer["get"]["RDEPENDS:stateless-accounts"].split())
+    packages = PAM_PACKAGES.split()
+    for service in sorted(services) if features else ():
+        for line in (image / "etc" / service).read_text().splitlines():
+            if module := re.search(r"pam_(\w+)\.so", line):
+                assert module[1] == "permit" or f"pam-plugin-{module[1]}" in packages
+            elif not line.startswith("#"):
+                assert re.fullmatch(r"(\w+) +include +common-\1", line)
+
+
+PAM_PACKAGES = re.sub(r'(?s).*PACKAGECONFIG\[pam\] = "[^"]*,([^"]*)".*', r"\1", RECIPE.read_text()).replace("\\\n", "")
+
+# As base-passwd's preinst makes them, and what is in /etc of ours.
+NEW: dict[str, str | None] = {
+    "etc/passwd": "root:*:0:0:root:/root:/bin/sh\ndaemon:*:1:1:daemon:/usr/sbin:/sbin/nologin\n",
+    "etc/group": "root:*:0:\ndaemon:*:1:\nshadow:*:42:\nusers:*:100:\n",
+    "etc/login.defs": "ENCRYPT_METHOD SHA512\nSYS_UID_MIN 101\n", "etc/subuid": "", "etc/subgid": "",
+    "etc/default/useradd": "SHELL=/bin/sh\n", "etc/skel/": None,
+}  # fmt: skip
+
+
+def test_the_postinst_makes_shadow_files_so_that_hashes_are_in_them(builds: Builds) -> None:
+    """In do_rootfs: base-passwd, our postinst, a package's useradd, extrausers' usermod -p; then the class."""
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["pkg_postinst:stateless-accounts", "PACKAGE_WRITE_DEPS"])
+    assert answer["get"]["PACKAGE_WRITE_DEPS"].split() == ["shadow-native"]
+    postinst = answer["get"]["pkg_postinst:stateless-accounts"]
+    (builds.directory / "work").mkdir()
+    root = make_wirable_root(builds.root, NEW)
+    environment = {"PATH": f"{SHIMS}:/usr/bin:/bin", "D": str(root)}
+    script = f"{postinst}\nuseradd --root $D -r -U svc\nusermod --prefix $D -p '$6$salt$hash' root\n"
+    subprocess.run(["sh", "-euc", script], check=True, env=environment)
+    assert (root / "etc/passwd").read_text().startswith("root:x:0:0:")
+    assert [line.split(":")[:2] for line in (root / "etc/shadow").read_text().splitlines()] == [
+        ["root", "$6$salt$hash"], ["daemon", "*"], ["svc", "!"]
+    ]  # fmt: skip
+    assert (root / "etc/gshadow").exists()
+    rules = TOP / "nss-data/rules/oe-core-image-minimal.rules"
+    answer = builds.bitbake(
+        exec="stateless_accounts", set={"IMAGE_FEATURES": "stateless", "STATELESS_RULES": str(rules)}
+    )
+    assert not answer["failed"], "\n".join(map(str, answer["log"]))
+    assert names(root) == []
+    assert "root:$6$salt$hash:" in (root / "usr/lib/shadow").read_text()
+    # Once more, as an update of the package on the machine does: its tools are ours, and all is there.
+    subprocess.run(["sh", "-euc", postinst], check=True, env=environment)
+    assert names(root) == [".pwd.lock"]
+
+
+def test_the_postinst_on_a_machine_has_no_root_directory(builds: Builds, tmp_path: Path) -> None:
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["pkg_postinst:stateless-accounts"])
+    postinst = answer["get"]["pkg_postinst:stateless-accounts"]
+    tools = make(tmp_path / "tools", dict.fromkeys(("pwconv", "grpconv"), '#!/bin/sh\necho "${0##*/}" "$@"\n'))
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    done = subprocess.run(["/bin/sh", "-ec", postinst], capture_output=True, text=True, env={"PATH": str(tools)})
+    assert (done.returncode, done.stdout) == (0, "pwconv\ngrpconv\n")
+    (tools / "pwconv").write_text("#!/bin/sh\nexit 5\n")
+    done = subprocess.run(["/bin/sh", "-c", postinst], capture_output=True, text=True, env={"PATH": str(tools)})
+    assert done.returncode == 1
 
 
 # OE's calls
