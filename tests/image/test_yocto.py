@@ -289,8 +289,8 @@ def test_the_licence_of_the_recipe_is_of_all_that_it_installs(builds: Builds, sp
         assert part in licence
 
 
-# Which package of OE-core's python3 has a module: python3-manifest.json of OE-core 35a2c6e (August 2026, Python 3.14), and
-# for fcntl that of scarthgap. What it does not list and the interpreter does not contain is python3-misc's.
+# Which package of OE-core's python3 has a module: from python3-manifest.json of OE-core 35a2c6e (August 2026, Python
+# 3.14), but fcntl from scarthgap's. What it does not list and the interpreter does not contain is python3-misc's.
 PACKAGES = {
     "asyncio": "asyncio concurrent",
     "compression": "tarfile",
