@@ -59,7 +59,8 @@ def stateless_files(d):
     Not STATELESS_LEDGER: the task writes it itself, and would run again after each run. Not root directories of
     earlier images. Not what stateless-accounts-native brings, of which do_rootfs depends on the task.
     """
-    rules = (d.getVar('STATELESS_RULES') or '').split()
+    native = d.getVar('STAGING_DIR_NATIVE') + '/'
+    rules = [path for path in (d.getVar('STATELESS_RULES') or '').split() if not path.startswith(native)]
     for path in rules:  # grows by what is included
         # What a file includes is known again when it changed.
         bb.parse.mark_dependency(d, path)
@@ -72,11 +73,9 @@ def stateless_files(d):
     for pin in (d.getVar('STATELESS_PINS') or '').split():
         form, _, path = pin.partition('=')
         others.append(path or form)
-    native = d.getVar('STAGING_DIR_NATIVE') + '/'
     ledger = (d.getVar('STATELESS_LEDGER') or '').split()
     paths = rules + [path for path in others if not os.path.isdir(path)]
-    return ' '.join('%s:%s' % (path, os.path.exists(path)) for path in paths
-                    if not path.startswith(native) and path not in ledger)
+    return ' '.join('%s:%s' % (path, os.path.exists(path)) for path in paths if path not in ledger)
 
 def stateless_run(d, command, *arguments):
     """Run `accounts image COMMAND IMAGE_ROOTFS ARGUMENTS`; its complaints are warnings, a failure is fatal."""
