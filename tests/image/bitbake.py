@@ -3,8 +3,9 @@
 
 The library is that of PyPI's bitbake-setup. A process of its own, because BitBake changes logging, signals
 and the environment of the process it is in. The request is JSON: file (a recipe), bbpath (directories with
-classes/ and conf/), set (variables before parsing), get (variables), flags ([variable, flag]) and exec (a
-function to run). The answer has the values, the log and whether the function failed.
+classes/ and conf/), set (variables before parsing), get (variables), flags ([variable, flag]), hash (a task) and
+exec (a function to run). The answer has the values, the task's base hash and the checksums of files that go into its
+signature, the log and whether the function failed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ for module in ("hashserv", "hashserv.client"):
 
 import bb.build  # noqa: E402
 import bb.data  # noqa: E402
+import bb.fetch2  # noqa: E402
 import bb.parse  # noqa: E402
 import bb.siggen  # noqa: E402
 
@@ -54,6 +56,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     data = variants[request.get("variant", "")]
     results["get"] = {name: data.getVar(name) for name in request.get("get", ())}
     results["flags"] = {name: data.getVarFlag(name, flag) for name, flag in request.get("flags", ())}
+    if task := request.get("hash"):
+        data.setVar("__exportlist", set())  # as bitbake.conf's exports make it
+        tasks, needs, values = bb.data.generate_dependencies(data, set())
+        _, hashes = bb.data.generate_dependency_hash(tasks, needs, values, set(), "file")
+        files = data.getVarFlag(task, "file-checksums") or ""
+        results["hash"] = [hashes[f"file:{task}"], bb.fetch2.get_file_checksums(files, data.getVar("PN"), [])]
     if function := request.get("exec"):
         os.makedirs(data.getVar("T"), exist_ok=True)
         try:
@@ -67,4 +75,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(answer(json.load(sys.stdin)), sys.stdout)
+    # What functions print is not the answer.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    json.dump(answer(json.load(sys.stdin)), out)

@@ -234,3 +234,22 @@ def test_what_stays_in_etc_of_oe(tmp_path: Path) -> None:
     wants = root / "usr/lib/systemd/system/multi-user.target.wants/x.service"
     assert os.readlink(wants) == "/usr/lib/systemd/system/x.service"
     assert "C /etc/hosts - - - - -" in report.factory
+
+
+def test_what_stays_in_etc_of_oe_with_pam(tmp_path: Path) -> None:
+    """libpam's, shadow-base's and our recipe's files; the services and what they include are where libpam looks."""
+    recipe = Path(__file__).parents[2] / "packaging/yocto/recipes-core/stateless-accounts"
+    services = ["common-auth", "common-password", "login", *(path.name for path in recipe.glob("files/pam.d/*"))]
+    added = {f"etc/pam.d/{name}": "x\n" for name in services} | {
+        "etc/security/limits.conf": "x\n", "etc/security/limits.d/": None, "etc/environment": "",
+        "etc/tmpfiles.d/pam.conf": "x\n",
+    }  # fmt: skip
+    root = make(tmp_path / "root", OE | added)
+    report = run(root, "oe-core-image-minimal")
+    assert report.left == []
+    assert names(root) == ["group", "gshadow", "nsswitch.conf", "passwd", "shadow"]
+    lines = (root / "usr/lib/tmpfiles.d/accounts-etc.conf").read_text().splitlines()
+    for name in services:
+        assert (root / "usr/lib/pam.d" / name).read_text() == "x\n"
+        assert f"L /etc/pam.d/{name} - - - - ../../usr/lib/pam.d/{name}" in lines
+    assert "L /etc/security/limits.conf - - - - ../../usr/share/factory/etc/security/limits.conf" in lines

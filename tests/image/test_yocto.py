@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import pwd
@@ -31,9 +33,11 @@ fakeroot python do_rootfs () {
 }
 do_rootfs[cleandirs] += "${IMAGE_ROOTFS}"
 do_rootfs[depends] += "virtual/fakeroot-native:do_populate_sysroot"
+addtask rootfs
 inherit ${IMAGE_CLASSES}
 """,
-    "classes/externalsrc.bbclass": "",
+    # base.bbclass, which is read by BitBake's server only, has oe_runmake.
+    "classes/externalsrc.bbclass": 'oe_runmake () {\n    make -C ${TOP} -s ${EXTRA_OEMAKE} "$@"\n}\n',
     "classes/update-alternatives.bbclass": "",
     "classes/python3native.bbclass": 'PYTHON = "${STAGING_BINDIR_NATIVE}/python3-native/python3"\n'
     'PYTHON_DIR = "python3.13"\n',
@@ -74,6 +78,7 @@ class Builds:
             input=json.dumps(request), capture_output=True, text=True, cwd=self.directory,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        print(done.stderr)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
@@ -120,6 +125,39 @@ def test_tables_of_useradd_staticids_are_found_in_bbpath(builds: Builds) -> None
     answer = builds.bitbake(set=tables, get=["STATELESS_PINS"])
     where = builds.directory / "tables/files"
     assert answer["get"]["STATELESS_PINS"] == f"passwd={where}/passwd passwd={where}/more group={where}/group"
+
+
+def test_a_changed_setting_or_file_changes_the_signature_of_do_rootfs(builds: Builds) -> None:
+    where = make(builds.directory / "mine", {
+        "more.rules": "# why\nrm b\n", "my.rules": "include more.rules\n# why\nrm a\n", "pins": "a:x:1:1:::\n",
+        "before": "passwd:a:1:present\n", "ids": "passwd:b:2:present\n", "root/etc/passwd": "",
+    })  # fmt: skip
+    make(builds.directory / "tables", {"files/passwd": "a:x:1:::\n", "other/passwd": "a:x:1:::\n"})
+    given = {
+        "IMAGE_FEATURES": "stateless", "USERADD_UID_TABLES": "files/passwd",
+        "STATELESS_RULES": f"/sysroot/usr/share/accounts/rules/oe.rules {where}/my.rules", "STATELESS_KEEP": "admin",
+        "STATELESS_LEDGER": f"{where}/ids", "STATELESS_PREVIOUS": f"{where}/root {where}/ids {where}/before",
+        "STATELESS_FINDINGS": "unpinned-id=ignore", "STATELESS_CHECK_EMPTY": "warn", "STATELESS_WIRE": "",
+    }  # fmt: skip
+
+    def sign(**change: str) -> Any:
+        return builds.bitbake(set={**given, **change}, hash="do_rootfs")["hash"]
+
+    first = sign()
+    assert sign() == first
+    assert sorted(Path(path).name for path, _ in first[1]) == ["before", "more.rules", "my.rules", "passwd"]
+    for name in [*given, "STATELESS_PINS"]:
+        change = "other/passwd" if "TABLES" in name else "" if name == "IMAGE_FEATURES" else f"passwd={where}/pins"
+        assert sign(**{name: change})[0] != first[0], name
+    for path in (where / "more.rules", where / "my.rules", where / "before", builds.directory / "tables/files/passwd"):
+        before = path.read_text()
+        path.write_text("# another\n" + before)
+        assert sign() != first, path
+        path.write_text(before)
+        assert sign() == first
+    # The task writes it, and would have to run again each time.
+    (where / "ids").write_text("passwd:b:2:present\npasswd:c:3:present\n")
+    assert sign() == first
 
 
 IMAGE: dict[str, str | None] = {
@@ -181,6 +219,7 @@ def test_a_failure_fails_the_build(builds: Builds, change: dict[str, str], messa
 
 
 RECIPE = LAYER / "recipes-core/stateless-accounts/stateless-accounts_git.bb"
+TARGET = {"PN": "stateless-accounts", "OVERRIDES": "class-target"}
 
 
 @pytest.mark.parametrize(
@@ -216,9 +255,7 @@ def test_the_recipe_parses_for_target_and_build_host(
 def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path) -> None:
     """Each has a link name, and is installed where its target is; sg, which shadow-base has as a plain file, is not."""
     names = ["passwd", "chfn", "chsh", "chpasswd", "newgrp", "vipw", "vigr"]
-    answer = builds.bitbake(
-        RECIPE, get=["ALTERNATIVE:stateless-accounts"], set={"PN": "stateless-accounts", "OVERRIDES": "class-target"}
-    )
+    answer = builds.bitbake(RECIPE, get=["ALTERNATIVE:stateless-accounts"], set=TARGET)
     assert answer["get"]["ALTERNATIVE:stateless-accounts"].split() == names
     subprocess.run(["make", "-s", "-C", TOP, "install", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
     text = RECIPE.read_text()
@@ -231,9 +268,81 @@ def test_names_that_others_have_are_alternatives(builds: Builds, tmp_path: Path)
         assert (tmp_path / path).is_file(), path
 
 
-def test_the_licence_of_the_recipe_is_the_source_trees() -> None:
-    sum_of_file = subprocess.run(["md5sum", TOP / "LICENSE"], capture_output=True, text=True).stdout.split()[0]
-    assert f"md5={sum_of_file}" in RECIPE.read_text()
+@pytest.mark.parametrize("spdx", [False, True])
+def test_the_licence_of_the_recipe_is_of_all_that_it_installs(builds: Builds, spdx: bool) -> None:
+    """Ours, passlib's and filelock's; in SPDX' words where OE-core has the parser that asks for them."""
+    if spdx:
+        make(builds.directory / "core", {"lib/oe/spdx_license.py": ""})
+    answer = builds.bitbake(
+        RECIPE, set=TARGET, get=["LICENSE", "LIC_FILES_CHKSUM"],
+        flags=[["NO_GENERIC_LICENSE", "UnixCrypt"]],
+    )  # fmt: skip
+    names = ["MIT", "BSD-3-Clause", "Beerware", "ISC", "LicenseRef-UnixCrypt", "Unlicense"]
+    assert answer["get"]["LICENSE"] == (" AND " if spdx else " & ").join(names)
+    files = dict(re.findall(r"file://(\S+);md5=(\S+)", answer["get"]["LIC_FILES_CHKSUM"]))
+    for name, expected in files.items():
+        assert hashlib.md5((TOP / name).read_bytes(), usedforsecurity=False).hexdigest() == expected
+    assert sorted(map(os.path.basename, files)) == ["LICENSE", "filelock-LICENSE", "passlib-LICENSE"]
+    assert answer["flags"]["NO_GENERIC_LICENSE"] in files
+    licence = (TOP / answer["flags"]["NO_GENERIC_LICENSE"]).read_text()
+    for part in ("Assurance Technologies", "BEER-WARE", "Aki Yoshida", "Damien Miller"):
+        assert part in licence
+
+
+# Which package of OE-core's python3 has a module: from python3-manifest.json of OE-core 35a2c6e (August 2026, Python
+# 3.14), but fcntl from scarthgap's. What it does not list and the interpreter does not contain is python3-misc's.
+PACKAGES = {
+    "asyncio": "asyncio concurrent",
+    "compression": "tarfile",
+    "core": """\
+        __future__ _frozen_importlib _frozen_importlib_external _signal _stat _thread abc argparse binascii bisect
+        builtins codecs collections contextlib dataclasses enum errno fnmatch functools gc grp heapq importlib inspect
+        io itertools marshal math operator os pathlib platform posix posixpath pwd re select shutil signal stat
+        stringprep struct subprocess sys textwrap threading time traceback types typing unicodedata warnings weakref
+        zlib""",
+    "crypt": "hashlib",
+    "ctypes": "ctypes",
+    "datetime": "calendar datetime",
+    "difflib": "difflib",
+    "fcntl": "fcntl",
+    "io": "_socket socket termios",
+    "json": "json",
+    "logging": "logging",
+    "math": "random",
+    "misc": "timeit",
+    "netclient": "base64 hmac urllib",
+    "resource": "resource",
+    "shell": "shlex",
+    "syslog": "syslog",
+    "tomllib": "tomllib",
+}
+# Windows' of filelock; and passlib is content without, as Python is since 3.13.
+NEVER = {"msvcrt", "crypt"}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file names in import statements, wherever they are, by their first name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_recipe_depends_on_the_packages_of_all_that_is_imported(builds: Builds) -> None:
+    where = {module: f"python3-{package}" for package, modules in PACKAGES.items() for module in modules.split()}
+    wanted: dict[str, str] = {}
+    for name in ("accounts", "build/deps/passlib", "build/deps/filelock"):
+        for path in (TOP / name).rglob("*.py"):
+            if "tests" not in path.relative_to(TOP).parts:
+                wanted |= dict.fromkeys((imports(path) & sys.stdlib_module_names) - NEVER, str(path))
+    unknown = {module: path for module, path in wanted.items() if module not in where}
+    assert not unknown, "find its package in OE-core's python3-manifest.json"
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["RDEPENDS:stateless-accounts"])
+    depends = answer["get"]["RDEPENDS:stateless-accounts"].split()
+    assert [name for name in depends if name.startswith("python3-")] == sorted({where[module] for module in wanted})
 
 
 def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path) -> None:
@@ -254,6 +363,85 @@ def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path
     done = subprocess.run([second / "usr/bin/accounts", "image", "wire", root], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (root / "etc/passwd").read_text().startswith("svc:")
+
+
+@pytest.mark.parametrize("features", ["", "pam"])
+def test_what_package_shadow_has_in_etc_is_ours(builds: Builds, features: str) -> None:
+    """do_install: but for login.defs, login and su, which are shadow-base's, and no word lists of passlib's."""
+    image = builds.directory / "image"
+    answer = builds.bitbake(
+        RECIPE, exec="do_install", get=["RDEPENDS:stateless-accounts", "PACKAGECONFIG"],
+        set=TARGET | {
+            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(TOP), "sysconfdir": "/etc", "base_libdir": "/lib",
+            "STATELESS_DEPS:class-target": f"{TOP}/build/deps", "PYTHON:class-target": "/usr/bin/python3",
+        },
+    )  # fmt: skip
+    assert not answer["failed"], "\n".join(map(str, answer["log"]))
+    services = {"pam.d/" + name for name in ("chfn", "chpasswd", "chsh", "newusers", "passwd")}
+    expected = {"default/useradd", "subuid", "subgid"} | (services if features else set())
+    assert {name for name in names(image) if not name.endswith("/")} == expected
+    assert "SHELL=/bin/sh" in (image / "etc/default/useradd").read_text()
+    assert (image / "usr/lib/accounts/passlib/hash.py").exists()
+    assert not (image / "usr/lib/accounts/passlib/_data").exists()
+    assert {"base-passwd", "shadow-base"} <= set(answer["get"]["RDEPENDS:stateless-accounts"].split())
+    packages = PAM_PACKAGES.split()
+    for service in sorted(services) if features else ():
+        for line in (image / "etc" / service).read_text().splitlines():
+            if module := re.search(r"pam_(\w+)\.so", line):
+                assert module[1] == "permit" or f"pam-plugin-{module[1]}" in packages
+            elif not line.startswith("#"):
+                assert re.fullmatch(r"(\w+) +include +common-\1", line)
+
+
+PAM_PACKAGES = re.sub(r'(?s).*PACKAGECONFIG\[pam\] = "[^"]*,([^"]*)".*', r"\1", RECIPE.read_text()).replace("\\\n", "")
+
+# As base-passwd's preinst makes them, and what is in /etc of ours.
+NEW: dict[str, str | None] = {
+    "etc/passwd": "root:*:0:0:root:/root:/bin/sh\ndaemon:*:1:1:daemon:/usr/sbin:/sbin/nologin\n",
+    "etc/group": "root:*:0:\ndaemon:*:1:\nshadow:*:42:\nusers:*:100:\n",
+    "etc/login.defs": "ENCRYPT_METHOD SHA512\nSYS_UID_MIN 101\n", "etc/subuid": "", "etc/subgid": "",
+    "etc/default/useradd": "SHELL=/bin/sh\n", "etc/skel/": None,
+}  # fmt: skip
+
+
+def test_the_postinst_makes_shadow_files_so_that_hashes_are_in_them(builds: Builds) -> None:
+    """In do_rootfs: base-passwd, our postinst, a package's useradd, extrausers' usermod -p; then the class."""
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["pkg_postinst:stateless-accounts", "PACKAGE_WRITE_DEPS"])
+    assert answer["get"]["PACKAGE_WRITE_DEPS"].split() == ["shadow-native"]
+    postinst = answer["get"]["pkg_postinst:stateless-accounts"]
+    (builds.directory / "work").mkdir()
+    root = make_wirable_root(builds.root, NEW)
+    environment = {"PATH": f"{SHIMS}:/usr/bin:/bin", "D": str(root)}
+    script = f"{postinst}\nuseradd --root $D -r -U svc\nusermod --prefix $D -p '$6$salt$hash' root\n"
+    subprocess.run(["sh", "-euc", script], check=True, env=environment)
+    assert (root / "etc/passwd").read_text().startswith("root:x:0:0:")
+    assert [line.split(":")[:2] for line in (root / "etc/shadow").read_text().splitlines()] == [
+        ["root", "$6$salt$hash"], ["daemon", "*"], ["svc", "!"]
+    ]  # fmt: skip
+    assert (root / "etc/gshadow").exists()
+    rules = TOP / "nss-data/rules/oe-core-image-minimal.rules"
+    answer = builds.bitbake(
+        exec="stateless_accounts", set={"IMAGE_FEATURES": "stateless", "STATELESS_RULES": str(rules)}
+    )
+    assert not answer["failed"], "\n".join(map(str, answer["log"]))
+    assert names(root) == []
+    assert "root:$6$salt$hash:" in (root / "usr/lib/shadow").read_text()
+    # Once more, as an update of the package on the machine does: its tools are ours, and all is there.
+    subprocess.run(["sh", "-euc", postinst], check=True, env=environment)
+    assert names(root) == [".pwd.lock"]
+
+
+def test_the_postinst_on_a_machine_has_no_root_directory(builds: Builds, tmp_path: Path) -> None:
+    answer = builds.bitbake(RECIPE, set=TARGET, get=["pkg_postinst:stateless-accounts"])
+    postinst = answer["get"]["pkg_postinst:stateless-accounts"]
+    tools = make(tmp_path / "tools", dict.fromkeys(("pwconv", "grpconv"), '#!/bin/sh\necho "${0##*/}" "$@"\n'))
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    done = subprocess.run(["/bin/sh", "-ec", postinst], capture_output=True, text=True, env={"PATH": str(tools)})
+    assert (done.returncode, done.stdout) == (0, "pwconv\ngrpconv\n")
+    (tools / "pwconv").write_text("#!/bin/sh\nexit 5\n")
+    done = subprocess.run(["/bin/sh", "-c", postinst], capture_output=True, text=True, env={"PATH": str(tools)})
+    assert done.returncode == 1
 
 
 # OE's calls

@@ -39,6 +39,7 @@ python () {
         d.appendVarFlag('do_rootfs', 'postfuncs', ' stateless_accounts')
         d.appendVarFlag('do_rootfs', 'depends', ' stateless-accounts-native:do_populate_sysroot')
         d.appendVarFlag('do_rootfs', 'cleandirs', ' ${STATELESS_NAMES}')
+        d.appendVarFlag('do_rootfs', 'file-checksums', ' ' + stateless_files(d))
 }
 
 def stateless_tables(d):
@@ -51,6 +52,30 @@ def stateless_tables(d):
                 bb.fatal('%s: %s is not in BBPATH' % (variable, table))
             found.append('%s=%s' % (form, path))
     return ' '.join(found)
+
+def stateless_files(d):
+    """The files whose content do_rootfs depends on, for its file-checksums: rules, id tables, ledgers of earlier images.
+
+    Not STATELESS_LEDGER: the task writes it itself, and would run again after each run. Not root directories of
+    earlier images. Not what stateless-accounts-native brings, of which do_rootfs depends on the task.
+    """
+    native = d.getVar('STAGING_DIR_NATIVE') + '/'
+    rules = [path for path in (d.getVar('STATELESS_RULES') or '').split() if not path.startswith(native)]
+    for path in rules:  # grows by what is included
+        # What a file includes is known again when it changed.
+        bb.parse.mark_dependency(d, path)
+        if os.path.isfile(path):
+            with open(path, errors='replace') as file:
+                words = [line.split() for line in file]
+            beside = [os.path.join(os.path.dirname(path), *line[1:]) for line in words if line[:1] == ['include']]
+            rules += [name for name in beside if name not in rules]
+    others = (d.getVar('STATELESS_PREVIOUS') or '').split()
+    for pin in (d.getVar('STATELESS_PINS') or '').split():
+        form, _, path = pin.partition('=')
+        others.append(path or form)
+    ledger = (d.getVar('STATELESS_LEDGER') or '').split()
+    paths = rules + [path for path in others if not os.path.isdir(path)]
+    return ' '.join('%s:%s' % (path, os.path.exists(path)) for path in paths if path not in ledger)
 
 def stateless_run(d, command, *arguments):
     """Run `accounts image COMMAND IMAGE_ROOTFS ARGUMENTS`; its complaints are warnings, a failure is fatal."""
@@ -85,3 +110,6 @@ python stateless_accounts () {
     stateless_run(d, 'wire', *(d.getVar('STATELESS_WIRE') or '').split())
     stateless_run(d, 'check', *known, *findings, *(['--rules', *rules] if rules else []))
 }
+# BitBake finds no variables whose names are passed on, and without them a changed setting would rebuild nothing.
+stateless_accounts[vardeps] += "STATELESS_KEEP STATELESS_LEDGER STATELESS_PREVIOUS STATELESS_PINS STATELESS_FINDINGS \
+    USERADD_UID_TABLES USERADD_GID_TABLES"

@@ -3,8 +3,22 @@ SUMMARY = "User and group accounts for image-based Linux"
 DESCRIPTION = "The shadow-utils family over a read-only image layer in /usr/lib and a local delta in /etc, the NSS \
 module that joins both, and the image builder `accounts image`."
 SECTION = "base/utils"
-LICENSE = "MIT"
-LIC_FILES_CHKSUM = "file://LICENSE;md5=c3f51d1f3603600569eb4ef603141e82"
+# Ours and filelock's (Unlicense up to 3.20, MIT since 3.24), and of passlib BSD-3-Clause, md5_crypt.py (Beerware), _blowfish
+# (ISC) and des.py, whose terms have no name in SPDX. OE-core wants AND since it has a parser of SPDX; before it was &.
+LICENSE = "${@stateless_licences(d, 'MIT BSD-3-Clause Beerware ISC LicenseRef-UnixCrypt Unlicense')}"
+LAYER_FILES = "packaging/yocto/recipes-core/stateless-accounts/files"
+LIC_FILES_CHKSUM = "\
+    file://LICENSE;md5=c3f51d1f3603600569eb4ef603141e82 \
+    file://${LAYER_FILES}/passlib-LICENSE;md5=c8449c5e10474d113ab787ed2753bafe \
+    file://${LAYER_FILES}/filelock-LICENSE;md5=2c6acbdf7bb74caa37512c3a5ca6857b \
+"
+# Under both names: the parser of SPDX takes the prefix off.
+NO_GENERIC_LICENSE[LicenseRef-UnixCrypt] = "${LAYER_FILES}/passlib-LICENSE"
+NO_GENERIC_LICENSE[UnixCrypt] = "${LAYER_FILES}/passlib-LICENSE"
+
+def stateless_licences(d, names):
+    operator = ' AND ' if bb.utils.which(d.getVar('BBPATH') or '', 'lib/oe/spdx_license.py') else ' & '
+    return operator.join(names.split())
 
 # The source tree that this layer is a part of.
 inherit externalsrc python3native
@@ -20,7 +34,10 @@ PACKAGECONFIG ??= "shadow ${@bb.utils.filter('DISTRO_FEATURES', 'pam', d)}"
 PACKAGECONFIG:class-native ??= ""
 PACKAGECONFIG[shadow] = ",,,"
 # pam_accounts.so, which is made where libpam's headers are; STATELESS_WIRE of the class puts it into common-password.
-PACKAGECONFIG[pam] = ",,libpam virtual/crypt,"
+# The modules are those that our services in pam.d name, and login and su of shadow-base, for which package shadow had them.
+PACKAGECONFIG[pam] = ",,libpam virtual/crypt,libpam-runtime pam-plugin-rootok pam-plugin-shells \
+    pam-plugin-env pam-plugin-faildelay pam-plugin-group pam-plugin-limits pam-plugin-mail pam-plugin-motd \
+    pam-plugin-nologin pam-plugin-securetty"
 PROVIDES:append:class-native = "${@bb.utils.contains('PACKAGECONFIG', 'shadow', ' shadow-native', '', d)}"
 
 # The release of shadow-utils that the tools are like: that of the recipe shadow.
@@ -46,11 +63,34 @@ do_compile () {
 
 do_install () {
     oe_runmake install DESTDIR=${D}
+    # Word lists of Creative Commons, for passphrases that nothing here makes.
+    rm -rf ${D}${prefix}/lib/accounts/passlib/_data
 }
 
 # shadow-base (login, su, newgrp) stays beside ours; its sg is a plain link, and leads to its set-uid newgrp.
 do_install:append:class-target () {
     rm -f ${D}${bindir}/sg
+    # What package shadow has in /etc, and shadow-base has not. useradd of shadow-native knows no vendor copy of the
+    # defaults, and usermod -v wants its file to be there.
+    install -d ${D}${sysconfdir}/default
+    install -m 0644 ${EXTERNALSRC}/nss-data/default/useradd ${D}${sysconfdir}/default/useradd
+    install -m 0644 /dev/null ${D}${sysconfdir}/subuid
+    install -m 0644 /dev/null ${D}${sysconfdir}/subgid
+    if ${@bb.utils.contains('PACKAGECONFIG', 'pam', 'true', 'false', d)}; then
+        install -d ${D}${sysconfdir}/pam.d
+        install -m 0644 ${EXTERNALSRC}/${LAYER_FILES}/pam.d/* ${D}${sysconfdir}/pam.d
+    fi
+}
+
+# base-passwd has no /etc/shadow: without one `usermod -p` puts hashes into passwd. While an image is made the tools are
+# those of shadow-native, or ours in its place; on a machine they are ours, and do nothing where the image has all.
+PACKAGE_WRITE_DEPS:append:class-target = " shadow-native"
+pkg_postinst:${PN}:class-target () {
+    if [ -n "$D" ]; then
+        pwconv --root "$D" && grpconv --root "$D" || exit 1
+    else
+        pwconv && grpconv || exit 1
+    fi
 }
 
 do_install:append:class-native () {
@@ -66,7 +106,14 @@ do_install:append:class-native () {
 # libsubid loads its plugin by a name without version, which would put it into ${PN}-dev.
 FILES_SOLIBSDEV = ""
 FILES:${PN} += "${libdir}/libnss_altfiles.so.2 ${libdir}/libsubid_altfiles.so ${base_libdir}/security ${prefix}/lib ${datadir}/accounts ${systemd_system_unitdir}"
-RDEPENDS:${PN}:class-target = "python3-core python3-ctypes python3-datetime"
+CONFFILES:${PN}:class-target = "${sysconfdir}/subuid ${sysconfdir}/subgid ${sysconfdir}/default/useradd ${sysconfdir}/pam.d/*"
+# What package shadow depends on as well: login.defs is in shadow-base, passwd and group are base-passwd's.
+RDEPENDS:${PN}:class-target = "base-passwd shadow-base shadow-securetty util-linux-sulogin"
+# The packages of what accounts/, passlib and filelock import; timeit has none of its own and is in python3-misc.
+# tests/image/test_yocto.py compares.
+RDEPENDS:${PN}:append:class-target = " python3-asyncio python3-compression python3-core python3-crypt python3-ctypes \
+    python3-datetime python3-difflib python3-fcntl python3-io python3-json python3-logging python3-math \
+    python3-misc python3-netclient python3-resource python3-shell python3-syslog python3-tomllib"
 # In place of package shadow, which useradd.bbclass has every package with users depend on. It needs, in local.conf
 # or the distribution's configuration: PREFERRED_RPROVIDER_shadow = "stateless-accounts"
 RPROVIDES:${PN}:class-target = "shadow"
