@@ -345,12 +345,21 @@ def test_the_recipe_depends_on_the_packages_of_all_that_is_imported(builds: Buil
     assert [name for name in depends if name.startswith("python3-")] == sorted({where[module] for module in wanted})
 
 
-def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this tree to compile in with other flags and paths: meanwhile other tests install what is built here."""
+    place = tmp_path_factory.mktemp("source")
+    subprocess.run(f"git ls-files -z | tar -c --null -T - | tar -x -C '{place}'", shell=True, cwd=TOP, check=True)
+    return place
+
+
+def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(source: Path, tmp_path: Path) -> None:
     """make install as the native recipe calls it, and its sed; then the tree is moved, as a sysroot is."""
     first, second = tmp_path / "first", tmp_path / "second"
     prefix = f"{first}/usr"
     make_arguments = [f"PREFIX={prefix}", "TOOLS=accounts useradd", "BUSYBOX_TOOLS=", f"LIBDIR={prefix}/lib"]
-    subprocess.run(["make", "-s", "-C", TOP, "install", *make_arguments], check=True, stdout=subprocess.DEVNULL)
+    make_arguments.append(f"DEPS={TOP}/build/deps")
+    subprocess.run(["make", "-s", "-C", source, "install", *make_arguments], check=True, stdout=subprocess.DEVNULL)
     assert sorted(os.listdir(first / "usr/bin") + os.listdir(first / "usr/sbin")) == ["accounts", "useradd"]
     (command,) = (line for line in RECIPE.read_text().split("\n") if "rpartition" in line)
     script = command.split("'")[1].replace("${prefix}", prefix)
@@ -366,13 +375,13 @@ def test_the_tools_of_the_build_host_work_wherever_the_sysroot_is(tmp_path: Path
 
 
 @pytest.mark.parametrize("features", ["", "pam"])
-def test_what_package_shadow_has_in_etc_is_ours(builds: Builds, features: str) -> None:
+def test_what_package_shadow_has_in_etc_is_ours(builds: Builds, source: Path, features: str) -> None:
     """do_install: but for login.defs, login and su, which are shadow-base's, and no word lists of passlib's."""
     image = builds.directory / "image"
     answer = builds.bitbake(
         RECIPE, exec="do_install", get=["RDEPENDS:stateless-accounts", "PACKAGECONFIG"],
         set=TARGET | {
-            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(TOP), "sysconfdir": "/etc", "base_libdir": "/lib",
+            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(source), "sysconfdir": "/etc", "base_libdir": "/lib",
             "STATELESS_DEPS:class-target": f"{TOP}/build/deps", "PYTHON:class-target": "/usr/bin/python3",
         },
     )  # fmt: skip
