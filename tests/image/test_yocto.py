@@ -347,7 +347,7 @@ def test_the_recipe_depends_on_the_packages_of_all_that_is_imported(builds: Buil
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this tree to compile in with other flags and paths: meanwhile other tests install what is built here."""
+    """A copy of this tree to compile in with other flags and paths: others install what is built in this one."""
     place = tmp_path_factory.mktemp("source")
     subprocess.run(f"git ls-files -z | tar -c --null -T - | tar -x -C '{place}'", shell=True, cwd=TOP, check=True)
     return place
@@ -381,8 +381,9 @@ def test_what_package_shadow_has_in_etc_is_ours(builds: Builds, source: Path, fe
     answer = builds.bitbake(
         RECIPE, exec="do_install", get=["RDEPENDS:stateless-accounts", "PACKAGECONFIG"],
         set=TARGET | {
-            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(source), "sysconfdir": "/etc", "base_libdir": "/lib",
-            "STATELESS_DEPS:class-target": f"{TOP}/build/deps", "PYTHON:class-target": "/usr/bin/python3",
+            "DISTRO_FEATURES": features, "D": str(image), "TOP": str(source), "sysconfdir": "/etc",
+            "base_libdir": "/lib", "PYTHON:class-target": "/usr/bin/python3",
+            "STATELESS_DEPS:class-target": f"{TOP}/build/deps",
         },
     )  # fmt: skip
     assert not answer["failed"], "\n".join(map(str, answer["log"]))
