@@ -51,6 +51,8 @@ do_install () {
 # shadow-base (login, su, newgrp) stays beside ours; its sg is a plain link, and leads to its set-uid newgrp.
 do_install:append:class-target () {
     rm -f ${D}${bindir}/sg
+    # The class has accounts image wire make it; of a package, the next version would put its own in place.
+    rm -f ${D}${datadir}/accounts/nsswitch.conf
 }
 
 do_install:append:class-native () {
