@@ -153,6 +153,17 @@ def test_the_module_stays_where_root_is_the_images(machine: PackagedRoot) -> Non
     machine.try_out(f"{seeded}; ACCOUNTS_REMOVE=yes dpkg -r libnss-altfiles")
 
 
+def test_dpkg_outside_of_the_root(machine: PackagedRoot) -> None:
+    """Scripts that edit files do so below DPKG_ROOT; tools-links says that it does not."""
+    said = machine.try_out(
+        "mkdir -p /srv/root/etc; echo 'passwd: files' >/srv/root/etc/nsswitch.conf\n"
+        "touch /srv/root/etc/nsswitch.conf.accounts-wanted; export DPKG_ROOT=/srv/root\n"
+        "/var/lib/dpkg/info/libnss-altfiles:*.postinst configure; cat /srv/root/etc/nsswitch.conf; ls /srv/root/etc\n"
+        "/usr/lib/accounts/tools-links add 2>&1 && exit 9 || true"
+    )
+    assert said.startswith("passwd: files altfiles\nnsswitch.conf\ntools-links: dpkg has to run this in the root")
+
+
 # The modules as packages of another architecture, as whoever runs programs of it has them besides.
 FOREIGN = """\
 cd /root; dpkg --add-architecture i386
