@@ -54,10 +54,20 @@ build/deps:
 	rm -rf $@.tmp/bin $@.tmp/*.dist-info
 	mv $@.tmp $@
 
+LIBRARY = accounts nss-data $(DEPS)/passlib $(DEPS)/filelock
+# Word lists and Django's extension are no part of what hashes passwords; the former have a licence of their own.
+define COPY_LIBRARY
+cp -R --no-preserve=ownership $(LIBRARY) $(DESTDIR)$(PKGDIR)/
+find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests -o -path '*/passlib/_data' -o -path '*/passlib/ext' \) \
+    -prune -exec rm -rf {} +
+endef
+# Whatever the umask and the modes of the checkout: users who are not root run the tools, too. Not all of PKGDIR: an
+# image's index is there, and is not for everybody.
+LET_ALL_READ = chmod -R u=rwX,go=rX $(addprefix $(DESTDIR)$(PKGDIR)/,$(notdir $(LIBRARY)))
+
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR) $(DESTDIR)$(DATADIR)
-	cp -R --no-preserve=ownership accounts nss-data $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
-	find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests \) -prune -exec rm -rf {} +
+	$(COPY_LIBRARY)
 	set -e; for tool in $(TOOLS); do \
 	    case " $(USER_TOOLS) " in *" $$tool "*) dir=$(BINDIR);; *) dir=$(SBINDIR);; esac; \
 	    sed 's|__file__.rpartition("/")\[0\] + "/.."|"$(PKGDIR)"|' shims/$$tool > $(DESTDIR)$$dir/.$$tool.new; \
@@ -77,12 +87,13 @@ install: all
 	# Hash-based and unchecked: an image build that clamps mtimes must not make every start compile again.
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
 	$(PYTHON) -ISXno_debug_ranges scripts/pack.py $(DESTDIR)$(PKGDIR) $(PKGDIR)
+	$(LET_ALL_READ)
 
 # Manuals and the shells' completions. Those of tools that the distribution's packages have, too, are in DATADIR for bash:
 # bash-completion(1) has files of the same names.
 install-doc:
-	$(PYTHON) -IS scripts/manuals.py $(DESTDIR)$(PREFIX)/share/man
-	$(PYTHON) -IS scripts/completions.py $(DESTDIR)$(DATADIR)/completions
+	umask 022; $(PYTHON) -IS scripts/manuals.py $(DESTDIR)$(PREFIX)/share/man
+	umask 022; $(PYTHON) -IS scripts/completions.py $(DESTDIR)$(DATADIR)/completions
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(DATADIR)/completions/bash/accounts
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(DESTDIR)$(DATADIR)/completions/zsh/_*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(DATADIR)/completions/fish/*.fish
@@ -91,12 +102,12 @@ install-doc:
 # For a build host that makes images of other roots: `accounts` alone; the host keeps its own useradd and the rest.
 install-image-tool: $(DEPS)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PKGDIR)
-	cp -R --no-preserve=ownership accounts nss-data $(DEPS)/passlib $(DEPS)/filelock $(DESTDIR)$(PKGDIR)/
-	find $(DESTDIR)$(PKGDIR) \( -name __pycache__ -o -name tests \) -prune -exec rm -rf {} +
+	$(COPY_LIBRARY)
 	sed 's|__file__.rpartition("/")\[0\] + "/.."|"$(PKGDIR)"|' shims/accounts > $(DESTDIR)$(BINDIR)/.accounts.new
 	chmod 755 $(DESTDIR)$(BINDIR)/.accounts.new
 	mv -f $(DESTDIR)$(BINDIR)/.accounts.new $(DESTDIR)$(BINDIR)/accounts
 	$(PYTHON) -m compileall -q -j0 -s '$(DESTDIR)' -p / --invalidation-mode unchecked-hash $(DESTDIR)$(PKGDIR)
+	$(LET_ALL_READ)
 
 venv: $(VENV)/stamp
 

@@ -23,6 +23,8 @@ if dpkg --compare-versions "$filelock" lt 3.12; then
     make -s -C "$tree" build/deps PYTHON=/usr/bin/python3
     mv "$tree/build/deps" "$tree/debian/deps"
     rm -rf "$tree/build" "$tree"/debian/deps/*/tests "$tree/debian/source/lintian-overrides"
+    # As the Makefile installs it (COPY_LIBRARY).
+    rm -rf "$tree/debian/deps/passlib/_data" "$tree/debian/deps/passlib/ext"
     sed -i '/^Build-Depends:/s/, python3-filelock[^,]*, python3-passlib//' "$tree/debian/control"
 fi
 cat >"$tree/debian/changelog" <<EOF

@@ -169,7 +169,7 @@ def main() -> int:
         for path in LOCAL_FILES:
             if os.path.exists(root + path):
                 os.unlink(root + path)
-        shutil.copy(f"{root}/usr/share/accounts/nsswitch.conf", f"{root}/etc/nsswitch.conf")
+        shutil.copy(f"{TOP}/nss-data/nsswitch.conf", f"{root}/etc/nsswitch.conf")
         demo = Demo(root)
         demonstrate(demo)
         print(f"\nDemo passed: {demo.count} commands, every answer as expected.", flush=True)

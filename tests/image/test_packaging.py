@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.image.rootfs import make_wirable_root, names
 
 TOP = Path(__file__).resolve().parents[2]
@@ -41,6 +43,29 @@ def test_a_build_host_gets_accounts_and_keeps_its_own_tools(tmp_path: Path) -> N
     assert os.listdir(prefix / "bin") == ["accounts"]
     assert sorted(os.listdir(prefix)) == ["bin", "lib"]
     build_image(tmp_path / "root", prefix / "bin/accounts")
+
+
+@pytest.mark.parametrize("targets", [("install", "install-doc"), ("install-image-tool",)])
+def test_everybody_may_read_what_is_installed(tmp_path: Path, targets: tuple[str, ...]) -> None:
+    """Whatever the umask and the modes of the checkout."""
+    checkout = tmp_path / "checkout"
+    (checkout / "build").mkdir(parents=True)
+    subprocess.run(["make", "-s", "-C", TOP, "build/deps"], check=True)
+    subprocess.run(["cp", "-a", TOP / "build/deps", checkout / "build"], check=True)
+    for name in ("accounts", "common", "docs", "nss", "nss-data", "packaging", "pam", "scripts", "shims", "subid"):
+        subprocess.run(["cp", "-a", TOP / name, checkout], check=True)
+    subprocess.run(["cp", "-a", TOP / "Makefile", checkout], check=True)
+    subprocess.run(["chmod", "-R", "go=", checkout], check=True)
+    subprocess.run(
+        ["make", "-s", "-C", checkout, *targets, f"DESTDIR={tmp_path}/root"],
+        check=True, stdout=subprocess.DEVNULL, umask=0o077,
+    )  # fmt: skip
+    # What is in PATH is executable, too.
+    for path in [tmp_path / "root", *(tmp_path / "root").rglob("*")]:
+        needed = 0o755 if path.is_dir() or path.parent.name in ("bin", "sbin") else 0o644
+        assert path.is_symlink() or path.stat().st_mode & needed == needed, path
+    passlib = tmp_path / "root/usr/lib/accounts/passlib"
+    assert passlib.is_dir() and not (passlib / "_data").exists() and not (passlib / "ext").exists()
 
 
 def test_a_wheel_has_the_command_and_the_vendor_files(tmp_path: Path) -> None:

@@ -33,6 +33,16 @@ def start_unit(root: HeldRoot) -> None:
         assert root.run(*shlex.split(command)) == (0, "")
 
 
+@pytest.mark.parametrize("unit", sorted((DATA / "systemd").iterdir()), ids=lambda path: str(path.name))
+def test_a_unit_names_a_manual_that_is_installed_with_it(unit: Path) -> None:
+    """Or one of another package; documents below /usr/share/doc are in none of ours."""
+    (page,) = settings(unit, "Documentation")
+    assert page.startswith("man:")
+    if page.startswith("man:accounts"):
+        name = page.removeprefix("man:").removesuffix("(8)").removeprefix("accounts-")
+        assert (TOP / "docs/man/commands" / name).is_file()
+
+
 def test_the_unit_is_valid_and_enabled_from_usr(installed: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", installed / UNIT], capture_output=True, text=True)
     # Of accounts-apply.service; systemd before 254 passes over it.

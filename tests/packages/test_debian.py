@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.packages.rootdir import TOOLS, PackagedRoot, root_with
+from tests.packages.rootdir import TOOLS, TOP, PackagedRoot, root_with
 from tests.packages.versions import PACKAGES, repack
 
 
@@ -27,6 +28,47 @@ def before(machine: PackagedRoot) -> set[str]:
     """What the root has without the packages."""
     machine.run("apt-get -qq update")
     return machine.list_files()
+
+
+# The tools of `make install`, which is in /root/made, in front of Debian's that packaging/debian/divert put aside.
+DIVERTED = "cd /root/tree; packaging/debian/divert /; cp -a /root/made/. /"
+TOOL = "for tool in useradd passwd sg; do readlink -f $(command -v $tool); done"
+
+
+def test_takes_over_what_divert_has_put_aside(machine: PackagedRoot, before: set[str]) -> None:
+    subprocess.run(
+        ["make", "-s", "-C", TOP, "install", f"DESTDIR={machine.path}/root/made"],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    said = machine.try_out(
+        f"{DIVERTED}; dpkg -i /debs/*.deb 2>&1; {TOOL}; dpkg-divert --list '*/useradd'; useradd probe\n"
+        "packaging/debian/divert --undo / 2>&1 && exit 9\n"
+        f"{TOOL}; dpkg --remove {' '.join(PACKAGES)}; {TOOL}; stat -c %a /usr/bin/passwd; userdel probe\n"
+        "dpkg-divert --list '*.distrib'; ls /usr/*bin/*.distrib && exit 9; dpkg --verify passwd"
+    )
+    assert "the diversions of packaging/debian/divert are the package's now" in said
+    ours = "".join(f"/usr/lib/accounts/tools/{tool}\n" for tool in ("useradd", "passwd", "sg"))
+    assert said.count(ours) == 2
+    assert "diversion of /usr/sbin/useradd to /usr/sbin/useradd.distrib by stateless-accounts-tools" in said
+    assert "divert: /usr/sbin/useradd is diverted by the package stateless-accounts-tools: " in said
+    assert "/usr/sbin/useradd\n/usr/bin/passwd\n/usr/bin/newgrp\n4755\n" in said
+    assert "local diversion" not in said
+    shutil.rmtree(machine.path / "root/made")
+
+
+def test_what_others_have_diverted_stays_theirs(machine: PackagedRoot, before: set[str]) -> None:
+    said = machine.try_out(
+        "dpkg-divert --local --rename --divert /usr/sbin/useradd.distrib --add /usr/sbin/useradd\n"
+        "echo '#!/bin/sh' >/usr/sbin/useradd; chmod 755 /usr/sbin/useradd\n"
+        "dpkg-divert --package other --rename --divert /usr/bin/chage.other --add /usr/bin/chage\n"
+        "cp -a /usr/bin/chage.other /usr/bin/chage; dpkg-divert --list >/tmp/diverted\n"
+        "sha256sum /usr/*bin/* >/tmp/sums\n"
+        f"dpkg -i /debs/*.deb 2>&1; dpkg -i /debs/stateless*.deb 2>&1; {TOOL}; dpkg --remove {' '.join(PACKAGES)}\n"
+        "dpkg-divert --list | cmp - /tmp/diverted; sha256sum -c --quiet /tmp/sums"
+    )
+    assert said.count("tools-links: /usr/sbin/useradd is diverted by LOCAL, and stays as it is") == 2
+    assert said.count("tools-links: /usr/bin/chage is diverted by other, and stays as it is") == 2
+    assert "/usr/sbin/useradd\n/usr/lib/accounts/tools/passwd\n" in said
 
 
 def test_installs_and_works(machine: PackagedRoot, before: set[str]) -> None:
@@ -66,6 +108,60 @@ def test_upgrades_itself(machine: PackagedRoot) -> None:
     # A tool that the next version has no more is Debian's again; with the one before it would be ours again.
     assert machine.run("readlink -f /usr/bin/chfn; stat -c %a /usr/bin/chfn").split() == ["/usr/bin/chfn", "4755"]
     assert machine.run("dpkg-divert --truename /usr/bin/chfn").strip() == "/usr/bin/chfn"
+
+
+NSS = "dpkg -i /debs/9.9/libnss-altfiles_*.deb"
+COUNT = "grep -c altfiles /etc/nsswitch.conf || true"
+TAKE_OUT = "sed -i 's/ altfiles//' /etc/nsswitch.conf"
+
+
+@pytest.mark.parametrize(
+    ("steps", "lines"),
+    [
+        ("dpkg -r libnss-altfiles", 0),
+        (f"dpkg -r libnss-altfiles; {NSS}", 4),
+        (f"dpkg -P libnss-altfiles; {NSS}", 4),
+        # An administrator's word.
+        (f"{TAKE_OUT}; {NSS}", 0),
+        (f"{TAKE_OUT}; dpkg -r libnss-altfiles; {NSS}", 4),
+    ],
+)
+def test_altfiles_is_asked_while_the_package_is_there(machine: PackagedRoot, steps: str, lines: int) -> None:
+    said = machine.try_out(f"{steps}; {COUNT}; ls /etc/nsswitch.conf*")
+    assert said.endswith(f"\n{lines}\n/etc/nsswitch.conf\n")
+
+
+def test_nsswitch_conf_that_is_a_link(machine: PackagedRoot) -> None:
+    """It stays one where nothing changes; else it becomes a file, and what it led to is as it was."""
+    link = "cp /etc/nsswitch.conf /srv/nss; ln -sf /srv/nss /etc/nsswitch.conf"
+    kept = machine.try_out(
+        f"{link}; dpkg -r libnss-altfiles 2>&1; {COUNT}; grep -c altfiles /srv/nss\n"
+        f"ln -sf /srv/nss /etc/nsswitch.conf; {NSS}; readlink /etc/nsswitch.conf"
+    )
+    assert "libnss-altfiles: /etc/nsswitch.conf, a link to /srv/nss, becomes a file\n" in kept
+    assert "\n0\n4\n" in kept and kept.endswith("\n/srv/nss\n")
+
+
+def test_the_module_stays_where_root_is_the_images(machine: PackagedRoot) -> None:
+    seeded = "cp /etc/passwd /usr/lib/passwd; sed -i /^root:/d /etc/passwd"
+    said = machine.try_out(
+        f"{seeded}; dpkg -r libnss-altfiles 2>&1 && exit 9; id -un; {COUNT}\n"
+        "accounts flatten; dpkg -r libnss-altfiles; id -un"
+    )
+    assert "libnss-altfiles: root is in /usr/lib/passwd alone: first accounts flatten" in said
+    assert "\nroot\n4\n" in said and said.endswith("root\n")
+    machine.try_out(f"{seeded}; ACCOUNTS_REMOVE=yes dpkg -r libnss-altfiles")
+
+
+def test_dpkg_outside_of_the_root(machine: PackagedRoot) -> None:
+    """Scripts that edit files do so below DPKG_ROOT; tools-links says that it does not."""
+    said = machine.try_out(
+        "mkdir -p /srv/root/etc; echo 'passwd: files' >/srv/root/etc/nsswitch.conf\n"
+        "touch /srv/root/etc/nsswitch.conf.accounts-wanted; export DPKG_ROOT=/srv/root\n"
+        "/var/lib/dpkg/info/libnss-altfiles:*.postinst configure; cat /srv/root/etc/nsswitch.conf; ls /srv/root/etc\n"
+        "/usr/lib/accounts/tools-links add 2>&1 && exit 9 || true"
+    )
+    assert said.startswith("passwd: files altfiles\nnsswitch.conf\ntools-links: dpkg has to run this in the root")
 
 
 # The modules as packages of another architecture, as whoever runs programs of it has them besides.

@@ -40,7 +40,10 @@ def test_the_sockets_listen_from_installation_to_removal(release: str, debs: Pat
         assert machine.run(active).split() == ["active", "active"], said
         assert machine.run("su bob -c 'python3 /debs/ask'") == "True"
         started = machine.run(f"systemctl show -P ActiveEnterTimestampMonotonic {SOCKETS}")
+        invocation = "systemctl show -P InvocationID accounts-self.service"
+        first = machine.run(invocation)
         said = machine.run("dpkg -i /debs/9.9/*.deb >/tmp/log || cat /tmp/log")
+        assert machine.run(invocation) != first
         assert machine.run(active).split() == ["active", "active"], said
         assert machine.run("su bob -c 'python3 /debs/ask'") == "True"
         assert machine.run(f"systemctl show -P ActiveEnterTimestampMonotonic {SOCKETS}") == started

@@ -80,6 +80,13 @@ HALF_INSTALLED = (
     f"dpkg -P ALL; {RESET}; KILL_AT=$(awk '$4 == \"useradd\" {{ before = n; n = $1 }} END {{ print before }}' "
     f"/debs/installation) setsid -w {INSTALLED} || true"
 )
+# Tools of `make install` in the places of two of Debian's, which are aside, as if by packaging/debian/divert.
+MADE = """\
+for path in /usr/sbin/useradd /usr/bin/passwd; do
+    dpkg-divert --local --rename --divert $path.distrib --add $path
+    sed 's|__file__.rpartition("/").0. + "/.."|"/root/tree"|' /root/tree/shims/${path##*/} >$path; chmod 755 $path
+done
+"""
 # Command before that, and command.
 ACTIONS = {
     "install": ("dpkg -P ALL", "dpkg -i /debs/1/*.deb"),
@@ -88,6 +95,7 @@ ACTIONS = {
     "purge": (f"{INSTALLED}; dpkg -r ALL", "dpkg -P ALL"),
     "undo": (HALF_INSTALLED, "dpkg -r ALL"),
     "redo": (HALF_INSTALLED, "dpkg --configure -a"),
+    "take over": (f"dpkg -P ALL; {MADE}", "dpkg -i /debs/1/*.deb"),
 }
 # Killed at a command of a script. What is printed is wrong.
 AT_COMMAND = """\
@@ -152,7 +160,7 @@ def test_at_each_command_of_a_script(versions: PackagedRoot, reached: dict[str, 
 
 # Command before, command that is killed, command that does the rest.
 UNPACKED = {
-    "first": ("dpkg -P ALL", "dpkg --unpack /debs/1/*.deb", INSTALLED),
+    "first": ("/root/tree/packaging/debian/divert --undo /; dpkg -P ALL", "dpkg --unpack /debs/1/*.deb", INSTALLED),
     "another": (INSTALLED, "dpkg --unpack /debs/2/*.deb", "dpkg -i /debs/2/*.deb"),
     "removed": (INSTALLED, "dpkg -r ALL", "dpkg -r ALL"),
 }
@@ -184,10 +192,17 @@ def test_at_each_call_that_names_a_file(versions: PackagedRoot, name: str) -> No
 # How lines begin that none of the actions executes -> why.
 NOT_EXECUTED = {
     "stateless-accounts.preinst: { rm -rf previous/*; cp -a": "files can have second names",
+    "libnss-altfiles.prerm: echo": "root is in /etc/passwd (test_debian.py)",
+    "libnss-altfiles.prerm: exit 1": "root is in /etc/passwd",
+    'tools-links: echo "tools-links: $path is diverted by': "nobody else has diverted a tool (test_debian.py)",
+    "tools-links: continue": "nobody else has diverted a tool",
+    'tools-links: echo "tools-links: dpkg has to run': "there is no DPKG_ROOT",
+    "tools-links: exit 1": "there is no DPKG_ROOT",
     "stateless-accounts.postinst: pypy3compile": "there is no pypy",
     "stateless-accounts.postinst: systemctl daemon-reload": "no systemd runs (test_debian_booted.py)",
     "stateless-accounts.postinst: if [ ! -x /usr/sbin/policy-rc.d": "no systemd runs",
     "stateless-accounts.postinst: systemctl start": "no systemd runs",
+    "stateless-accounts.postinst: systemctl try-restart": "no systemd runs",
     "stateless-accounts.prerm: systemctl stop": "no systemd runs",
     "stateless-accounts.prerm: dpkg -L": "there is py3clean",
     "stateless-accounts.prerm: find": "there is py3clean",

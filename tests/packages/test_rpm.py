@@ -26,7 +26,7 @@ OURS = "stateless-accounts stateless-accounts-tools stateless-accounts-nss state
 # In Fedora chfn and chsh are util-linux's, and there is no expiry.
 SHADOW_UTILS = [name for name in TOOLS if name not in ("chfn", "chsh", "expiry")]
 SHADOW_FILES = (
-    f'/usr/s?bin/({"|".join(SHADOW_UTILS)})"|/etc/login.defs"|/etc/default/useradd"'
+    f'/usr/s?bin/({"|".join(SHADOW_UTILS)})"|/etc/login.defs"|/etc/default/useradd"|/etc/pam.d/passwd"'
     f"|/usr/share/man/.*/({'|'.join(TOOLS)})\\."
 )
 BASE_SPEC = f"""\
@@ -38,7 +38,7 @@ Release: 1
 Summary: The files of a Debian root
 License: none
 AutoReq: no
-Provides: coreutils pam python3 = 3.13 rtld(GNU_HASH) /bin/sh
+Provides: coreutils grep pam python3 = 3.13 rtld(GNU_HASH) /bin/sh
 %description
 %{{summary}}.
 %package -n shadow-utils
@@ -54,6 +54,8 @@ AutoReq: no
 cp -a /base/. %{{buildroot}}
 cd %{{buildroot}}
 rm -rf proc/* sys/* dev/* run/* tmp/* debootstrap usr/bin/expiry etc/*-
+# Of authselect.
+echo 'password include common-password' >etc/pam.d/system-auth
 # Of Fedora's package filesystem.
 mkdir -p usr/share/licenses usr/share/zsh/site-functions usr/share/fish/vendor_completions.d
 find . -mindepth 1 -type d -printf '%%%%dir "/%%P"\\n' >/root/all
@@ -144,6 +146,7 @@ def test_takes_the_place_of_shadow_utils(builder: PackagedRoot, target: Director
     assert target.run("rpm -q --whatprovides shadow-utils").startswith("stateless-accounts-tools-")
     assert target.run("readlink -f $(command -v chsh)").strip() == "/usr/bin/chsh"
     assert target.run(f"rpm -V {OURS}") == ""
+    assert "system-auth" in target.run("cat /etc/pam.d/passwd")
     target.check_out()
     assert "every answer as expected" in target.run("cd /root/tree && python3 -IS tests/e2e/demo.py --installed")
 
@@ -155,13 +158,27 @@ def test_an_image_of_it(builder: PackagedRoot, target: Directory, tmp_path: Path
     image.run("groupadd -r -g 991 imggroup; useradd -r -u 990 -g imggroup imguser")
     # The cache of roots is bound there, and is no part of the image.
     image.run("umount /var/tmp/accounts-test; accounts image seed /; accounts image wire /; accounts image check /")
-    # wire completes nsswitch.conf; the macros that it writes are those of the package.
-    assert image.run("rpm -V stateless-accounts", status=1).split()[1:] == ["/usr/share/accounts/nsswitch.conf"]
+    # No package has the nsswitch.conf that wire writes; the macros that it writes are those of the package.
+    assert image.run("rpm -V stateless-accounts") == ""
+    assert image.run("rpm -qf /usr/share/accounts/nsswitch.conf", status=1) != ""
     assert not (image.path / "etc/passwd").exists()
     assert image.run("id -u imguser").strip() == "990"
     shutil.copy(next((builder.path / "repo").glob("owned-*.rpm")), image.path / "root")
     assert image.run("rpm -i /root/owned-*.rpm; stat -c %u:%g:%a /srv/owned").strip() == "990:991:640"
     image.run("usermod -aG imggroup imguser; userdel imguser; ! id imguser 2>/dev/null; accounts revert imguser")
+    # Without the module nobody would be root.
+    assert "first accounts flatten" in image.run("rpm -e stateless-accounts-nss", status=1)
+    image.run("getent passwd imguser; accounts flatten && rpm -e stateless-accounts-nss; id imguser")
+
+
+def test_where_sbin_is_bin_each_tool_is_listed_once(builder: PackagedRoot) -> None:
+    """As since Fedora 42."""
+    builder.run(f"cd /root/tree; scripts/rpm.sh /root/one --define '_libdir {LIBDIR}' --define '_sbindir /usr/bin'")
+    listed = builder.run("rpm -qpl /root/one/stateless-accounts-tools-*.noarch.rpm").split()
+    linked = [f"/usr/bin/{name}" for name in [*TOOLS, "adduser"] if name not in ("chfn", "chsh")]
+    assert sorted(path for path in listed if "bin/" in path) == sorted(linked)
+    listed = builder.run("rpm -qpl /root/one/stateless-accounts-[0-9]*.x86_64.rpm").split()
+    assert [path for path in listed if path.startswith("/usr/bin/")] == ["/usr/bin/accounts"]
 
 
 def test_rpm_killed_in_an_upgrade_there_is_a_useradd(builder: PackagedRoot, target: Directory) -> None:

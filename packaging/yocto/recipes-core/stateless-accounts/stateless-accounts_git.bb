@@ -63,13 +63,13 @@ do_compile () {
 
 do_install () {
     oe_runmake install DESTDIR=${D}
-    # Word lists of Creative Commons, for passphrases that nothing here makes.
-    rm -rf ${D}${prefix}/lib/accounts/passlib/_data
 }
 
 # shadow-base (login, su, newgrp) stays beside ours; its sg is a plain link, and leads to its set-uid newgrp.
 do_install:append:class-target () {
     rm -f ${D}${bindir}/sg
+    # The class has accounts image wire make it; of a package, the next version would put its own in place.
+    rm -f ${D}${datadir}/accounts/nsswitch.conf
     # What package shadow has in /etc, and shadow-base has not. useradd of shadow-native knows no vendor copy of the
     # defaults, and usermod -v wants its file to be there.
     install -d ${D}${sysconfdir}/default
