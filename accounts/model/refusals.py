@@ -38,8 +38,10 @@ def refuse_removal(database: str, name: bytes) -> Refusal:
 
 def refuse_root(name: bytes, hides: bool) -> Refusal:
     """The refusal for the user without whom there is no superuser. hides: whether rows of the image can be hidden."""
-    who = f"user '{name.decode(errors='backslashreplace')}' is this machine's superuser, only"
-    return Refusal("passwd", f"{who} userdel -f removes it" if hides else f"{who} a new image can remove it")
+    user = f"user '{name.decode(errors='backslashreplace')}'"
+    if hides:
+        return Refusal("passwd", f"{user} is this machine's superuser, only userdel -f removes it")
+    return Refusal("passwd", f"{user} comes from the read-only image, only a new image can remove it")
 
 
 def refuse_rename(database: str, name: bytes) -> Refusal:

@@ -86,7 +86,7 @@ def test_refusals(root: Path) -> None:
     done = accounts(root, "mask", "www")
     assert (done.status, done.stderr.count("\n")) == (3, 1)
     done = accounts(root, "mask", "root")
-    assert done.stderr == "accounts mask: user 'root' is this machine's superuser, only a new image can remove it\n"
+    assert done.stderr == "accounts mask: user 'root' comes from the read-only image, only a new image can remove it\n"
     assert local(root) == {}
 
 
