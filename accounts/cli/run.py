@@ -73,9 +73,9 @@ class Run:
 
             drop_privileges()
         if root is not None:
-            if root and " " in self.tool.name:
+            if root[:1] not in (b"", b"/") and " " in self.tool.name:
                 # `accounts` commands take any path; shadow's tools do not.
-                root = posix.getcwd().encode(errors="surrogateescape") + b"/" + root if root[:1] != b"/" else root
+                root = posix.getcwdb() + b"/" + root
             if not root.startswith(b"/"):
                 raise BadArgument(f"invalid chroot path '{fsdecode(root)}', only absolute paths are supported.")
             self._open(root, b"", f"cannot access chroot directory {fsdecode(root)}")

@@ -148,6 +148,14 @@ def test_an_empty_path_is_not_the_current_directory(
     assert local(root) == before
 
 
+@pytest.mark.parametrize("argv", [["status"], ["sysusers"], ["materialize", "www"]], ids=lambda argv: argv[0])
+def test_a_root_may_be_a_relative_path(argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_root(tmp_path, ALICE)
+    monkeypatch.chdir(root.parent)
+    done = run_forked(["accounts", argv[0], "-R", root.name, *argv[1:]])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
     status, shown = on_terminal(slow("check", "-R", make_root(tmp_path), sleep=0.2), interrupt="%  0:0")
     assert status == -signal.SIGINT
