@@ -148,7 +148,7 @@ def test_an_empty_path_is_not_the_current_directory(
     assert local(root) == before
 
 
-@pytest.mark.parametrize("argv", [["status"], ["sysusers"], ["materialize", "www"]], ids=lambda argv: argv[0])
+@pytest.mark.parametrize("argv", [["show", "www"], ["sysusers"], ["materialize", "www"]], ids=lambda argv: argv[0])
 def test_a_root_may_be_a_relative_path(argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_root(tmp_path, ALICE)
     monkeypatch.chdir(root.parent)
