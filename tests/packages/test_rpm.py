@@ -188,10 +188,10 @@ def test_rpm_killed_in_an_upgrade_there_is_a_useradd(builder: PackagedRoot, targ
     run = f"cd /root/tree; python3 -m tests.packages.killed %d {upgrade} | tail -n 1"
     calls = int(builder.try_out(f"{run % -1}; {check}").split()[0])
     points = range(0, calls, STEP)
-    # rpm names its temporary files by the second: those of one that was killed in the same one are in its way.
-    again = f"sleep 1; {upgrade} --replacepkgs --replacefiles; {check}; echo by $(readlink /target/usr/lib/accounts/current)"
+    again = f"{upgrade} --replacepkgs --replacefiles; {check}; echo by $(readlink /target/usr/lib/accounts/current)"
     with ThreadPoolExecutor(2) as pool:
-        said = list(pool.map(lambda point: builder.try_out(f"{run % point}; {check}; {again}"), points))
+        # rpm names its temporary files by the second: those of one that was killed in the same one are in its way.
+        said = list(pool.map(lambda point: builder.try_out(f"{run % point}; {check}; sleep 1; {again}"), points))
     assert [answer for answer in said if not answer.startswith("killed\n") or "\nby .\n" not in answer] == []
     print(f"killed at {len(points)} of {calls} calls")
 
