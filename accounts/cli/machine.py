@@ -145,7 +145,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         codes = tuple(text.split(","))
         unknown = [code for code in codes if code not in CODES]
         if unknown:
-            hint = suggest(unknown[0], CODES) or f": there are {', '.join(CODES)}"
+            hint = suggest(unknown[0], CODES) or f": there are {', '.join(FIXABLE)}"
             raise argparse.ArgumentTypeError(f"there is no finding '{unknown[0]}'{hint}")
         for code in codes:
             if code not in FIXABLE:

@@ -244,10 +244,17 @@ def _parse_plain(text: bytes) -> Ledger | None:
 
 def load(path: Path) -> Ledger:
     """Read a ledger. One that is not there yet is empty. Raises BadArgument, OSError."""
+    _refuse_odd(path)
     try:
         return parse_text(path.read_bytes(), str(path))
     except FileNotFoundError:
         return Ledger()
+
+
+def _refuse_odd(path: Path) -> None:
+    """A ledger is written again, which neither a pipe nor a device is for; and to read one may have no end."""
+    if path.exists() and not path.is_file():
+        raise BadArgument(f"{path} is not a regular file")
 
 
 @contextmanager
@@ -259,8 +266,9 @@ def open_shared(path: Path, timeout: float = LOCK_SECONDS) -> Iterator[Ledger]:
     """
     from filelock import FileLock, Timeout
 
-    # filelock would make the directory of a path that somebody has misspelt.
+    # Before there is a lock file: filelock would make the directory of a path that somebody has misspelt, too.
     path.parent.stat()
+    _refuse_odd(path)
     lock = FileLock(f"{path}.lock", timeout=timeout)
     try:
         lock.acquire()

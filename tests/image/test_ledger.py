@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,17 @@ def test_a_ledger_whose_name_is_misspelt(tmp_path: Path) -> None:
     for expected in (told, ""):
         done = run_forked(["accounts", "image", "pin", str(root), "--ledger", f"{tmp_path}/ids"])
         assert (done.returncode, done.stderr) == (0, expected)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/full", path)])
+def test_a_ledger_that_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Of /dev/full there is no end to read, and of a pipe no beginning."""
+    root, ledger = make_image(tmp_path / "r"), tmp_path / "ids"
+    make(ledger)
+    for command in ("pin", "seed", "check"):
+        done = run_forked(["accounts", "image", command, str(root), "--ledger", str(ledger)])
+        assert (done.returncode, done.stderr) == (3, f"accounts image {command}: {ledger} is not a regular file\n")
+    assert sorted(os.listdir(tmp_path)) == ["ids", "r"]
 
 
 def test_a_busy_ledger_is_an_error_and_a_failing_build_leaves_it_alone(tmp_path: Path) -> None:
